@@ -1,0 +1,101 @@
+# Works with nothing but make and Python 3.11 or 3.12. Everything is installed into .venv, which `make clean` removes.
+
+SHELL := /bin/bash
+CONFIG ?= configs/laptop.yaml
+VENV := .venv
+BIN := $(VENV)/bin
+
+# The interpreter of the environment: `make PYTHON=/path/to/python3.12 setup`, or else the first of these that fits.
+INTERPRETERS := $(or $(PYTHON),python3.12 python3.11 python3)
+FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
+
+# The locks are complete, and requirements/overrides.txt says why pip must not follow dependencies itself.
+# Bytecode is compiled here, once: without it each of Ray's dozen processes starts 1.2 s later.
+INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help serve test test-fast check format setup setup-dev docs bench lock doctor clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+serve: setup ## Install what is missing, then serve CONFIG (default: configs/laptop.yaml)
+	@exec $(BIN)/enginehouse serve $(CONFIG)
+
+test: check ## Run every check, then every test
+	@$(BIN)/python -m pytest
+
+test-fast: setup-dev ## Run the tests that need no Ray cluster
+	@$(BIN)/python -m pytest -m "not ray"
+
+check: setup-dev ## Lint, types, layers, spelling, generated files
+	@echo "ruff check";    $(BIN)/ruff check
+	@echo "ruff format";   $(BIN)/ruff format --check
+	@echo "mypy";          $(BIN)/mypy
+	@echo "lint-imports";  $(BIN)/lint-imports --no-cache
+	@echo "codespell";     $(BIN)/codespell
+	@echo "configs";       $(BIN)/enginehouse check configs/*.yaml
+	@echo "schema";        $(BIN)/enginehouse schema | diff -u configs/schema.json - \
+	    || { echo "configs/schema.json is not what the settings say: run 'make docs'" >&2; exit 1; }
+
+format: setup-dev ## Format the code and mend what ruff can mend
+	@$(BIN)/ruff format
+	@$(BIN)/ruff check --fix
+
+setup: $(VENV)/installed ## Make .venv with what serving needs
+
+setup-dev: $(VENV)/installed-dev ## Add what developing needs
+
+docs: setup-dev ## Write what is generated from the code: configs/schema.json
+	@$(BIN)/enginehouse schema --write
+
+bench: setup-dev ## Measure the overhead, side by side with other routers
+	@$(BIN)/python bench/overhead.py
+
+doctor: setup ## Ask whether this machine can serve
+	@$(BIN)/enginehouse doctor
+
+clean: ## Remove .venv, caches and build output
+	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The files of the environment. Each is made after its work is done, so that an interrupted one is done again.
+
+$(VENV)/created:
+	@for candidate in $(INTERPRETERS); do \
+	    command -v "$$candidate" >/dev/null && "$$candidate" -c '$(FITS)' 2>/dev/null || continue; \
+	    echo "Making $(VENV) with $$("$$candidate" --version)"; \
+	    "$$candidate" -m venv --clear $(VENV) && touch $@ && exit 0 || exit 1; \
+	done; \
+	echo "Enginehouse needs Python 3.11 or 3.12 with the modules venv and ensurepip (Debian: package python3-venv)." >&2; \
+	echo "Tried: $(INTERPRETERS). Name another with 'make PYTHON=/path/to/python3.12 $(MAKECMDGOALS)'." >&2; \
+	exit 1
+
+$(VENV)/locked: requirements/laptop.txt | $(VENV)/created
+	@echo "Installing $$(grep -c == $<) packages, about 260 MB to download"
+	@$(INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(VENV)/locked-dev: requirements/dev.txt $(VENV)/locked
+	@echo "Installing the tools for development"
+	@$(INSTALL) --require-hashes -r $<
+	@touch $@
+
+$(VENV)/installed: pyproject.toml $(VENV)/locked
+	@$(INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed $(VENV)/locked-dev
+	@touch $@
+
+# Locks keep the versions they have; `make lock UPGRADE=--upgrade` takes the newest that pyproject.toml allows.
+COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/locker/bin/uv pip compile --quiet $(UPGRADE) \
+    --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --only-binary :all: --emit-build-options --override requirements/overrides.txt
+
+lock: | $(VENV)/created ## Write requirements/*.txt anew from pyproject.toml and requirements/*.in
+	@test -x $(VENV)/locker/bin/uv || { $(BIN)/python -m venv $(VENV)/locker && $(VENV)/locker/bin/pip install -qq uv; }
+	@$(COMPILE) --extra laptop pyproject.toml requirements/laptop.in -o requirements/laptop.txt
+	@$(COMPILE) --extra laptop --extra dev -c requirements/laptop.txt pyproject.toml requirements/laptop.in \
+	    -o requirements/dev.txt
