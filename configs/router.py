@@ -1,0 +1,112 @@
+"""Settings of the router's application: `args` restart it, `user_config` is taken over in place."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class ApiKeySettings(Settings):
+    """Which API keys are accepted, as `Authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`."""
+
+    env: EnvironmentName | None = None
+    """Environment variable that holds the accepted keys, separated by commas or whitespace."""
+
+    file: str | None = None
+    """Path of a file that holds the accepted keys, one a line; blank lines and lines that begin with # do not count."""
+
+    allow_anonymous_on_public_address: bool = False
+    """Serve everybody who can reach a public address, without any key. Only for a network that you trust."""
+
+
+class ListenerSettings(Settings):
+    """The router's own listener: one public port on every node, shared by the router replicas there."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. `0.0.0.0` is every IPv4 address of the node; without API keys only loopback is allowed."""
+
+    port: Port = 8000
+    """TCP port."""
+
+    max_connections: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
+    """Open client connections of one router replica; more are answered 503."""
+
+    max_header_bytes: Annotated[int, Field(ge=1024, le=1_048_576)] = 65_536
+    """Size of a request's line and headers, in bytes; more is answered 431."""
+
+    max_body_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 16_777_216
+    """Size of a request's body, in bytes; more is answered 413."""
+
+    request_timeout_s: Seconds = 30.0
+    """Longest time for a client to send a request's headers, and again its body, in seconds. Then 408."""
+
+    keep_alive_s: Seconds = 120.0
+    """How long an idle client connection is kept, in seconds. Longer than clients keep theirs, so that none of them
+    writes into a connection that is being closed."""
+
+
+class RouterArgs(Settings):
+    """`args` of the router's application (`import_path: deployments.app:router`)."""
+
+    listener: ListenerSettings = ListenerSettings()
+    """The router's own listener."""
+
+    api_keys: ApiKeySettings = ApiKeySettings()
+    """Accepted API keys. With none, everybody on this machine is served, and nobody else."""
+
+
+class ModelRoute(Settings):
+    """One row of the model table."""
+
+    application: Annotated[str, Field(min_length=1)]
+    """Name of the Serve application whose replicas serve the model."""
+
+    aliases: tuple[ModelName, ...] = ()
+    """Other names for the same model. Give editors an alias and change what is behind it, not their settings."""
+
+
+class RequestSettings(Settings):
+    """Time limits of a request on its way through the router."""
+
+    replica_wait_s: Seconds = 30.0
+    """Longest time a request waits for a model without a ready replica, in seconds. Then 503."""
+
+    connect_timeout_s: Seconds = 2.0
+    """Longest time to connect to a replica, in seconds. Then the next one is tried."""
+
+    first_byte_timeout_s: Seconds = 600.0
+    """Longest time from handing a request to an engine until the first byte of its answer, in seconds. Then 504."""
+
+    stall_timeout_s: Seconds = 120.0
+    """Longest silence of an engine within a streamed answer, in seconds. Then the stream ends with an error event."""
+
+    early_headers_s: Seconds = 5.0
+    """When a streamed answer has not begun after this many seconds, its headers are sent ahead and the stream is
+    kept alive with a comment each time the same span has passed again. Some editors give up after 30 s without
+    headers."""
+
+    max_attempts: Annotated[int, Field(ge=1, le=16)] = 3
+    """Replicas that are tried, one after another, before a request fails for want of a first byte."""
+
+
+class RouterUserConfig(Settings):
+    """`user_config` of the deployment `Router`: reloaded in place, without a restart or a dropped stream."""
+
+    models: dict[ModelName, ModelRoute]
+    """The model table: a model's name, and where it is served."""
+
+    requests: RequestSettings = RequestSettings()
+    """Time limits of a request."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> Self:
+        seen: dict[str, str] = dict.fromkeys(self.models, "the name of a model")
+        for name, route in self.models.items():
+            for index, alias in enumerate(route.aliases):
+                if alias in seen:
+                    raise error_at(("models", name, "aliases", index), f"{alias!r} is already {seen[alias]}")
+                seen[alias] = f"an alias of {name!r}"
+        return self

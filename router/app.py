@@ -1,0 +1,83 @@
+"""The router as one ASGI app: the path of a token first, FastAPI for everything else."""
+
+import os
+import time
+
+from router.asgi import Message, Receive, Scope, Send
+from router.call import ROUTES, request_id
+from router.control_api import ANONYMOUS_PATHS, create_control_api, method_not_allowed
+from router.error_bodies import error_body, error_headers
+from router.errors import ServingError
+from router.generation import Generation
+from router.state import RouterState
+
+
+class RouterApp:
+    """
+    Serves one event loop. Behind the router's own listener and behind Serve's ingress it is the same app.
+
+    Requests for a generation never enter FastAPI: its middleware costs more than the whole path of a short answer.
+    """
+
+    def __init__(self, state: RouterState) -> None:
+        self.state = state
+        self._control_api = create_control_api(state, int(time.time()))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _accept_lifespan(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1003})
+            return
+        path = scope["path"]
+        route = ROUTES.get(path)
+        if route is not None and scope["method"] == "POST":
+            await Generation(self.state, route, scope, receive, send).serve()
+            return
+        await self._serve_control(scope, receive, send)
+
+    async def _serve_control(self, scope: Scope, receive: Receive, send: Send) -> None:
+        common = [(b"x-request-id", request_id(scope, _fresh_id)), *self.state.common_headers]
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message.get("headers", []), *common]}
+            await send(message)
+
+        try:
+            path = scope["path"]
+            if path not in ANONYMOUS_PATHS:
+                self.state.keys.check(scope)
+            if path in ROUTES:
+                raise method_not_allowed(scope["method"], path, "POST")
+        except ServingError as error:
+            await _send_error(send_with_headers, error)
+            return
+        await self._control_api(scope, receive, send_with_headers)
+
+
+def _fresh_id() -> str:
+    return f"req-{os.urandom(12).hex()}"
+
+
+async def _send_error(send: Send, error: ServingError) -> None:
+    body = error_body(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        *error_headers(error),
+    ]
+    if error.status == 405:
+        headers.append((b"allow", b"POST"))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _accept_lifespan(receive: Receive, send: Send) -> None:
+    """Nothing is tied to a server's start and end: whoever made the state closes it."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return

@@ -1,0 +1,62 @@
+"""Who may ask: API keys in the three headers that clients use."""
+
+import hashlib
+from collections.abc import Iterable
+
+from router.asgi import Scope
+from router.errors import InvalidApiKey
+
+
+def parse_keys(text: str) -> frozenset[str]:
+    """The keys in a variable or file: separated by commas or whitespace; a line that begins with # does not count."""
+    lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return frozenset(" ".join(lines).replace(",", " ").split())
+
+
+def presented_key(scope: Scope) -> str | None:
+    """
+    The key that came with a request: `Authorization: Bearer`, `x-api-key` or `api-key`, in this order.
+
+    An empty header counts as none: editors send one when their user has set no key.
+    """
+    found: dict[bytes, bytes] = {}
+    for name, value in scope["headers"]:
+        if name in (b"authorization", b"x-api-key", b"api-key"):
+            found.setdefault(name, value)
+    scheme, _, token = found.get(b"authorization", b"").partition(b" ")
+    bearer = token.strip() if scheme.lower() == b"bearer" else b""
+    key = bearer or found.get(b"x-api-key", b"").strip() or found.get(b"api-key", b"").strip()
+    return key.decode("latin-1") if key else None
+
+
+class KeyRing:
+    """
+    The accepted API keys, kept as digests.
+
+    Digests are looked up, not keys, so the time that a look-up takes says nothing about a key.
+    """
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self._digests = frozenset(_digest(key) for key in keys)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether everybody is accepted, because there is no key."""
+        return not self._digests
+
+    def check(self, scope: Scope) -> None:
+        """
+        Raises:
+            InvalidApiKey: the request has no accepted key. The key itself is never repeated.
+        """
+        if not self._digests:
+            return
+        key = presented_key(scope)
+        if key is None:
+            raise InvalidApiKey("No API key was given. Send it as `Authorization: Bearer KEY`.")
+        if _digest(key) not in self._digests:
+            raise InvalidApiKey("The API key is not accepted here.")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,128 @@
+"""One request for a generation, from its arrival to its account."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from router.asgi import Scope, header
+from router.bodies import parse_object
+from router.event_stream import Usage
+from router.metrics import (
+    COMPLETION_TOKENS,
+    INTER_TOKEN_LATENCY,
+    PROMPT_TOKENS,
+    REQUEST_LATENCY,
+    REQUESTS,
+    TIME_TO_FIRST_TOKEN,
+    MetricSink,
+)
+from router.model_table import Model
+from router.replicas import Replica
+from router.validation import check_chat, check_completion, requested_model
+
+
+@dataclass(slots=True, frozen=True)
+class Route:
+    """One OpenAI route for generations."""
+
+    path: str
+    check: Callable[[Mapping[str, object]], None]
+    is_chat: bool
+
+
+ROUTES = {
+    route.path: route
+    for route in (
+        Route("/v1/chat/completions", check_chat, is_chat=True),
+        Route("/v1/completions", check_completion, is_chat=False),
+    )
+}
+
+
+@dataclass(slots=True)
+class Call:
+    """
+    A request that was read and found well-formed.
+
+    `body` is its JSON object, `raw` the bytes that it came in. `model_name` is as the client wrote it.
+    """
+
+    route: Route
+    body: dict[str, object]
+    raw: bytes
+    model_name: str
+    wants_stream: bool
+    wants_usage: bool
+
+    def encode_for(self, model: Model) -> bytes:
+        """
+        The body for the engine: the client's own bytes unless something has to change.
+
+        The engine knows its model by one name only, and is always asked for the usage of a stream, which is taken
+        out of the answer again when the client did not ask.
+        """
+        changes: dict[str, object] = {}
+        if self.model_name != model.name:
+            changes["model"] = model.name
+        if self.wants_stream and not self.wants_usage:
+            options = self.body.get("stream_options")
+            changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
+        return orjson.dumps({**self.body, **changes}) if changes else self.raw
+
+
+def parse_call(route: Route, raw: bytes) -> Call:
+    """
+    Raises:
+        InvalidRequest: the body is no JSON object, or one of its fields has the wrong type or range.
+    """
+    body = parse_object(raw)
+    name = requested_model(body)
+    route.check(body)
+    wants_stream = body.get("stream") is True
+    options = body.get("stream_options")
+    wants_usage = isinstance(options, dict) and options.get("include_usage") is True
+    return Call(route, body, raw, name, wants_stream, wants_usage)
+
+
+_ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")
+_MAX_ID_BYTES = 128
+
+
+def request_id(scope: Scope, fresh: Callable[[], str]) -> bytes:
+    """The client's own `x-request-id` where it is harmless, else a fresh one."""
+    given = header(scope, b"x-request-id")
+    if given and len(given) <= _MAX_ID_BYTES and _ID_CHARACTERS.issuperset(given):
+        return given
+    return fresh().encode()
+
+
+@dataclass(slots=True)
+class Account:
+    """What is recorded of one request. `arrived_at` is loop time, in seconds."""
+
+    sink: MetricSink
+    arrived_at: float
+    now: Callable[[], float]
+    route: str
+    labels: dict[str, str] = field(default_factory=lambda: {"model": "", "engine": "", "replica": ""})
+
+    def attempt(self, model: Model, replica: Replica) -> None:
+        """The request is now in the hands of `replica`."""
+        self.labels = {"model": model.name, "engine": replica.engine, "replica": replica.replica_id}
+
+    def first_token(self) -> None:
+        self.sink.record(TIME_TO_FIRST_TOKEN, self.now() - self.arrived_at, self.labels)
+
+    def next_token(self, gap_s: float) -> None:
+        self.sink.record(INTER_TOKEN_LATENCY, gap_s, self.labels)
+
+    def close(self, code: str, usage: Usage | None) -> None:
+        """The request is over. `code` is `ok`, an error's code, or `client_disconnected`."""
+        record = self.sink.record
+        record(REQUESTS, 1, {**self.labels, "route": self.route, "code": code})
+        record(REQUEST_LATENCY, self.now() - self.arrived_at, self.labels)
+        if usage is not None and usage.num_prompt_tokens:
+            record(PROMPT_TOKENS, usage.num_prompt_tokens, self.labels)
+        if usage is not None and usage.num_completion_tokens:
+            record(COMPLETION_TOKENS, usage.num_completion_tokens, self.labels)

@@ -1,0 +1,108 @@
+"""The routes that are not on the path of a token, in FastAPI: models, health, the OpenAPI document."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from router.call import ROUTES
+from router.error_bodies import error_body, error_headers
+from router.errors import InvalidRequest, MethodNotAllowed, ModelNotFound, RouteNotFound, ServingError
+from router.model_table import Model
+from router.state import RouterState
+
+MODELS_PATH = "/v1/models"
+HEALTH_PATH = "/health"
+ANONYMOUS_PATHS = frozenset({HEALTH_PATH, "/-/healthz", "/openapi.json"})
+"""Paths that need no key: probes have none."""
+
+
+def create_control_api(state: RouterState, created_at: int) -> FastAPI:
+    """`created_at` is the Unix time that models claim to be created at: clients want one, engines have none."""
+    api = FastAPI(
+        title="Enginehouse",
+        docs_url=None,  # FastAPI's pages load their scripts from the internet
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    api.add_exception_handler(ServingError, _answer_serving_error)
+    api.add_exception_handler(HTTPException, _answer_http_exception)
+
+    @api.get(MODELS_PATH, summary="The models that can be asked for, aliases included")
+    async def list_models() -> Response:
+        cards = [card for model in state.table.models for card in _cards(state, model, created_at)]
+        return _json({"object": "list", "data": cards})
+
+    @api.get(MODELS_PATH + "/{name:path}", summary="One model")
+    async def show_model(name: str) -> Response:
+        model = state.table.resolve(name)
+        return _json(next(card for card in _cards(state, model, created_at) if card["id"] == name))
+
+    @api.get(HEALTH_PATH, summary="Whether this router answers, and how many replicas each model has")
+    @api.get("/-/healthz", include_in_schema=False)
+    async def health() -> Response:
+        models = {model.name: len(state.directory.of(model.application)) for model in state.table.models}
+        return _json({"status": "draining" if state.is_draining else "ok", "ready_replicas": models})
+
+    _describe_generations(api)
+    return api
+
+
+def _cards(state: RouterState, model: Model, created_at: int) -> Sequence[dict[str, Any]]:
+    replicas = state.directory.of(model.application)
+    lengths = [replica.max_model_len for replica in replicas if replica.max_model_len]
+    max_model_len = min(lengths) if lengths else None
+    return [
+        {
+            "id": name,
+            "object": "model",
+            "created": created_at,
+            "owned_by": "enginehouse",
+            "root": model.name,
+            # Clients read the context's length under one or the other name.
+            "max_model_len": max_model_len,
+            "context_length": max_model_len,
+            "ready_replicas": len(replicas),
+        }
+        for name in (model.name, *model.aliases)
+    ]
+
+
+def _json(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(document), status, headers, media_type="application/json")
+
+
+async def _answer_serving_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ServingError)  # noqa: S101 - registered for it
+    headers = {name.decode(): value.decode() for name, value in error_headers(error)}
+    return Response(error_body(error), error.status, headers, media_type="application/json")
+
+
+async def _answer_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for it
+    path = request.url.path
+    if error.status_code == 404:
+        return await _answer_serving_error(request, RouteNotFound(f"There is nothing at {path[:200]}."))
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("allow", "")
+        response = await _answer_serving_error(request, method_not_allowed(request.method, path, allowed))
+        response.headers["allow"] = allowed
+        return response
+    return await _answer_serving_error(request, InvalidRequest(str(error.detail)))
+
+
+def method_not_allowed(method: str, path: str, allowed: str) -> MethodNotAllowed:
+    return MethodNotAllowed(f"{method} is not possible at {path[:200]}; use {allowed}.")
+
+
+def _describe_generations(api: FastAPI) -> None:
+    """Name the generation routes in the OpenAPI document; they are answered before FastAPI is asked."""
+
+    async def never_called() -> None:
+        raise ModelNotFound("The request path answers this route.")
+
+    for route in ROUTES.values():
+        kind = "chat completion" if route.is_chat else "text completion"
+        api.post(route.path, summary=f"A {kind}, streamed or whole", name=f"create {kind}")(never_called)

@@ -1,0 +1,91 @@
+"""Server-sent events as engines send them: whole events only, and how the stream ended."""
+
+from dataclasses import dataclass
+
+import orjson
+
+DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+"""A comment. Never `: ping`: Continue takes a line that begins so for the end of the stream."""
+
+
+@dataclass(slots=True, frozen=True)
+class Usage:
+    """The engine's own count of one request."""
+
+    num_prompt_tokens: int
+    num_completion_tokens: int
+
+
+def read_usage(document: object) -> Usage | None:
+    """The `usage` of a chunk or of a whole answer, or None where it has none."""
+    usage = document.get("usage") if isinstance(document, dict) else None
+    if not isinstance(usage, dict):
+        return None
+    counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    return Usage(*(count if isinstance(count, int) else 0 for count in counts))
+
+
+def _end_of_events(data: bytes) -> int:
+    newline, carriage = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
+    return max(newline + 2 if newline >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
+
+
+class EventStream:
+    """
+    Lets whole events through, as the bytes they came in.
+
+    An event that has only half arrived is held back, so that a broken stream ends after an event and the error
+    event that follows can be read. Only events that may end the stream or carry the usage are parsed; tokens are not.
+    """
+
+    __slots__ = ("_rest", "_wants_usage", "error", "is_done", "usage")
+
+    def __init__(self, *, wants_usage: bool) -> None:
+        self._rest = b""
+        self._wants_usage = wants_usage
+        self.usage: Usage | None = None
+        self.is_done = False
+        """Whether `[DONE]` has come: a stream that ends without it was cut."""
+        self.error: object = None
+        """The engine's error document, once it sent one within the stream. Nothing after it is let through."""
+
+    def feed(self, data: bytes) -> bytes:
+        """The whole events that `data` completes. May be empty."""
+        if self._rest:
+            data = self._rest + data
+            self._rest = b""
+        if not data.endswith((b"\n\n", b"\r\n\r\n")):
+            end = _end_of_events(data)
+            data, self._rest = data[:end], data[end:]
+        if b'"prompt_tokens"' in data or b"[DONE]" in data or b'{"error"' in data:
+            return self._inspect(data)
+        return data
+
+    def _inspect(self, data: bytes) -> bytes:
+        events = data.replace(b"\r\n", b"\n").split(b"\n\n")
+        return b"".join([event + b"\n\n" for event in events if event and self._passes(event)])
+
+    def _passes(self, event: bytes) -> bool:
+        if self.error is not None or self.is_done:
+            return False
+        if not event.startswith(b"data:"):
+            return True
+        payload = event[5:].strip()
+        if payload == b"[DONE]":
+            self.is_done = True
+            return True
+        try:
+            document = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            return True
+        return self._document_passes(document)
+
+    def _document_passes(self, document: object) -> bool:
+        if not isinstance(document, dict):
+            return True
+        self.error = document.get("error")
+        usage = read_usage(document)
+        self.usage = usage or self.usage
+        is_for_usage_only = usage is not None and not document.get("choices")
+        return self.error is None and (self._wants_usage or not is_for_usage_only)

@@ -1,0 +1,163 @@
+"""One attempt: a request to one replica, and its answer on the way to the client."""
+
+import asyncio
+from typing import Protocol
+
+import orjson
+
+from router.answer import Answer
+from router.errors import ClientDisconnected, EngineFailed, EngineTimeout, EngineUnavailable, ServingError
+from router.event_stream import EventStream, Usage, read_usage
+from router.profiles import Profile
+from router.upstream import ConnectionLost, UpstreamConnection
+
+_OK = 200
+
+
+class TokenMeter(Protocol):
+    """Hears when tokens pass. Called once for each read of the engine's socket, so it must be cheap."""
+
+    def first_token(self) -> None: ...
+
+    def next_token(self, gap_s: float) -> None: ...
+
+
+class Exchange:
+    """
+    Pipes one engine's answer into `answer`, from the socket's callback.
+
+    A streamed answer goes on as it comes. Any other is collected first: a replica that dies halfway through it can
+    then still be replaced by another, and an error can be put into our terms.
+    """
+
+    def __init__(
+        self,
+        connection: UpstreamConnection,
+        answer: Answer,
+        profile: Profile,
+        meter: TokenMeter,
+        *,
+        wants_usage: bool,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connection = connection
+        self._answer = answer
+        self._profile = profile
+        self._meter = meter
+        self._events = EventStream(wants_usage=wants_usage)
+        self._collected: list[bytes] = []
+        self._status = 0
+        self._is_stream = False
+        self._has_token = False
+        self._ended: asyncio.Future[ServingError | None] = self._loop.create_future()
+        self.has_head = False
+        """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
+        self.last_read_at = self._loop.time()
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._events.usage
+
+    async def run(self, head: bytes, body: bytes) -> ServingError | None:
+        """
+        Send the request and wait until the answer is over: None when the client has it whole, else what went wrong.
+
+        `EngineUnavailable` and `EngineOverloaded` come only while the client has nothing of the answer, so that
+        another replica may give it. Cancelling drops the connection, which makes the engine stop generating.
+
+        Raises:
+            ClientDisconnected: the client takes nothing any more.
+        """
+        self._answer.on_full = self._connection.pause_reading
+        self._answer.on_drained = self._connection.resume_reading
+        is_whole = False
+        try:
+            self._connection.send(head, body, self)
+            error = await self._ended
+            is_whole = error is None
+            return error
+        finally:
+            self._answer.on_full = self._answer.on_drained = None
+            if not is_whole:
+                self._connection.abort()
+
+    def give_up(self, now: float, first_byte_timeout_s: float, stall_timeout_s: float) -> None:
+        """End the attempt if its engine, or its client, has been silent for too long. `now` is loop time."""
+        full_since = self._answer.full_since
+        if full_since is not None:
+            if now - full_since > stall_timeout_s and not self._ended.done():
+                self._ended.set_exception(ClientDisconnected())
+        elif not self.has_head and now - self.last_read_at > first_byte_timeout_s:
+            self._end(EngineTimeout(f"The engine did not begin its answer within {first_byte_timeout_s:g} s."))
+        elif self.has_head and now - self.last_read_at > stall_timeout_s:
+            self._end(EngineTimeout(f"The engine fell silent for {stall_timeout_s:g} s within its answer."))
+
+    # what the connection calls
+
+    def head_received(self, status: int, headers: dict[bytes, bytes]) -> None:
+        self.has_head = True
+        self._status = status
+        self._is_stream = status == _OK and headers.get(b"content-type", b"").startswith(b"text/event-stream")
+
+    def data_received(self, data: bytes, *, is_last: bool) -> None:
+        now = self._loop.time()
+        gap_s = now - self.last_read_at
+        self.last_read_at = now
+        if not self._is_stream:
+            self._collected.append(data)
+            if is_last:
+                self._answer_whole(b"".join(self._collected))
+            return
+        events = self._events
+        passed = events.feed(data)
+        if self._has_token:
+            self._meter.next_token(gap_s)
+        elif passed:
+            self._has_token = True
+            self._meter.first_token()
+            self._answer.start_stream()
+        if is_last or events.error is not None:
+            self._finish_stream(passed)
+        elif passed:
+            self._answer.write(passed, is_last=False)
+
+    def connection_lost(self, error: ConnectionLost) -> None:
+        if self._answer.has_content:
+            self._end(EngineFailed(f"The engine was lost in the middle of its answer: {error}."))
+        else:
+            self._end(EngineUnavailable(f"The engine was lost before its answer: {error}.", retry_after_s=1))
+
+    # endings
+
+    def _answer_whole(self, body: bytes) -> None:
+        if self._status != _OK:
+            self._end(self._profile.read_error(self._status, body))
+            return
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            self._end(EngineFailed("The engine's answer was not JSON.", from_engine=True))
+            return
+        if self._answer.status is not None:  # the headers of an event stream went ahead
+            self._end(EngineFailed("The engine did not stream its answer.", from_engine=True))
+            return
+        self._events.usage = read_usage(document)
+        self._answer.send_whole(_OK, body)
+        self._end(None)
+
+    def _finish_stream(self, passed: bytes) -> None:
+        events = self._events
+        if events.is_done and events.error is None:
+            self._answer.write(passed, is_last=True)
+            self._end(None)
+            return
+        if passed:
+            self._answer.write(passed, is_last=False)
+        if events.error is not None:
+            self._end(self._profile.read_stream_error(events.error))
+        else:
+            self._end(EngineFailed("The engine ended its stream without saying that it was done.", from_engine=True))
+
+    def _end(self, error: ServingError | None) -> None:
+        if not self._ended.done():
+            self._ended.set_result(error)

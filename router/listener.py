@@ -1,0 +1,224 @@
+"""The router's own door: uvicorn's HTTP protocol on a port that several router replicas of a node share."""
+
+import asyncio
+import logging
+import socket
+from email.utils import formatdate
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from configs.router import ListenerSettings
+from router.app import RouterApp
+from router.error_bodies import error_body
+from router.errors import EngineOverloaded, HeadersTooLarge, InvalidRequest, RequestTimeout, ServingError
+
+_SWEEP_S = 1.0
+IDLE_GRACE_S = 5.0
+"""How long a draining listener keeps connections without a request, in seconds. A client that uses one within this
+time is answered, and told to come back on a new one; closing at once would cut into requests on their way."""
+_BACKLOG = 2048
+_REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Unavailable"}
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+def bind(settings: ListenerSettings) -> socket.socket:
+    """
+    A listening socket that other router replicas of the node may open, too.
+
+    Raises:
+        ListenError: the address is not this node's, or another program has the port.
+    """
+    family, _, _, _, address = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0]
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(address)
+        listening.listen(_BACKLOG)
+    except OSError as error:
+        listening.close()
+        raise ListenError(f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}") from error
+    listening.setblocking(False)  # noqa: FBT003
+    return listening
+
+
+class ClientProtocol(HttpToolsProtocol):
+    """uvicorn's protocol, with limits on what comes before a request's body, and errors in our envelope."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        settings: ListenerSettings,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        super().__init__(config, server_state, {}, loop)
+        self.settings = settings
+        self._fault: ServingError = InvalidRequest("The request is not valid HTTP.")
+        self._num_head_bytes = 0
+        self._is_in_head = True
+        self.waiting_since: float | None = None
+        """Loop time since when the client owes us the rest of a request's head, in seconds."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.waiting_since = self.loop.time()
+        if len(self.connections) > self.settings.max_connections:
+            self._refuse(EngineOverloaded("The router has too many connections.", retry_after_s=1))
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._is_in_head:
+            self._num_head_bytes += len(data)
+            if self._num_head_bytes > self.settings.max_header_bytes:
+                self._refuse(self._too_large())
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._is_in_head = True
+        self._num_head_bytes = 0
+        self.waiting_since = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        self._is_in_head = False
+        self.waiting_since = None
+        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if size > self.settings.max_header_bytes:
+            self._fault = self._too_large()
+            raise ValueError(self._fault.message)  # the parser turns it into a protocol error
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
+        self._refuse(self._fault)
+
+    def expire(self, now: float) -> None:
+        """Refuse a client that has not sent the head of its request in time. `now` is loop time, in seconds."""
+        timeout_s = self.settings.request_timeout_s
+        if self.waiting_since is None or now - self.waiting_since <= timeout_s:
+            return
+        if self._num_head_bytes:
+            self._refuse(RequestTimeout(f"The request's headers did not arrive within {timeout_s:g} s."))
+        else:
+            self.transport.close()
+
+    def _too_large(self) -> HeadersTooLarge:
+        return HeadersTooLarge(f"The request's headers are larger than {self.settings.max_header_bytes} bytes.")
+
+    def _refuse(self, error: ServingError) -> None:
+        if self.transport.is_closing():
+            return
+        body = error_body(error)
+        self.transport.write(
+            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (error.status, _REASONS[error.status], len(body), body)
+        )
+        self.transport.close()
+
+
+class Listener:
+    """Accepts clients for one `RouterApp`, on that app's event loop."""
+
+    def __init__(self, app: RouterApp, listening: socket.socket) -> None:
+        self._app = app
+        self._loop = app.state.loop
+        self._socket = listening
+        self._server_state = ServerState()
+        self._config = uvicorn.Config(
+            app,
+            http=ClientProtocol,
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            access_log=False,
+            log_config=None,
+            proxy_headers=False,
+            timeout_keep_alive=int(app.state.listener.keep_alive_s),
+        )
+        self._config.load()
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    @property
+    def num_connections(self) -> int:
+        return len(self._server_state.connections)
+
+    async def start(self) -> None:
+        _quiet_uvicorn()
+        # The server gets a duplicate, so that closing it leaves the socket open until its queue is empty.
+        self._server = await self._loop.create_server(self._protocol, sock=self._socket.dup(), backlog=_BACKLOG)
+        self._sweep()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """
+        Stop accepting, finish what runs, close. Returns whether everything was finished within `timeout_s`.
+
+        Connections that the kernel has already queued for this socket are taken and served: it gives new ones to the
+        node's other listeners only once this one is closed, and would reset what is still in its queue.
+        """
+        self._app.state.is_draining = True
+        if self._server is not None:
+            self._server.close()
+        await self._accept_queued()
+        self._socket.close()
+        started_at = self._loop.time()
+        while self._server_state.connections and self._loop.time() - started_at < timeout_s:
+            if self._loop.time() - started_at > min(IDLE_GRACE_S, timeout_s):
+                self._close_idle()
+            await asyncio.sleep(0.05)
+        is_drained = not self._server_state.connections
+        await self.abort()
+        return is_drained
+
+    async def abort(self) -> None:
+        """Close everything now."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if self._server is not None:
+            self._server.close()
+        self._socket.close()
+        for connection in tuple(self._server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0)
+
+    def _protocol(self) -> ClientProtocol:
+        return ClientProtocol(self._config, self._server_state, self._app.state.listener, self._loop)
+
+    async def _accept_queued(self) -> None:
+        while True:
+            try:
+                client, _ = self._socket.accept()
+            except (BlockingIOError, OSError):
+                return
+            client.setblocking(False)  # noqa: FBT003
+            await self._loop.connect_accepted_socket(self._protocol, client)
+
+    def _close_idle(self) -> None:
+        for connection in tuple(self._server_state.connections):
+            connection.shutdown()
+
+    def _sweep(self) -> None:
+        now = self._loop.time()
+        self._server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
+        for connection in tuple(self._server_state.connections):
+            if isinstance(connection, ClientProtocol):
+                connection.expire(now)
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
+
+
+def _quiet_uvicorn() -> None:
+    """Drop uvicorn's words on what we do on purpose: cutting a stream, after saying in it why."""
+    log = logging.getLogger("uvicorn.error")
+    log.setLevel(logging.WARNING)
+    if not any(isinstance(known, _OnPurpose) for known in log.filters):
+        log.addFilter(_OnPurpose())
+
+
+class _OnPurpose(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        return not message.startswith(("ASGI callable returned without completing response", "Invalid HTTP request"))

@@ -1,0 +1,90 @@
+"""Every metric, with its unit, labels and buckets, in one table. Ray exports them with `ray_` before their names."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+_LATENCY_S = (
+    0.001, 0.0025, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
+    1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0, 160.0, 640.0,
+)  # fmt: skip
+"""vLLM's buckets of the time to first token, in seconds, with two more below 0.5 s for autocomplete's sake."""
+_TOKEN_GAP_S = (
+    0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05, 0.075, 0.1,
+    0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0,
+)  # fmt: skip
+
+_ENGINE_LABELS = ("model", "engine", "replica")
+
+
+@dataclass(slots=True, frozen=True)
+class Metric:
+    """One metric. `unit` is what a value of it counts; `buckets` are upper bounds in that unit, for histograms only."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    unit: str
+    description: str
+    labels: tuple[str, ...] = _ENGINE_LABELS
+    buckets: tuple[float, ...] = ()
+
+
+REQUESTS = Metric(
+    "enginehouse_requests", "counter", "requests",
+    "Requests that were answered. `code` is `ok`, an error code, or `client_disconnected`.",
+    labels=("model", "engine", "replica", "route", "code"),
+)  # fmt: skip
+RETRIES = Metric(
+    "enginehouse_retries", "counter", "attempts",
+    "Attempts that failed before their first byte, after which another replica was tried; `reason` says why.",
+    labels=("model", "engine", "replica", "reason"),
+)  # fmt: skip
+TIME_TO_FIRST_TOKEN = Metric(
+    "enginehouse_time_to_first_token_seconds", "histogram", "seconds",
+    "From a request's arrival until the first event of its streamed answer went to the client.",
+    buckets=_LATENCY_S,
+)  # fmt: skip
+INTER_TOKEN_LATENCY = Metric(
+    "enginehouse_inter_token_latency_seconds", "histogram", "seconds",
+    "Between two reads of a streamed answer from the engine; a read brings one token when the engine is not faster.",
+    buckets=_TOKEN_GAP_S,
+)  # fmt: skip
+REQUEST_LATENCY = Metric(
+    "enginehouse_request_seconds", "histogram", "seconds",
+    "From a request's arrival until the last byte of its answer.",
+    buckets=_LATENCY_S,
+)  # fmt: skip
+PROMPT_TOKENS = Metric("enginehouse_prompt_tokens", "counter", "tokens", "Prompt tokens, by the engine's own count.")
+COMPLETION_TOKENS = Metric(
+    "enginehouse_completion_tokens", "counter", "tokens", "Completion tokens, by the engine's own count."
+)
+RUNNING = Metric(
+    "enginehouse_running_requests", "gauge", "requests", "Requests of this router that a replica is answering now.",
+    labels=("model", "engine", "replica", "router"),
+)  # fmt: skip
+ENGINE_RUNNING = Metric(
+    "enginehouse_engine_running_requests", "gauge", "requests", "Requests that the engine is executing, as it says."
+)
+ENGINE_WAITING = Metric(
+    "enginehouse_engine_waiting_requests", "gauge", "requests", "Requests that wait inside the engine, as it says."
+)
+ENGINE_KV_CACHE = Metric(
+    "enginehouse_engine_kv_cache_usage_ratio", "gauge", "ratio (0-1)", "Share of the engine's KV cache in use."
+)
+
+METRICS = (
+    REQUESTS, RETRIES, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY, REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS,
+    RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
+)  # fmt: skip
+
+
+class MetricSink(Protocol):
+    """Where values go. Ray's metrics in a replica; a list in a test."""
+
+    def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None:
+        """Add to a counter, observe in a histogram, or set a gauge. Called for each token: must be cheap."""
+
+
+class NoMetrics:
+    """Records nothing."""
+
+    def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None: ...

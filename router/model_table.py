@@ -1,0 +1,45 @@
+"""The model table: what clients may ask for, and which application serves it. Never changed, only replaced."""
+
+from dataclasses import dataclass
+
+from configs.router import RequestSettings, RouterUserConfig
+from router.errors import ModelNotFound
+
+
+@dataclass(slots=True, frozen=True)
+class Model:
+    """
+    One served model.
+
+    `name` is what the engine calls it; `aliases` are what clients may call it as well.
+    """
+
+    name: str
+    application: str
+    aliases: tuple[str, ...]
+
+
+class ModelTable:
+    """All models of one version of the router's `user_config`."""
+
+    def __init__(self, config: RouterUserConfig) -> None:
+        self.requests: RequestSettings = config.requests
+        self.models = tuple(Model(name, route.application, route.aliases) for name, route in config.models.items())
+        self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
+
+    def resolve(self, name: str) -> Model:
+        """
+        The model behind a name or an alias.
+
+        Raises:
+            ModelNotFound: there is none.
+        """
+        model = self._by_name.get(name)
+        if model is None:
+            known = ", ".join(sorted(self._by_name)) or "none"
+            raise ModelNotFound(f"The model {name[:200]!r} does not exist. Models here: {known[:1000]}.", param="model")
+        return model
+
+    @property
+    def applications(self) -> frozenset[str]:
+        return frozenset(model.application for model in self.models)

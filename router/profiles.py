@@ -1,0 +1,77 @@
+"""How each engine's OpenAI dialect differs from OpenAI's, as data."""
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+import orjson
+
+from router.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    EngineOverloaded,
+    InvalidRequest,
+    ServingError,
+)
+
+_CONTEXT_TYPES = frozenset({"exceed_context_size_error"})
+_CONTEXT_WORDS = re.compile(
+    r"maximum context length|maximum model length|exceeds the available context size", re.IGNORECASE
+)
+_MAX_MESSAGE_CHARACTERS = 2000
+OVERLOADED_STATUSES = frozenset({429, 502, 503, 504})
+"""Statuses of an engine that cannot take the request now, where another replica may."""
+
+
+@dataclass(slots=True, frozen=True)
+class Profile:
+    """
+    One engine's dialect.
+
+    `counts_tokens` names the route by which the engine counts the tokens of a prompt, None where it has none.
+    `clamps_max_tokens` says that the engine itself stops at the end of its context, whatever `max_tokens` asks for.
+    """
+
+    name: str
+    counts_tokens: Literal["/tokenize"] | None
+    clamps_max_tokens: bool
+
+    def read_error(self, status: int, body: bytes) -> ServingError:
+        """The engine's error in our terms: its words, our status, type and code."""
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            document = None
+        error = document.get("error", document) if isinstance(document, dict) else None
+        return self._translate(status, error)
+
+    def read_stream_error(self, error: object) -> ServingError:
+        """An error that the engine sent inside a stream."""
+        status = error.get("code") if isinstance(error, dict) else None
+        return self._translate(status if isinstance(status, int) else 500, error)
+
+    def _translate(self, status: int, error: object) -> ServingError:
+        fields = error if isinstance(error, dict) else {}
+        message = fields.get("message") or fields.get("detail") or (error if isinstance(error, str) else None)
+        words = str(message)[:_MAX_MESSAGE_CHARACTERS] if message else f"The engine answered with status {status}."
+        param = fields.get("param")
+        named = param if isinstance(param, str) else None
+        if fields.get("type") in _CONTEXT_TYPES or (status < 500 and _CONTEXT_WORDS.search(words)):
+            return ContextLengthExceeded(words, param=named or "messages", from_engine=True)
+        if status in OVERLOADED_STATUSES:
+            return EngineOverloaded(words, retry_after_s=1, from_engine=True)
+        if status in (401, 403, 404, 405):  # ours to get right, not the client's
+            return EngineFailed(f"The engine refused the router's request with status {status}.", from_engine=True)
+        if 400 <= status < 500:
+            return InvalidRequest(words, param=named, from_engine=True)
+        return EngineFailed(words, from_engine=True)
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile("llama_cpp", counts_tokens=None, clamps_max_tokens=True),
+        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
+    )
+}
+"""Profiles by name. A replica says with which of them its engine speaks."""

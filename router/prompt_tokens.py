@@ -1,0 +1,67 @@
+"""Asking an engine how long a prompt is, in the rare case where that decides whether `max_tokens` fits."""
+
+import logging
+
+import aiohttp
+import orjson
+
+from router.call import Call
+from router.model_table import Model
+from router.profiles import PROFILES
+from router.replicas import Replica
+from router.state import RouterState
+from router.token_limits import Clamp, decide_clamp, with_limit, without_limit
+
+logger = logging.getLogger("enginehouse.router")
+
+_COUNT_TIMEOUT_S = 5.0
+_CHAT_FIELDS = ("messages", "tools", "chat_template_kwargs")
+
+
+async def fit_limit(call: Call, body: bytes, model: Model, replica: Replica, state: RouterState) -> bytes:
+    """
+    `body`, with `max_tokens` lowered to what the prompt leaves of the engine's context.
+
+    Raises:
+        ContextLengthExceeded: the prompt leaves nothing of it.
+    """
+    profile = PROFILES[replica.profile]
+    max_model_len = replica.max_model_len
+    if max_model_len is None or profile.clamps_max_tokens:
+        return body
+    clamp = decide_clamp(call.body, len(call.raw), max_model_len, engine_fills_context=call.route.is_chat)
+    if clamp is Clamp.NOTHING:
+        return body
+    document = orjson.loads(body)
+    if clamp is Clamp.DROP:
+        return orjson.dumps(without_limit(document))
+    if profile.counts_tokens is None:
+        return body
+    num_prompt_tokens = await _count(call, model, replica, profile.counts_tokens, state.session)
+    if num_prompt_tokens is None:
+        return body
+    return orjson.dumps(with_limit(document, num_prompt_tokens, max_model_len))
+
+
+async def _count(call: Call, model: Model, replica: Replica, route: str, session: aiohttp.ClientSession) -> int | None:
+    """The prompt's tokens, or None when the engine does not say: then it judges the request itself."""
+    question: dict[str, object] = {"model": model.name}
+    if call.route.is_chat:
+        question |= {name: call.body[name] for name in _CHAT_FIELDS if name in call.body}
+    elif isinstance(call.body.get("prompt"), str):
+        question["prompt"] = call.body["prompt"]
+    else:
+        return None
+    try:
+        async with session.post(
+            f"http://{replica.host}:{replica.port}{route}",
+            data=orjson.dumps(question),
+            headers={"authorization": f"Bearer {replica.secret}", "content-type": "application/json"},
+            timeout=aiohttp.ClientTimeout(total=_COUNT_TIMEOUT_S),
+        ) as response:
+            document = orjson.loads(await response.read()) if response.status == 200 else None
+    except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
+        logger.warning("replica %s did not count a prompt's tokens: %s", replica.replica_id, error)
+        return None
+    count = document.get("count") if isinstance(document, dict) else None
+    return count if isinstance(count, int) else None

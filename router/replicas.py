@@ -1,0 +1,75 @@
+"""Where the models' replicas are, and how each of them is doing, as this router sees it."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+
+BLOCKED_AFTER_FAILURE_S = 1.0
+"""How long a replica that could not be reached is passed over, in seconds. By then Serve has noticed its death."""
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """
+    One engine replica: its address, and this router's own count of what it does.
+
+    `secret` is the key that the engine asks of its clients. `max_model_len` is in tokens; None where unknown.
+    """
+
+    replica_id: str
+    host: str
+    port: int
+    secret: str = field(repr=False)
+    engine: str
+    profile: str
+    max_model_len: int | None = None
+    num_running: int = 0
+    """Requests of this router that the replica is answering."""
+    blocked_until: float = 0.0
+    """Loop time, in seconds, before which the replica is only tried when no other is left."""
+
+
+class ReplicaDirectory:
+    """
+    The replicas of each application, as Serve last said. Belongs to one event loop.
+
+    Known replicas keep their object, and so their counts, when Serve's list changes around them.
+    """
+
+    def __init__(self) -> None:
+        self._replicas: dict[str, tuple[Replica, ...]] = {}
+        self._changes: dict[str, asyncio.Event] = {}
+
+    def update(self, application: str, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
+        """Take over Serve's list. Returns the replicas that are no longer in it."""
+        known = {replica.replica_id: replica for replica in self.of(application)}
+        current = tuple(known.pop(replica.replica_id, replica) for replica in replicas)
+        self._replicas[application] = current
+        change = self._changes.pop(application, None)
+        if change is not None:
+            change.set()
+        return tuple(known.values())
+
+    def of(self, application: str) -> tuple[Replica, ...]:
+        return self._replicas.get(application, ())
+
+    async def changed(self, application: str) -> None:
+        """Wait for Serve's next word on the application's replicas."""
+        await self._changes.setdefault(application, asyncio.Event()).wait()
+
+    def applications(self) -> tuple[str, ...]:
+        return tuple(self._replicas)
+
+
+def pick_replica(replicas: Sequence[Replica], tried: Collection[str], now: float, turn: int) -> Replica | None:
+    """
+    The least busy replica that has not been tried; one that failed just now only when no other is left.
+
+    None when every replica has been tried. `now` is loop time, in seconds. `turn` says where to begin among
+    replicas that are equally busy: a number that grows with each request gives each of them its share.
+    """
+    first = turn % len(replicas) if replicas else 0
+    candidates = [r for r in (*replicas[first:], *replicas[:first]) if r.replica_id not in tried]
+    if not candidates:
+        return None
+    return min(candidates, key=lambda replica: (replica.blocked_until > now, replica.num_running))

@@ -1,0 +1,107 @@
+"""What the requests of one event loop share."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+import aiohttp
+
+from configs.router import ListenerSettings
+from router.asgi import Headers
+from router.auth import KeyRing
+from router.metrics import RUNNING, MetricSink
+from router.model_table import ModelTable
+from router.replicas import Replica, ReplicaDirectory
+from router.upstream import ConnectionPool
+
+TICK_S = 0.5
+"""How often time limits are looked at, in seconds: one timer for all requests instead of several for each."""
+
+
+class Ticking(Protocol):
+    def tick(self, now: float) -> None:
+        """Look at the time limits. `now` is loop time, in seconds."""
+
+
+class RouterState:
+    """
+    The model table, where the replicas are, the connections to them, and the requests under way.
+
+    Belongs to one event loop: everything here is called from that loop.
+    """
+
+    def __init__(
+        self, table: ModelTable, keys: KeyRing, listener: ListenerSettings, sink: MetricSink, router_id: str
+    ) -> None:
+        self.table = table
+        self.keys = keys
+        self.listener = listener
+        self.sink = sink
+        self.router_id = router_id
+        self.loop = asyncio.get_running_loop()
+        self.directory = ReplicaDirectory()
+        self.generations: set[Ticking] = set()
+        self.is_draining = False
+        self._pools: dict[str, ConnectionPool] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._turn = 0
+        self._ticker = self.loop.call_later(TICK_S, self._tick)
+
+    @property
+    def common_headers(self) -> Headers:
+        """Headers of every answer. A draining router asks its clients to come back on a new connection."""
+        return [(b"connection", b"close")] if self.is_draining else []
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """For everything that is not the path of a token."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
+    def next_turn(self) -> int:
+        self._turn += 1
+        return self._turn
+
+    def pool(self, replica: Replica) -> ConnectionPool:
+        pool = self._pools.get(replica.replica_id)
+        if pool is None:
+            pool = self._pools[replica.replica_id] = ConnectionPool(replica, self.loop)
+        return pool
+
+    def take_over_replicas(self, application: str, replicas: Iterable[Replica]) -> None:
+        """Serve's new list of an application's replicas. Requests on a replica that has left it go on."""
+        for gone in self.directory.update(application, replicas):
+            pool = self._pools.pop(gone.replica_id, None)
+            if pool is not None:
+                pool.close()
+            self._report_running(application, gone)
+
+    def take_over_table(self, table: ModelTable) -> None:
+        """A new model table. Requests under way keep the one that they began with."""
+        self.table = table
+
+    async def close(self) -> None:
+        self._ticker.cancel()
+        for pool in self._pools.values():
+            pool.close()
+        if self._session is not None:
+            await self._session.close()
+
+    def _tick(self) -> None:
+        now = self.loop.time()
+        for generation in tuple(self.generations):
+            generation.tick(now)
+        for application in self.directory.applications():
+            for replica in self.directory.of(application):
+                self._report_running(application, replica)
+        self._ticker = self.loop.call_later(TICK_S, self._tick)
+
+    def _report_running(self, application: str, replica: Replica) -> None:
+        labels = {
+            "model": application,
+            "engine": replica.engine,
+            "replica": replica.replica_id,
+            "router": self.router_id,
+        }
+        self.sink.record(RUNNING, replica.num_running, labels)

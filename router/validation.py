@@ -1,0 +1,149 @@
+"""What the router asks of a request before it spends anything on it: types and ranges, in OpenAI's words."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from router.errors import InvalidRequest
+
+ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+
+
+@dataclass(slots=True, frozen=True)
+class _Rule:
+    accepts: Callable[[object], bool]
+    wants: str
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _between(low: float, high: float) -> _Rule:
+    return _Rule(
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high,
+        f"a number from {low:g} to {high:g}",
+    )
+
+
+def _integer_from(low: int, high: int) -> _Rule:
+    return _Rule(
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
+        f"an integer from {low} to {high}" if high < 2**31 - 1 else f"an integer of {low} or more",
+    )
+
+
+def _is_stop(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and all(isinstance(part, str) for part in value))
+
+
+def _is_prompt(value: object) -> bool:
+    if isinstance(value, str):
+        return True
+    if not isinstance(value, list) or not value:
+        return False
+    first = value[0]
+    if isinstance(first, list):
+        return all(isinstance(part, list) and all(map(_is_integer, part)) for part in value)
+    return all(isinstance(part, str) for part in value) or all(map(_is_integer, value))
+
+
+_BOOLEAN = _Rule(lambda value: isinstance(value, bool), "a boolean")
+_OBJECT = _Rule(lambda value: isinstance(value, dict), "an object")
+_ARRAY = _Rule(lambda value: isinstance(value, list), "an array")
+_STRING = _Rule(lambda value: isinstance(value, str), "a string")
+_COUNT = _integer_from(1, 2**31 - 1)
+
+_COMMON: Mapping[str, _Rule] = {
+    "stream": _BOOLEAN,
+    "stream_options": _OBJECT,
+    "max_tokens": _COUNT,
+    "n": _integer_from(1, 128),
+    "temperature": _between(0, 2),
+    "top_p": _between(0, 1),
+    "presence_penalty": _between(-2, 2),
+    "frequency_penalty": _between(-2, 2),
+    "seed": _Rule(_is_integer, "an integer"),
+    "stop": _Rule(_is_stop, "a string or an array of strings"),
+    "logit_bias": _OBJECT,
+    "user": _STRING,
+}
+_CHAT: Mapping[str, _Rule] = {
+    **_COMMON,
+    "max_completion_tokens": _COUNT,
+    "tools": _ARRAY,
+    "response_format": _OBJECT,
+    "logprobs": _BOOLEAN,
+    "top_logprobs": _integer_from(0, 20),
+    "parallel_tool_calls": _BOOLEAN,
+}
+_COMPLETION: Mapping[str, _Rule] = {
+    **_COMMON,
+    "prompt": _Rule(_is_prompt, "a string, an array of strings, an array of tokens or an array of arrays of tokens"),
+    "suffix": _STRING,
+    "echo": _BOOLEAN,
+    "best_of": _integer_from(1, 128),
+    "logprobs": _integer_from(0, 20),
+}
+
+
+def check_chat(body: Mapping[str, object]) -> None:
+    """
+    Raises:
+        InvalidRequest: a field that every engine reads has the wrong type or range; `param` names it. Fields that
+            only some engines know are theirs to judge.
+    """
+    _check_fields(body, _CHAT)
+    messages = body.get("messages")
+    if messages is None:
+        raise InvalidRequest("`messages` is missing.", param="messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest("`messages` must be an array with at least one message.", param="messages")
+    for index, message in enumerate(messages):
+        _check_message(message, f"messages[{index}]")
+
+
+def check_completion(body: Mapping[str, object]) -> None:
+    """
+    Raises:
+        InvalidRequest: as `check_chat`.
+    """
+    _check_fields(body, _COMPLETION)
+    if body.get("prompt") is None:
+        raise InvalidRequest("`prompt` is missing.", param="prompt")
+
+
+def requested_model(body: Mapping[str, object]) -> str:
+    """
+    The model that the request names.
+
+    Raises:
+        InvalidRequest: it names none.
+    """
+    model = body.get("model")
+    if model is None:
+        raise InvalidRequest("`model` is missing.", param="model")
+    if not isinstance(model, str) or not model:
+        raise InvalidRequest("`model` must be a string that names a model.", param="model")
+    return model
+
+
+def _check_fields(body: Mapping[str, object], rules: Mapping[str, _Rule]) -> None:
+    for name, value in body.items():
+        rule = rules.get(name)
+        if rule is not None and value is not None and not rule.accepts(value):
+            raise InvalidRequest(f"`{name}` must be {rule.wants}.", param=name)
+
+
+def _check_message(message: object, param: str) -> None:
+    if not isinstance(message, dict):
+        raise InvalidRequest(f"`{param}` must be an object with a role.", param=param)
+    role = message.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise InvalidRequest(f"`{param}.role` must be one of {', '.join(sorted(ROLES))}.", param=f"{param}.role")
+    content = message.get("content")
+    if content is not None and not isinstance(content, str | list):
+        raise InvalidRequest(f"`{param}.content` must be a string or an array of parts.", param=f"{param}.content")
+    if content is None and role in ("user", "system", "developer", "tool"):
+        raise InvalidRequest(f"`{param}.content` is missing.", param=f"{param}.content")
+    if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
+        raise InvalidRequest(f"`{param}.content` must hold objects.", param=f"{param}.content")
