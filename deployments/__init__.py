@@ -1,0 +1,1 @@
+"""Ray Serve applications, engine replicas and their child servers, and the command line."""

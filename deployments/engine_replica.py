@@ -1,0 +1,105 @@
+"""The deployment `Engine`: one engine, started, watched, drained and stopped by one Serve replica."""
+
+import asyncio
+import contextlib
+import logging
+
+import ray
+from ray import serve
+
+from configs.engine import EngineSettings
+from deployments.engines import create_engine
+from deployments.engines.contract import EngineDied, EngineError
+from deployments.engines.runtime import EngineRuntime
+from deployments.ray_metrics import RayMetrics
+from deployments.replica_logs import join_serve_logs
+from deployments.serve_internals import forget_phase, publish_phase
+from router.metrics import ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING
+
+logger = logging.getLogger("enginehouse.engine")
+
+LOAD_INTERVAL_S = 1.0
+"""How often the engine is asked how busy it is, in seconds."""
+
+
+class EngineReplica:
+    """
+    Owns one engine's process. Requests do not come through here: routers reach the engine at the address that
+    `record_replica_metadata` publishes.
+    """
+
+    def __init__(self, settings: EngineSettings, engine_name: str) -> None:
+        join_serve_logs()
+        context = serve.get_replica_context()
+        self._settings = settings
+        self._application = context.app_name
+        self._replica_id = context.replica_id.unique_id
+        self._labels = {"model": settings.model, "engine": engine_name, "replica": self._replica_id}
+        self._metrics = RayMetrics()
+        host = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+        self._runtime = EngineRuntime(create_engine(settings), settings, host, self._log_line, self._enter_phase)
+        self._load_task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """
+        Raises:
+            EngineStartError: the engine did not become ready; the message has its last lines.
+        """
+        try:
+            await self._runtime.start()
+        except EngineError as error:
+            self._enter_phase(f"failed: {error.message}")
+            raise
+        self._load_task = asyncio.get_running_loop().create_task(self._report_load())
+
+    def record_replica_metadata(self) -> dict[str, str | int | None]:
+        """What a router needs to reach the engine, and to speak with it. Serve hands it to the routers only."""
+        address = self._runtime.address
+        engine = self._runtime.engine
+        return {
+            "host": address.host,
+            "port": address.port,
+            "secret": address.secret,
+            "engine": self._labels["engine"],
+            "profile": engine.profile,
+            "max_model_len": engine.max_model_len,
+        }
+
+    async def check_health(self) -> None:
+        """
+        Serve's question, each `health_check_period_s`.
+
+        Raises:
+            EngineDied: Serve replaces the replica after three of these in a row.
+        """
+        try:
+            await self._runtime.check()
+        except EngineDied as died:
+            logger.error("%s", died.message)  # noqa: TRY400 - the message has the reason, the trace says nothing
+            raise
+
+    async def stop(self) -> None:
+        """Let what runs finish, then end the engine. Serve has taken the replica out of the routers' lists before."""
+        if self._load_task is not None:
+            self._load_task.cancel()
+        if self._load_task is not None and not await self._runtime.drain(self._settings.drain_timeout_s):
+            logger.warning("the engine was stopped before its last requests were finished")
+        await self._runtime.stop()
+        forget_phase(self._application, self._replica_id)
+
+    async def _report_load(self) -> None:
+        while True:
+            with contextlib.suppress(EngineError):  # check_health says so, and Serve acts on it
+                load = await self._runtime.load()
+                self._metrics.record(ENGINE_RUNNING, load.num_running, self._labels)
+                self._metrics.record(ENGINE_WAITING, load.num_waiting, self._labels)
+                if load.kv_cache_usage_ratio is not None:
+                    self._metrics.record(ENGINE_KV_CACHE, load.kv_cache_usage_ratio, self._labels)
+            await asyncio.sleep(LOAD_INTERVAL_S)
+
+    def _log_line(self, stream: str, line: str) -> None:
+        logger.info("[%s %s] %s", self._labels["engine"], stream, line)
+
+    def _enter_phase(self, phase: str) -> None:
+        logger.info("engine phase: %s", phase)
+        publish_phase(self._application, self._replica_id, phase)

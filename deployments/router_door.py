@@ -1,0 +1,119 @@
+"""The router's own listener in a thread and event loop of its own, beside Serve's."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import uvloop
+
+from configs.router import ListenerSettings
+from router.app import RouterApp
+from router.auth import KeyRing
+from router.listener import Listener, bind
+from router.metrics import MetricSink
+from router.model_table import ModelTable
+from router.replicas import Replica
+from router.state import RouterState
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, frozen=True)
+class DoorSettings:
+    """What every door of one router replica has in common."""
+
+    listener: ListenerSettings
+    keys: KeyRing
+    sink: MetricSink
+    router_id: str
+
+    def open(self, table: ModelTable) -> RouterState:
+        """The state of a door on the running event loop."""
+        return RouterState(table, self.keys, self.listener, self.sink, self.router_id)
+
+
+class ServeDoor:
+    """The router behind Serve's ingress, on Serve's event loop."""
+
+    def __init__(self, settings: DoorSettings, table: ModelTable) -> None:
+        self._state = settings.open(table)
+        self.app = RouterApp(self._state)
+
+    def take_over_table(self, table: ModelTable) -> None:
+        self._state.take_over_table(table)
+
+    def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
+        self._state.take_over_replicas(application, replicas)
+
+    async def close(self) -> None:
+        await self._state.close()
+
+
+class OwnDoor:
+    """
+    The router behind its own listener.
+
+    It has its own thread: Serve's event loop is a plain asyncio one, and what Serve does on it would be heard in
+    every token. Its methods are called from Serve's loop.
+    """
+
+    def __init__(self, settings: DoorSettings) -> None:
+        self._settings = settings
+        self._loop = uvloop.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="enginehouse-listener", daemon=True)
+        self._state: RouterState | None = None
+        self._listener: Listener | None = None
+
+    async def start(self, table: ModelTable) -> None:
+        """
+        Raises:
+            ListenError: the address cannot be listened on.
+        """
+        listening = bind(self._settings.listener)
+        self._thread.start()
+        await self._on_loop(self._start(listening, table))
+
+    def take_over_table(self, table: ModelTable) -> None:
+        self._loop.call_soon_threadsafe(self._opened.take_over_table, table)
+
+    def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
+        self._loop.call_soon_threadsafe(self._opened.take_over_replicas, application, replicas)
+
+    async def check(self, timeout_s: float = 5.0) -> None:
+        """
+        Raises:
+            TimeoutError: the listener's event loop did not answer in time.
+        """
+        await asyncio.wait_for(self._on_loop(asyncio.sleep(0)), timeout_s)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Stop accepting and finish what runs. Returns whether it was finished within `timeout_s`."""
+        if self._listener is None:
+            return True
+        is_drained = await self._on_loop(self._listener.drain(timeout_s))
+        await self._on_loop(self._opened.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        return is_drained
+
+    @property
+    def _opened(self) -> RouterState:
+        assert self._state is not None  # noqa: S101 - start() was awaited
+        return self._state
+
+    async def _start(self, listening: socket.socket, table: ModelTable) -> None:
+        self._state = self._settings.open(table)
+        self._listener = Listener(RouterApp(self._state), listening)
+        await self._listener.start()
+
+    async def _on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
+        """Run a coroutine on the listener's loop and wait for it on the caller's."""
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(coroutine, self._loop))
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        with contextlib.closing(self._loop):
+            self._loop.run_forever()

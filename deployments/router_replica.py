@@ -1,0 +1,143 @@
+"""The deployment `Router`: one router, behind its own listener and behind Serve's ingress."""
+
+import asyncio
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ray import serve
+
+from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
+from deployments.ray_metrics import RayMetrics
+from deployments.replica_logs import join_serve_logs
+from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
+from deployments.serve_internals import ReplicaWatch, RunningReplica
+from router.app import RouterApp
+from router.auth import KeyRing, parse_keys
+from router.model_table import ModelTable
+from router.replicas import Replica
+
+logger = logging.getLogger("enginehouse.router")
+
+ENGINE_DEPLOYMENT = "Engine"
+EMPTY_TABLE = ModelTable(RouterUserConfig(models={}))
+
+
+class RouterReplica:
+    """Brings the model table and the replicas' addresses to the router's doors, and the router's end to its clients."""
+
+    def __init__(self, args: RouterArgs, drain_timeout_s: float) -> None:
+        join_serve_logs()
+        self._drain_timeout_s = drain_timeout_s
+        self._listener_settings = args.listener
+        self._watches: dict[str, ReplicaWatch] = {}
+        self._is_listening = False
+        replica_id = serve.get_replica_context().replica_id.unique_id
+        settings = DoorSettings(args.listener, read_keys(args.api_keys, args.listener.host), RayMetrics(), replica_id)
+        self._settings = settings
+        self._own_door = OwnDoor(settings)
+        self._serve_door: ServeDoor | None = None
+
+    async def build_app(self) -> RouterApp:
+        """Open Serve's door. Returns the app that Serve's ingress calls."""
+        self._serve_door = ServeDoor(self._settings, EMPTY_TABLE)
+        return self._serve_door.app
+
+    async def take_over(self, user_config: dict[str, Any]) -> None:
+        """
+        A new model table, in place. With the first one, the router begins to listen.
+
+        Raises:
+            ValidationError: the first table is not valid. A later one is refused with a line in the log, and the
+                table before it stays in force: raising would make Serve stop a router that works.
+            ListenError: the address cannot be listened on.
+        """
+        try:
+            table = ModelTable(RouterUserConfig.model_validate(user_config))
+        except ValidationError as error:
+            if not self._is_listening:
+                raise
+            logger.error("the new user_config is not valid, the one before it stays in force: %s", error)  # noqa: TRY400
+            return
+        if not self._is_listening:
+            await self._listen(table)
+        for door in self._doors:
+            door.take_over_table(table)
+        self._watch(table.applications)
+        logger.info("model table: %s", ", ".join(model.name for model in table.models) or "empty")
+
+    async def check_health(self) -> None:
+        """
+        Raises:
+            RuntimeError: Serve has given the router no model table.
+            TimeoutError: the listener does not answer.
+        """
+        if not self._is_listening:
+            raise RuntimeError("the deployment Router has no user_config, and so no model table")
+        await self._own_door.check()
+
+    async def _listen(self, table: ModelTable) -> None:
+        await self._own_door.start(table)
+        self._is_listening = True
+        address = f"{self._listener_settings.host}:{self._listener_settings.port}"
+        logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
+
+    async def stop(self) -> None:
+        """Close the doors behind the last client."""
+        for watch in self._watches.values():
+            watch.stop()
+        if self._is_listening and not await self._own_door.drain(self._drain_timeout_s):
+            logger.warning("the router was stopped before its last requests were finished")
+        if self._serve_door is not None:
+            await self._serve_door.close()
+
+    @property
+    def _doors(self) -> tuple[OwnDoor | ServeDoor, ...]:
+        return (self._own_door,) if self._serve_door is None else (self._own_door, self._serve_door)
+
+    def _watch(self, applications: frozenset[str]) -> None:
+        for application in self._watches.keys() - applications:
+            self._watches.pop(application).stop()
+            self._update(application, [])
+        for application in applications - self._watches.keys():
+            self._watches[application] = ReplicaWatch(
+                application,
+                ENGINE_DEPLOYMENT,
+                asyncio.get_running_loop(),
+                lambda running, application=application: self._update(application, running),  # type: ignore[misc]
+            )
+
+    def _update(self, application: str, running: Sequence[RunningReplica]) -> None:
+        logger.info("replicas of %s: %s", application, ", ".join(r.replica_id for r in running) or "none")
+        replicas = [Replica(replica_id=one.replica_id, **one.metadata) for one in running if one.metadata]
+        for door in self._doors:
+            door.take_over_replicas(application, replicas)
+
+
+def read_keys(settings: ApiKeySettings, host: str) -> KeyRing:
+    """
+    The accepted API keys.
+
+    Raises:
+        ValueError: a variable or file that was named holds no key, or there is none and the address is public.
+    """
+    keys: set[str] = set()
+    if settings.env is not None:
+        keys |= parse_keys(os.environ.get(settings.env, ""))
+        if not keys:
+            raise ValueError(f"api_keys.env: the environment variable {settings.env} holds no key on this node")
+    if settings.file is not None:
+        in_file = parse_keys(Path(settings.file).read_text(encoding="utf-8"))
+        if not in_file:
+            raise ValueError(f"api_keys.file: {settings.file} holds no key")
+        keys |= in_file
+    is_public = host not in LOOPBACK_HOSTS or os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    if not keys and is_public and not settings.allow_anonymous_on_public_address:
+        raise ValueError(
+            "without API keys the router serves this machine only: set api_keys, or listen on 127.0.0.1 without "
+            "HAProxy mode, or say that it is meant with api_keys.allow_anonymous_on_public_address"
+        )
+    return KeyRing(keys)

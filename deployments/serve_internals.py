@@ -1,0 +1,83 @@
+"""
+Every use of a part of Ray that its makers do not call public. Ray is pinned to one release for this file's sake.
+
+Source: ray 2.60.0, `serve/_private/long_poll.py`, `serve/_private/common.py`, `experimental/internal_kv.py`.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import ray
+from ray.experimental import internal_kv
+from ray.serve._private.common import DeploymentID, DeploymentTargetInfo
+from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
+from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
+
+_KV_NAMESPACE = b"enginehouse"
+
+
+@dataclass(slots=True, frozen=True)
+class RunningReplica:
+    """One running replica of a deployment. `metadata` is what its `record_replica_metadata` returned."""
+
+    replica_id: str
+    metadata: Mapping[str, Any]
+
+
+class ReplicaWatch:
+    """
+    Serve's list of a deployment's running replicas, as it changes.
+
+    Serve's controller answers a long poll on each change, within about 0.1 s; a replica that begins to drain is no
+    longer in the list. `on_change` is called on `loop`, first with the list of now. An application that does not
+    exist (yet) has an empty list.
+    """
+
+    def __init__(
+        self,
+        application: str,
+        deployment: str,
+        loop: asyncio.AbstractEventLoop,
+        on_change: Callable[[Sequence[RunningReplica]], None],
+    ) -> None:
+        self._on_change = on_change
+        key = (LongPollNamespace.DEPLOYMENT_TARGETS, DeploymentID(name=deployment, app_name=application))
+        self._client = LongPollClient(
+            ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE),
+            {cast("Any", key): self._updated},
+            call_in_event_loop=loop,
+            client_id=f"enginehouse router, watching {application}",
+        )
+
+    def stop(self) -> None:
+        self._client.stop()
+
+    def _updated(self, targets: DeploymentTargetInfo) -> None:
+        running = targets.running_replicas if targets.is_available else []
+        self._on_change([RunningReplica(info.replica_id.unique_id, info.replica_metadata) for info in running])
+
+
+def publish_phase(application: str, replica_id: str, phase: str) -> None:
+    """Let `read_phases` see how far a replica has come. Serve itself says nothing of a replica that still starts."""
+    internal_kv._internal_kv_put(  # noqa: SLF001
+        f"phase:{application}:{replica_id}".encode(), phase.encode(), overwrite=True, namespace=_KV_NAMESPACE
+    )
+
+
+def forget_phase(application: str, replica_id: str) -> None:
+    internal_kv._internal_kv_del(  # noqa: SLF001
+        f"phase:{application}:{replica_id}".encode(), namespace=_KV_NAMESPACE
+    )
+
+
+def read_phases(application: str) -> dict[str, str]:
+    """The phase of each replica of an application, by replica id."""
+    prefix = f"phase:{application}:".encode()
+    phases = {}
+    for key in internal_kv._internal_kv_list(prefix, namespace=_KV_NAMESPACE):  # noqa: SLF001
+        value = internal_kv._internal_kv_get(key, namespace=_KV_NAMESPACE)  # noqa: SLF001
+        if value is not None:
+            phases[key[len(prefix) :].decode()] = value.decode()
+    return phases
