@@ -11,9 +11,12 @@ from typing import Any, cast
 
 import ray
 from ray.experimental import internal_kv
+from ray.serve._private.api import serve_start
 from ray.serve._private.common import DeploymentID, DeploymentTargetInfo
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
+from ray.serve.config import gRPCOptions
+from ray.serve.schema import ServeDeploySchema
 
 _KV_NAMESPACE = b"enginehouse"
 
@@ -81,3 +84,19 @@ def read_phases(application: str) -> dict[str, str]:
         if value is not None:
             phases[key[len(prefix) :].decode()] = value.decode()
     return phases
+
+
+def deploy(config: Mapping[str, Any]) -> None:
+    """
+    What `serve run FILE` does with the file's content, without its blocking.
+
+    Source: ray 2.60.0, `serve/scripts.py`, `run`.
+    """
+    schema = ServeDeploySchema.model_validate(config)
+    client = serve_start(
+        http_options=schema.http_options.model_dump(),
+        proxy_location=schema.proxy_location,
+        grpc_options=gRPCOptions(**schema.grpc_options.model_dump()),
+        controller_options=schema.controller_options,
+    )
+    client.deploy_apps(schema, _blocking=False)

@@ -1,0 +1,92 @@
+"""Checks a whole Serve configuration file, offline: Serve itself ignores unknown keys and hangs on a failed deploy."""
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from configs import address_rules, engine_rules, reference_rules
+from configs.finding import ConfigError, Finding, Problem, key_path_text
+from configs.positions import Document, Position, YamlError, parse_yaml
+from configs.serve_file import ServeFile
+from configs.validation import validate
+
+
+def check(path: str | Path, environment: Mapping[str, str]) -> list[Finding]:
+    """All findings in a file, in its order. Raises nothing, whatever the file holds.
+
+    Args:
+        path: The file.
+        environment: The variables that Serve will run with.
+    """
+    return examine(path, environment)[1]
+
+
+def load(path: str | Path, environment: Mapping[str, str] | None = None) -> ServeFile:
+    """A file without errors; it may have warnings.
+
+    Args:
+        path: The file.
+        environment: The variables that Serve will run with. Default: this process's.
+
+    Raises:
+        ConfigError: The file has errors.
+    """
+    file, findings = examine(path, os.environ if environment is None else environment)
+    errors = [each for each in findings if each.severity == "error"]
+    if file is None or errors:
+        raise ConfigError(errors)
+    return file
+
+
+def examine(path: str | Path, environment: Mapping[str, str]) -> tuple[ServeFile | None, list[Finding]]:
+    """What `check` and `load` give, together. The file is None when its keys or values are wrong."""
+    try:
+        text = _read(Path(path))
+        document = parse_yaml(text)
+    except YamlError as error:
+        return None, [_finding(path, error.position, Problem((), str(error)))]
+    file, problems = validate(document.value) if document.value is not None else (None, [Problem((), "is empty")])
+    # What the parts say about each other can only be judged once each of them is right.
+    problems += [] if file is None else _disagreements(file, environment)
+    findings = [_finding(path, document.position(each.path), each) for each in problems]
+    findings += _duplicates(path, document)
+    return file, sorted(findings, key=lambda each: (each.line, each.column))
+
+
+def _read(path: Path) -> str:
+    """Raises: YamlError."""
+    try:
+        content = path.read_bytes()
+        return content.decode("utf-8")
+    except OSError as error:
+        raise YamlError(f"cannot be read: {error.strerror or error}", Position(1, 1)) from error
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        position = Position(before.count(b"\n") + 1, len(before) - before.rfind(b"\n"))
+        raise YamlError("is not UTF-8 text from here on", position) from error
+
+
+def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[Problem]:
+    yield from reference_rules.applications_are_unique(file)
+    yield from reference_rules.there_is_one_router(file)
+    yield from reference_rules.routes_lead_to_models(file)
+    yield from reference_rules.models_have_routes(file)
+    yield from reference_rules.names_suit_editors(file)
+    yield from reference_rules.import_paths_are_ours(file)
+    yield from address_rules.throughput_mode_has_haproxy(file, environment)
+    yield from address_rules.ports_are_free(file, environment)
+    yield from address_rules.keys_are_there(file, environment)
+    yield from address_rules.public_addresses_have_keys(file, environment)
+    yield from engine_rules.model_sources_exist(file)
+    yield from engine_rules.drains_fit_into_shutdowns(file)
+
+
+def _duplicates(path: str | Path, document: Document) -> Iterator[Finding]:
+    for key, position, first_line in document.duplicates:
+        message = f"the key is there already, on line {first_line}; only this one would count"
+        yield _finding(path, position, Problem(key, message))
+
+
+def _finding(path: str | Path, position: Position, problem: Problem) -> Finding:
+    key = key_path_text(problem.path)
+    return Finding(str(path), position.line, position.column, key, problem.message, problem.severity)

@@ -1,0 +1,67 @@
+"""Whether the engines of a file will find what they need."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from configs.engine import LlamaCppSettings
+from configs.finding import KeyPath, Problem, Severity
+from configs.serve_file import ModelApplication, ServeFile
+
+
+def model_sources_exist(file: ServeFile) -> Iterator[Problem]:
+    for index, application in enumerate(file.applications):
+        if isinstance(application, ModelApplication) and isinstance(application.args.root, LlamaCppSettings):
+            path: KeyPath = ("applications", index, "args", "model_source")
+            for message, severity in _source_faults(application, application.args.root):
+                yield Problem(path, message, severity)
+
+
+def _source_faults(application: ModelApplication, settings: LlamaCppSettings) -> Iterator[tuple[str, Severity]]:
+    scheme, colon, package = settings.model_source.partition(":")
+    if not colon or scheme != "package":
+        if not Path(settings.model_source).is_file():
+            message = f"{settings.model_source!r} is no file on this machine; the nodes that run the model must have it"
+            yield message, "warning"
+    elif not _has_own_environment(application, settings):
+        yield from ((message, "error") for message in _package_faults(package))
+
+
+def _has_own_environment(application: ModelApplication, settings: LlamaCppSettings) -> bool:
+    """Whether the engine's packages are not this interpreter's, so that nothing can be said about them here."""
+    options = [each.ray_actor_options for each in application.deployments if each.ray_actor_options]
+    environments = [application.runtime_env, *(each.runtime_env for each in options)]
+    elsewhere = any(each.pip or each.uv or each.conda or each.image_uri or each.container for each in environments)
+    return elsewhere or settings.interpreter is not None
+
+
+def _package_faults(package: str) -> Iterator[str]:
+    if not package.isidentifier():
+        yield f"'package:{package}' must name a top-level Python package"
+        return
+    try:
+        # imports the parents of a dotted name, but not a top-level package itself
+        spec = importlib.util.find_spec(package)
+    except ValueError:  # a module that was not imported from anywhere, such as __main__
+        spec = None
+    if spec is None:
+        yield f"the Python package {package!r} is not installed"
+        return
+    folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+    num_weights = sum(len(list(folder.glob("*.gguf"))) for folder in folders)
+    if num_weights != 1:
+        yield f"the Python package {package!r} holds {num_weights} GGUF files, not one"
+
+
+def drains_fit_into_shutdowns(file: ServeFile) -> Iterator[Problem]:
+    for index, application in enumerate(file.applications):
+        if not isinstance(application, ModelApplication):
+            continue
+        for number, deployment in enumerate(application.deployments):
+            drain_s, shutdown_s = application.args.root.drain_timeout_s, deployment.graceful_shutdown_timeout_s
+            if shutdown_s is not None and drain_s > shutdown_s:
+                message = (
+                    f"ends a stopping replica after {shutdown_s:g} s, though drain_timeout_s gives it {drain_s:g} s"
+                )
+                path: KeyPath = ("applications", index, "deployments", number, "graceful_shutdown_timeout_s")
+                yield Problem(path, message, "warning")

@@ -1,0 +1,95 @@
+"""What the parts of a file say about each other: names, routes, and the rows of the model table."""
+
+import re
+from collections.abc import Callable, Iterator
+
+from configs.finding import KeyPath, Problem, did_you_mean
+from configs.router import ModelRoute
+from configs.serve_file import (
+    MODEL_IMPORT_PATH,
+    ROUTER_IMPORT_PATH,
+    AnyApplication,
+    ModelApplication,
+    OtherApplication,
+    ServeFile,
+)
+
+_CHAT_ONLY_PREFIX = re.compile(r"gpt|o")
+_REASONING_INFIX = re.compile(r"o[134]")
+
+
+def applications_are_unique(file: ServeFile) -> Iterator[Problem]:
+    yield from _unique(file, "name", lambda application: application.name)
+    yield from _unique(file, "route_prefix", lambda application: application.route_prefix)
+
+
+def _unique(file: ServeFile, key: str, value_of: Callable[[AnyApplication], str | None]) -> Iterator[Problem]:
+    first: dict[str, int] = {}
+    for index, application in enumerate(file.applications):
+        value = value_of(application)
+        if value is not None and value in first:
+            yield Problem(("applications", index, key), f"{value!r} is already that of applications[{first[value]}]")
+        elif value is not None:
+            first[value] = index
+
+
+def there_is_one_router(file: ServeFile) -> Iterator[Problem]:
+    routers = [index for index, _ in file.routers()]
+    if not routers:
+        message = f"there is no router: an application with the import_path {ROUTER_IMPORT_PATH!r}"
+        yield Problem(("applications",), message)
+    for index in routers[1:]:
+        message = f"there is a router already: applications[{routers[0]}]. Scale it with num_replicas instead"
+        yield Problem(("applications", index), message)
+
+
+def routes_lead_to_models(file: ServeFile) -> Iterator[Problem]:
+    applications = {each.name for each in file.applications}
+    models = [each.name for each in file.model_apps()]
+    for row, _, route in _rows(file):
+        place: KeyPath = (*row, "application")
+        if route.application not in applications:
+            near = did_you_mean(route.application, models)
+            yield Problem(place, f"there is no application {route.application!r} in this file{near}")
+        elif route.application not in models:
+            message = f"the application {route.application!r} is no model: its import_path is not {MODEL_IMPORT_PATH!r}"
+            yield Problem(place, message)
+
+
+def models_have_routes(file: ServeFile) -> Iterator[Problem]:
+    reached = {route.application for _, _, route in _rows(file)}
+    for index, application in enumerate(file.applications):
+        if isinstance(application, ModelApplication) and application.name not in reached:
+            message = f"no row of the router's model table leads to {application.name!r}: nobody can use it"
+            yield Problem(("applications", index, "name"), message, "warning")
+
+
+def names_suit_editors(file: ServeFile) -> Iterator[Problem]:
+    """Editors guess what a model can do from its name; Continue and Roo Code do so by these patterns."""
+    for row, name, route in _rows(file):
+        named: list[tuple[KeyPath, str]] = [(row, name)]
+        named += [((*row, "aliases", index), alias) for index, alias in enumerate(route.aliases)]
+        yield from (Problem(place, message, "warning") for place, each in named for message in _misread(each))
+
+
+def _misread(name: str) -> Iterator[str]:
+    if _CHAT_ONLY_PREFIX.match(name):
+        yield f"some editors offer no completion from a model whose name begins like OpenAI's: {name!r}"
+    elif _REASONING_INFIX.search(name):
+        yield f"some editors take a model with o1, o3 or o4 in its name for one of OpenAI's: {name!r}"
+
+
+def import_paths_are_ours(file: ServeFile) -> Iterator[Problem]:
+    for index, application in enumerate(file.applications):
+        if isinstance(application, OtherApplication):
+            near = did_you_mean(application.import_path, (ROUTER_IMPORT_PATH, MODEL_IMPORT_PATH))
+            if near:
+                message = f"{application.import_path!r} is not checked further{near}"
+                yield Problem(("applications", index, "import_path"), message, "warning")
+
+
+def _rows(file: ServeFile) -> Iterator[tuple[KeyPath, str, ModelRoute]]:
+    """Each row of the model table: its path, the model's name, and where it leads."""
+    for index, router in file.routers():
+        for name, route in router.user_config.models.items():
+            yield ("applications", index, "deployments", 0, "user_config", "models", name), name, route

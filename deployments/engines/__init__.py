@@ -1,0 +1,37 @@
+"""
+Engines below Ray: what starts, watches and stops an OpenAI server that is a child process.
+
+Nothing here imports Ray. The engines' modules are imported when one is asked for: the simulated engine's own process
+imports this package and needs neither pydantic nor aiohttp.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from configs.engine import EngineSettings
+    from deployments.engines.contract import Engine
+
+__all__ = ["create_engine"]
+
+
+def create_engine(settings: EngineSettings) -> Engine:
+    """
+    The engine that these settings describe, not started.
+
+    Raises:
+        TypeError: settings of a kind that no engine here takes.
+    """
+    from configs.engine import LlamaCppSettings, SimulatedSettings  # noqa: PLC0415  see the module's docstring
+
+    match settings:
+        case LlamaCppSettings():
+            from deployments.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+
+            return LlamaCppEngine(settings)
+        case SimulatedSettings():
+            from deployments.engines.simulated import SimulatedEngine  # noqa: PLC0415
+
+            return SimulatedEngine(settings)
+    raise TypeError(f"no engine takes {type(settings).__name__}")

@@ -1,0 +1,60 @@
+"""llama.cpp's own OpenAI server, through the package xllamacpp."""
+
+import sys
+from pathlib import Path
+
+import orjson
+
+from configs.engine import LlamaCppSettings
+from deployments.engines import prometheus_text
+from deployments.engines.contract import ChildCommand, EngineAddress, EngineLoad, Profile
+
+# Run by path: the interpreter may belong to an environment that has xllamacpp and nothing of ours.
+SERVER = Path(__file__).with_name("llama_cpp_server.py")
+
+
+class LlamaCppEngine:
+    def __init__(self, settings: LlamaCppSettings) -> None:
+        self._settings = settings
+
+    @property
+    def profile(self) -> Profile:
+        return "llama_cpp"
+
+    @property
+    def max_model_len(self) -> int:
+        return self._settings.max_model_len
+
+    def command(self, address: EngineAddress) -> ChildCommand:
+        settings = self._settings
+        launch = {
+            "model": settings.model,
+            "model_source": settings.model_source,
+            "max_model_len": settings.max_model_len,
+            "max_num_seqs": settings.max_num_seqs,
+            "num_threads": settings.num_threads,
+            "num_gpu_layers": settings.num_gpu_layers,
+            "host": address.host,
+            "port": address.port,
+            "secret": address.secret,
+        }
+        return ChildCommand(
+            argv=(settings.interpreter or sys.executable, str(SERVER)),
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                **settings.environment,
+                "ENGINEHOUSE_ENGINE": orjson.dumps(launch).decode(),
+            },
+        )
+
+    def load(self, metrics_text: str) -> EngineLoad:
+        values = prometheus_text.samples(metrics_text)
+        return EngineLoad(
+            num_running=prometheus_text.required(values, "llamacpp:requests_processing"),
+            num_waiting=prometheus_text.required(values, "llamacpp:requests_deferred"),
+            kv_cache_usage_ratio=None,  # llama.cpp stopped exporting it
+            # llama.cpp counts cached prompt tokens apart; ours is the whole prompt, as OpenAI's usage has it.
+            num_prompt_tokens=prometheus_text.required(values, "llamacpp:prompt_tokens_total")
+            + (prometheus_text.optional(values, "llamacpp:prompt_tokens_cached_total") or 0),
+            num_completion_tokens=prometheus_text.optional(values, "llamacpp:tokens_predicted_total"),
+        )

@@ -1,0 +1,313 @@
+"""One running engine: its port and secret, its child process, its health, load and end."""
+
+import asyncio
+import contextlib
+import errno
+import secrets
+import socket
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Literal, Self, TypeAlias, TypeVar
+
+import aiohttp
+from yarl import URL
+
+from configs.engine import EngineSettings
+from deployments.engines.contract import (
+    Engine,
+    EngineAddress,
+    EngineDied,
+    EngineLoad,
+    EngineStartError,
+    EngineUnresponsive,
+)
+from deployments.engines.prometheus_text import MetricNotFound
+from deployments.engines.supervised_child import ExitReport, OnLine, SupervisedChild
+
+Phase = Literal["starting", "loading", "warming", "ready"]
+OnPhase: TypeAlias = Callable[[Phase], None]
+
+NUM_PORT_ATTEMPTS = 5
+"""Between picking a free port and the engine's binding it, another process may take it."""
+
+HEALTH_POLL_S = 0.05
+QUESTION_TIMEOUT_S = 3.0
+"""Longest wait for `/health` and `/metrics`, in seconds; a busy engine answers them in milliseconds."""
+
+NUM_HEALTH_FAILURES = 3
+"""Unanswered `/health` questions in a row after which a living process counts as dead."""
+
+DRAIN_POLL_S = 0.1
+
+_Result = TypeVar("_Result")
+
+
+class _PortTakenError(Exception):
+    """Another process has the port that was picked."""
+
+
+class _DiedDuringStartError(Exception):
+    def __init__(self, report: ExitReport) -> None:
+        super().__init__(str(report))
+
+
+class EngineRuntime:
+    """
+    Starts an engine, watches it and stops it. Start it once; `async with` stops it at the end.
+
+    `on_phase` is called on every change of phase; a start that found its port taken goes back to `starting`.
+    `on_line` gets every line of the child's output, as `SupervisedChild` says.
+    """
+
+    def __init__(self, engine: Engine, settings: EngineSettings, host: str, on_line: OnLine, on_phase: OnPhase) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._host = host
+        self._on_line = on_line
+        self._on_phase = on_phase
+        self._address: EngineAddress | None = None
+        self._child: SupervisedChild | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._num_health_failures = 0
+        self._is_stopping = False
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    @property
+    def address(self) -> EngineAddress:
+        """Where the engine listens; there is none before `start`."""
+        if self._address is None:
+            raise RuntimeError("the engine was not started")
+        return self._address
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process id while there is one."""
+        return None if self._child is None else self._child.pid
+
+    async def start(self) -> None:
+        """
+        Returns when the engine has generated its first token. Leaves no process behind when it fails.
+
+        Raises:
+            EngineStartError: the process could not be executed, ended, or took longer than `start_timeout_s`. Tells
+                its exit code or signal and its last lines.
+        """
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=QUESTION_TIMEOUT_S))
+        try:
+            async with asyncio.timeout(self._settings.start_timeout_s):
+                await self._start_on_free_port()
+        except TimeoutError as error:
+            lines = () if self._child is None else self._child.last_lines
+            await self.stop()
+            seconds = f"{self._settings.start_timeout_s:g} s"
+            raise EngineStartError(
+                "\n  ".join([f"{self._settings.model} was not ready after {seconds}; its last lines:", *lines])
+            ) from error
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def check(self) -> None:
+        """
+        Returns when the engine lives, as far as is known. Ask every few seconds.
+
+        Raises:
+            EngineDied: the process ended, or did not answer `/health` to three calls in a row.
+        """
+        if self._is_ended():
+            raise EngineDied(await self._death())
+        if await self._is_healthy():
+            self._num_health_failures = 0
+            return
+        self._num_health_failures += 1
+        if self._is_ended():
+            raise EngineDied(await self._death())
+        if self._num_health_failures >= NUM_HEALTH_FAILURES:
+            raise EngineDied(f"{self._settings.model} runs but did not answer {NUM_HEALTH_FAILURES} health checks")
+
+    async def died(self) -> str:
+        """Waits for an exit that nobody asked for and returns what is known about it. Never returns after `stop`."""
+        message = await self._death()
+        if self._is_stopping:
+            await asyncio.get_running_loop().create_future()
+        return message
+
+    async def load(self) -> EngineLoad:
+        """
+        The engine's own counts, now.
+
+        Raises:
+            EngineDied: the process ended.
+            EngineUnresponsive: it runs but gave no counts within 3 s.
+        """
+        try:
+            async with self._open_session.get(self._url("/metrics"), headers=self._authorization) as response:
+                response.raise_for_status()
+                return self._engine.load(await response.text())
+        except (aiohttp.ClientError, TimeoutError, OSError, MetricNotFound) as error:
+            if self._is_ended():
+                raise EngineDied(await self._death()) from error
+            raise EngineUnresponsive(f"{self._settings.model} gave no load: {error!r}") from error
+
+    async def drain(self, timeout_s: float) -> bool:
+        """
+        Waits until the engine says twice in a row that nothing runs or waits. Whoever calls this has already stopped
+        sending requests; the second reading is for one that was on its way.
+
+        Returns:
+            False when `timeout_s` passed first or the engine died: its requests are lost.
+        """
+        num_idle = 0
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    try:
+                        num_idle = num_idle + 1 if (await self.load()).is_idle else 0
+                    except EngineUnresponsive:
+                        num_idle = 0
+                    if num_idle >= 2:
+                        return True
+                    await asyncio.sleep(DRAIN_POLL_S)
+        except (TimeoutError, EngineDied):
+            return False
+
+    async def stop(self, grace_s: float = 5.0) -> None:
+        """SIGTERM, then SIGKILL after `grace_s` seconds. Returns when no process of the engine is left."""
+        self._is_stopping = True
+        if self._session is not None:
+            await self._session.close()
+        if self._child is not None:
+            await self._child.stop(grace_s)
+
+    async def _start_on_free_port(self) -> None:
+        for _ in range(NUM_PORT_ATTEMPTS):
+            try:
+                await self._start_once()
+            except _PortTakenError:
+                continue
+            return
+        raise EngineStartError(f"{NUM_PORT_ATTEMPTS} ports in a row were taken by others before the engine bound them")
+
+    async def _start_once(self) -> None:
+        self._address = EngineAddress(self._host, _free_port(self._host), secrets.token_urlsafe(32))
+        self._on_phase("starting")
+        self._child = SupervisedChild(self._engine.command(self._address), self._on_line)
+        await self._child.start()
+        try:
+            self._on_phase("loading")
+            await self._while_alive(self._becomes_healthy())
+            self._on_phase("warming")
+            await self._while_alive(self._warm_up())
+        except _DiedDuringStartError as error:
+            if _is_port_taken(self._address):
+                raise _PortTakenError from error
+            raise EngineStartError(f"{self._settings.model} did not start: it {error}") from error
+        except _PortTakenError:
+            await self._child.stop(grace_s=0)
+            raise
+        self._on_phase("ready")
+
+    async def _while_alive(self, step: Awaitable[_Result]) -> _Result:
+        assert self._child is not None  # noqa: S101  narrows the type
+        task = asyncio.ensure_future(step)
+        exited = asyncio.create_task(self._child.wait_exit())
+        try:
+            await asyncio.wait([task, exited], return_when=asyncio.FIRST_COMPLETED)
+            if exited.done():
+                raise _DiedDuringStartError(exited.result())
+            return task.result()
+        finally:
+            for unfinished in (task, exited):
+                unfinished.cancel()
+            await asyncio.gather(task, exited, return_exceptions=True)
+
+    async def _becomes_healthy(self) -> None:
+        while not await self._is_healthy():  # noqa: ASYNC110  the event is in another process
+            await asyncio.sleep(HEALTH_POLL_S)
+
+    async def _is_healthy(self) -> bool:
+        try:
+            async with self._open_session.get(self._url("/health")) as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
+
+    async def _warm_up(self) -> None:
+        """One token: what an engine sets up on first use must not cost the first client."""
+        body = {"model": self._settings.model, "prompt": "Hi", "max_tokens": 1}
+        try:
+            async with self._open_session.post(
+                self._url("/v1/completions"),
+                json=body,
+                headers=self._authorization,
+                timeout=aiohttp.ClientTimeout(total=None),  # `start` bounds the whole of it
+            ) as response:
+                answer = await response.text()
+        except (aiohttp.ClientError, OSError) as error:
+            # A dying child closes its connections a moment before its death is known: let that be the reason told.
+            await asyncio.sleep(QUESTION_TIMEOUT_S)
+            raise EngineStartError(f"{self._settings.model} broke off its first completion: {error!r}") from error
+        if response.status in (401, 403, 404):
+            # It was another's `/health`: our secret and model are unknown there.
+            raise _PortTakenError
+        if response.status != 200:
+            raise EngineStartError(f"{self._settings.model} refused its first completion: {response.status} {answer}")
+
+    def _is_ended(self) -> bool:
+        return self._child is None or not self._child.is_running
+
+    async def _death(self) -> str:
+        if self._child is None:
+            return f"{self._settings.model} was not started"
+        return f"{self._settings.model} {await self._child.wait_exit()}"
+
+    @property
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("the engine was not started")
+        return self._session
+
+    def _url(self, path: str) -> URL:
+        return URL.build(scheme="http", host=self.address.host, port=self.address.port, path=path)
+
+    @property
+    def _authorization(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.address.secret}"}
+
+
+def _free_port(host: str) -> int:
+    with _bound(host, 0) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+def _is_port_taken(address: EngineAddress) -> bool:
+    try:
+        with _bound(address.host, address.port):
+            return False
+    except OSError as error:
+        return error.errno == errno.EADDRINUSE
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    with contextlib.ExitStack() as failure:
+        failure.callback(listener.close)
+        # Without it, connections that linger in TIME_WAIT would look like a listener.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        failure.pop_all()
+    return listener

@@ -1,0 +1,60 @@
+"""The simulated engine: vLLM-shaped answers without a model, paced by a model of latency and of the KV cache."""
+
+import sys
+from pathlib import Path
+
+import orjson
+
+from configs.engine import SimulatedSettings
+from deployments.engines import prometheus_text
+from deployments.engines.contract import ChildCommand, EngineAddress, EngineLoad, Profile
+
+SERVER = Path(__file__).with_name("simulated_server.py")
+
+
+class SimulatedEngine:
+    def __init__(self, settings: SimulatedSettings) -> None:
+        self._settings = settings
+
+    @property
+    def profile(self) -> Profile:
+        return "vllm"
+
+    @property
+    def max_model_len(self) -> int:
+        return self._settings.max_model_len
+
+    def command(self, address: EngineAddress) -> ChildCommand:
+        settings = self._settings
+        launch = {
+            "model": settings.model,
+            "max_model_len": settings.max_model_len,
+            "max_num_seqs": settings.max_num_seqs,
+            "prefill_base_ms": settings.prefill_base_ms,
+            "prefill_tokens_per_s": settings.prefill_tokens_per_s,
+            "inter_token_ms": settings.inter_token_ms,
+            "kv_cache_tokens": settings.kv_cache_tokens,
+            "kv_block_tokens": settings.kv_block_tokens,
+            "start_delay_s": settings.start_delay_s,
+            "host": address.host,
+            "port": address.port,
+            "secret": address.secret,
+        }
+        return ChildCommand(
+            argv=(settings.interpreter or sys.executable, str(SERVER)),
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                **settings.environment,
+                "ENGINEHOUSE_ENGINE": orjson.dumps(launch).decode(),
+            },
+        )
+
+    def load(self, metrics_text: str) -> EngineLoad:
+        values = prometheus_text.samples(metrics_text)
+        return EngineLoad(
+            num_running=prometheus_text.required(values, "vllm:num_requests_running"),
+            num_waiting=prometheus_text.required(values, "vllm:num_requests_waiting"),
+            kv_cache_usage_ratio=values.get("vllm:kv_cache_usage_perc"),  # a ratio, whatever its name says
+            num_prompt_tokens=prometheus_text.optional(values, "vllm:prompt_tokens_total"),
+            num_completion_tokens=prometheus_text.optional(values, "vllm:generation_tokens_total"),
+        )

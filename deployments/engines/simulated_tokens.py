@@ -1,0 +1,62 @@
+"""
+The simulated engine's tokens: every four characters of a text are one.
+
+The pieces of which answers are made have four characters too, so that an answer counts the same when it is sent back as
+a prompt. A whole answer is a slice of one endless text, which costs nothing a token.
+"""
+
+import random
+import zlib
+
+NUM_TOKEN_CHARS = 4
+VOCABULARY_SIZE = 32_000
+
+# Four characters each. Letters and blanks only: no piece needs escaping in JSON.
+_PIECES = " the and for not all new one two can has was may set get add run end map key row log job bit bus cpu ram api"
+_NUM_TAPE_PIECES = 8192
+_TAPE = "".join(
+    random.Random(0).choices(  # noqa: S311  the same text in every process
+        [_PIECES[start : start + NUM_TOKEN_CHARS] for start in range(0, len(_PIECES), NUM_TOKEN_CHARS)],
+        k=_NUM_TAPE_PIECES,
+    )
+)
+
+
+def count(text: str) -> int:
+    return -(-len(text) // NUM_TOKEN_CHARS)
+
+
+def ids(text: str) -> list[int]:
+    """The same ids in every process, each below 32,000."""
+    return [
+        zlib.crc32(text[start : start + NUM_TOKEN_CHARS].encode()) % VOCABULARY_SIZE
+        for start in range(0, len(text), NUM_TOKEN_CHARS)
+    ]
+
+
+def text_of_ids(token_ids: list[int]) -> str:
+    """A text of as many tokens, the same for the same ids: a prompt may be given as ids."""
+    return "".join(f"{token_id & 0xFFFF:04x}" for token_id in token_ids)
+
+
+def block_keys(text: str, num_block_tokens: int) -> list[int]:
+    """
+    A key for each full block of tokens, which depends on all blocks before it. Valid in this process only.
+
+    The block that holds the last token has none: an engine computes at least one token of each prompt.
+    """
+    size = num_block_tokens * NUM_TOKEN_CHARS
+    keys: list[int] = []
+    key = 0
+    for end in range(size, len(text), size):
+        key = hash((key, text[end - size : end]))
+        keys.append(key)
+    return keys
+
+
+def answer(prompt: str, seed: int, choice: int, num_tokens: int) -> str:
+    """A text of `num_tokens` tokens; the same for the same prompt, seed and choice, in every process."""
+    offset = zlib.crc32(prompt.encode(), (seed * 1_000_003 + choice) & 0xFFFFFFFF) % _NUM_TAPE_PIECES
+    num_tapes = -(-(offset + num_tokens) // _NUM_TAPE_PIECES)
+    tape = _TAPE if num_tapes == 1 else _TAPE * num_tapes
+    return tape[offset * NUM_TOKEN_CHARS : (offset + num_tokens) * NUM_TOKEN_CHARS]

@@ -1,0 +1,100 @@
+"""A Ray cluster of one node that lives as long as one command: nothing of it is left behind."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.serve._private.constants import SERVE_NAMESPACE
+
+OBJECT_STORE_BYTES = 128 * 1024 * 1024
+"""Ray's shared memory. Requests and tokens do not travel through it; Ray's default is 30 % of the machine."""
+
+MAX_TEMP_DIR_CHARACTERS = 40
+"""Ray's sockets lie some 60 characters below its folder, and Linux allows a socket's path 107."""
+
+
+@dataclass(slots=True, frozen=True)
+class Cluster:
+    """
+    A cluster that this process is connected to.
+
+    `logs` is the folder of its logs on this machine; None on a cluster that was there before.
+    """
+
+    dashboard_url: str | None
+    logs: Path | None
+
+
+class ClusterError(Exception):
+    """Ray did not start, or cannot be reached."""
+
+
+@contextmanager
+def existing_cluster(address: str) -> Iterator[Cluster]:
+    """
+    Connect to the Ray cluster at `address`, and leave it running at the end.
+
+    Raises:
+        ClusterError: there is none.
+    """
+    context = _init(address=address)
+    try:
+        yield Cluster(_dashboard(context), None)
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def own_cluster(dashboard_port: int, temp_dir: Path | None) -> Iterator[Cluster]:
+    """
+    Start Ray on this machine, on loopback only, and end it with all its processes.
+
+    Its folder is removed at the end; after an exception it is kept, for its logs. `temp_dir` is where that folder
+    is made, the machine's folder for temporary files by default.
+
+    Raises:
+        ClusterError: Ray did not start.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers otherwise
+    folder = Path(tempfile.mkdtemp(prefix="eh-", dir=temp_dir))
+    if len(str(folder)) > MAX_TEMP_DIR_CHARACTERS:
+        folder.rmdir()
+        raise ClusterError(
+            f"the folder {folder.parent} has too long a name for Ray's sockets: choose another --temp-dir"
+        )
+    try:
+        context = _init(
+            address="local",
+            _temp_dir=str(folder),
+            _node_ip_address="127.0.0.1",
+            include_dashboard=True,
+            dashboard_host="127.0.0.1",
+            dashboard_port=dashboard_port,
+            object_store_memory=OBJECT_STORE_BYTES,
+        )
+        yield Cluster(_dashboard(context), folder / "session_latest" / "logs")
+    except BaseException:
+        ray.shutdown()
+        raise
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _init(**options: Any) -> object:  # noqa: ANN401 - Ray's own options
+    try:
+        return ray.init(namespace=SERVE_NAMESPACE, log_to_driver=False, logging_level=logging.WARNING, **options)
+    except (ConnectionError, RuntimeError, OSError, ValueError) as error:
+        ray.shutdown()
+        raise ClusterError(f"Ray did not start: {error}") from error
+
+
+def _dashboard(context: object) -> str | None:
+    url = getattr(context, "dashboard_url", None)
+    return f"http://{url}" if url else None

@@ -1,0 +1,139 @@
+"""A deployment as seen from the command line: brought up, shown, watched, shut down."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from ray import serve
+from rich.console import Console
+from rich.live import Live
+from rich.spinner import Spinner
+from rich.table import Table
+
+from deployments.editor_settings import OfferedModel, copilot_settings
+from deployments.local_cluster import Cluster
+from deployments.rollout import Progress, Stage, is_settled, read_progress
+from deployments.router_client import RouterClient
+from deployments.serve_internals import deploy, read_phases
+
+POLL_S = 0.2
+WATCH_S = 2.0
+Show = Callable[[Sequence[Progress]], None]
+
+
+class DeployFailedError(Exception):
+    """Something in the file did not start, or not in time. The message is the reason, for a person."""
+
+
+def bring_up(config: Mapping[str, Any], client: RouterClient, console: Console, timeout_s: float) -> None:
+    """
+    Deploy, showing progress, until every model has answered.
+
+    Raises:
+        DeployFailedError: an application failed, or `timeout_s` passed.
+    """
+    deadline = time.monotonic() + timeout_s
+    deploy(config)
+    with _progress_display(console) as show:
+        progress = _wait_until_settled(show, deadline)
+        failed = [one for one in progress if one.stage is Stage.FAILED]
+        if failed:
+            raise DeployFailedError("\n".join(f"{one.application} did not start: {one.reason}" for one in failed))
+        for model in client.models():
+            _wait_for_answer(client, model, deadline)
+
+
+def announce(client: RouterClient, cluster: Cluster, console: Console, *, needs_key: bool) -> None:
+    """Say where to point an editor, and with which settings."""
+    models = client.models()
+    console.print(
+        "\n[bold]VS Code[/]: the command 'Chat: Manage Language Models' opens chatLanguageModels.json; put there"
+    )
+    console.print(copilot_settings(client.base_url, models, needs_key=needs_key), markup=False, soft_wrap=True)
+    if cluster.dashboard_url:
+        console.print(f"\nRay dashboard: {cluster.dashboard_url}")
+    if cluster.logs:
+        console.print(f"Logs: {cluster.logs}", soft_wrap=True)
+    names = ", ".join(model.name for model in models)
+    console.print(
+        "Serving " + names + ("" if needs_key else ", to this machine without an API key") + ". Ctrl-C stops."
+    )
+    console.print(f"[bold green]Ready.[/] Point your editor at [bold]{client.base_url}[/]", soft_wrap=True)
+
+
+def watch_over(console: Console) -> None:
+    """Print every change of an application's stage, for ever."""
+    seen = {one.application: one.stage for one in read_all_progress()}
+    while True:
+        time.sleep(WATCH_S)
+        for one in read_all_progress():
+            if seen.get(one.application) is not one.stage:
+                seen[one.application] = one.stage
+                console.print(f"{time.strftime('%H:%M:%S')} {one.application}: {one.detail} {one.reason}", markup=False)
+
+
+def read_all_progress() -> list[Progress]:
+    """Every application's progress, from Serve's status and the replicas' own words."""
+    return [
+        read_progress(name, application.status.value, application.message, read_phases(name))
+        for name, application in sorted(serve.status().applications.items())
+    ]
+
+
+def _wait_until_settled(show: Show, deadline: float) -> list[Progress]:
+    while True:
+        progress = read_all_progress()
+        show(progress)
+        if progress and is_settled(progress):
+            return progress
+        if time.monotonic() > deadline:
+            waiting = ", ".join(
+                f"{one.application} ({one.detail})" for one in progress if one.stage is not Stage.RUNNING
+            )
+            raise DeployFailedError(f"not ready in time: {waiting}")
+        time.sleep(POLL_S)
+
+
+def _wait_for_answer(client: RouterClient, model: OfferedModel, deadline: float) -> None:
+    while True:
+        try:
+            client.first_token(model.name, max(1.0, deadline - time.monotonic()))
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise DeployFailedError(f"the model {model.name} does not answer: {error}") from error
+            time.sleep(POLL_S)
+        else:
+            return
+
+
+@contextmanager
+def _progress_display(console: Console) -> Iterator[Show]:
+    """A live table on a terminal; elsewhere one line for each change."""
+    if not console.is_terminal:
+        yield _line_printer(console)
+        return
+    with Live(console=console, refresh_per_second=8) as live:
+        yield lambda progress: live.update(_table(progress))
+
+
+def _line_printer(console: Console) -> Show:
+    last: dict[str, str] = {}
+
+    def show(progress: Sequence[Progress]) -> None:
+        for one in progress:
+            if last.get(one.application) != one.detail:
+                last[one.application] = one.detail
+                console.print(f"{one.application}: {one.detail}", markup=False)
+
+    return show
+
+
+_MARKS = {Stage.RUNNING: "[green]✓[/]", Stage.FAILED: "[red]✗[/]", Stage.UNHEALTHY: "[yellow]![/]"}
+
+
+def _table(progress: Sequence[Progress]) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for one in progress:
+        table.add_row(_MARKS.get(one.stage) or Spinner("dots"), one.application, f"[dim]{one.detail}[/]")
+    return table
