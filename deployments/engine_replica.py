@@ -60,6 +60,7 @@ class EngineReplica:
             "host": address.host,
             "port": address.port,
             "secret": address.secret,
+            "model": self._settings.model,
             "engine": self._labels["engine"],
             "profile": engine.profile,
             "max_model_len": engine.max_model_len,

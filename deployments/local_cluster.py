@@ -3,6 +3,7 @@
 import logging
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,9 @@ from ray.serve._private.constants import SERVE_NAMESPACE
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Ray's shared memory. Requests and tokens do not travel through it; Ray's default is 30 % of the machine."""
+
+DASHBOARD_PORT = 8265
+"""Ray's default."""
 
 MAX_TEMP_DIR_CHARACTERS = 40
 """Ray's sockets lie some 60 characters below its folder, and Linux allows a socket's path 107."""
@@ -52,12 +56,13 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
 
 
 @contextmanager
-def own_cluster(dashboard_port: int, temp_dir: Path | None) -> Iterator[Cluster]:
+def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[Cluster]:
     """
     Start Ray on this machine, on loopback only, and end it with all its processes.
 
     Its folder is removed at the end; after an exception it is kept, for its logs. `temp_dir` is where that folder
-    is made, the machine's folder for temporary files by default.
+    is made, the machine's folder for temporary files by default. `dashboard_port` is Ray's own, 8265, or a free one
+    where that is taken, unless it is given.
 
     Raises:
         ClusterError: Ray did not start.
@@ -76,10 +81,13 @@ def own_cluster(dashboard_port: int, temp_dir: Path | None) -> Iterator[Cluster]
             _node_ip_address="127.0.0.1",
             include_dashboard=True,
             dashboard_host="127.0.0.1",
-            dashboard_port=dashboard_port,
+            dashboard_port=dashboard_port or _free_dashboard_port(),
             object_store_memory=OBJECT_STORE_BYTES,
         )
         yield Cluster(_dashboard(context), folder / "session_latest" / "logs")
+    except ClusterError:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
     except BaseException:
         ray.shutdown()
         raise
@@ -93,6 +101,16 @@ def _init(**options: Any) -> object:  # noqa: ANN401 - Ray's own options
     except (ConnectionError, RuntimeError, OSError, ValueError) as error:
         ray.shutdown()
         raise ClusterError(f"Ray did not start: {error}") from error
+
+
+def _free_dashboard_port() -> int:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", DASHBOARD_PORT))
+        except OSError:
+            probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _dashboard(context: object) -> str | None:

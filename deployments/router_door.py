@@ -31,16 +31,17 @@ class DoorSettings:
     sink: MetricSink
     router_id: str
 
-    def open(self, table: ModelTable) -> RouterState:
-        """The state of a door on the running event loop."""
-        return RouterState(table, self.keys, self.listener, self.sink, self.router_id)
+    def open(self, table: ModelTable, door: str = "") -> RouterState:
+        """The state of a door on the running event loop. `door` tells its metrics from those of another."""
+        return RouterState(table, self.keys, self.listener, self.sink, self.router_id + door)
 
 
 class ServeDoor:
     """The router behind Serve's ingress, on Serve's event loop."""
 
     def __init__(self, settings: DoorSettings, table: ModelTable) -> None:
-        self._state = settings.open(table)
+        self._state = settings.open(table, door="-serve")
+        self._state.names_answers = False
         self.app = RouterApp(self._state)
 
     def take_over_table(self, table: ModelTable) -> None:

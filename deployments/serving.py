@@ -73,6 +73,16 @@ def watch_over(console: Console) -> None:
                 console.print(f"{time.strftime('%H:%M:%S')} {one.application}: {one.detail} {one.reason}", markup=False)
 
 
+def take_down(console: Console, router: str, models: Sequence[str]) -> None:
+    """Delete the applications: the router first, so that its last requests find their engines still there."""
+    with console.status("Finishing running requests"):
+        for names in ({router}, set(models)):
+            for name in names & serve.status().applications.keys():
+                serve.delete(name, _blocking=False)
+            while not names.isdisjoint(serve.status().applications):
+                time.sleep(POLL_S)
+
+
 def read_all_progress() -> list[Progress]:
     """Every application's progress, from Serve's status and the replicas' own words."""
     return [

@@ -1,6 +1,5 @@
 """The router as one ASGI app: the path of a token first, FastAPI for everything else."""
 
-import os
 import time
 
 from router.asgi import Message, Receive, Scope, Send
@@ -38,7 +37,7 @@ class RouterApp:
         await self._serve_control(scope, receive, send)
 
     async def _serve_control(self, scope: Scope, receive: Receive, send: Send) -> None:
-        common = [(b"x-request-id", request_id(scope, _fresh_id)), *self.state.common_headers]
+        common = self.state.answer_headers(request_id(scope))
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -55,10 +54,6 @@ class RouterApp:
             await _send_error(send_with_headers, error)
             return
         await self._control_api(scope, receive, send_with_headers)
-
-
-def _fresh_id() -> str:
-    return f"req-{os.urandom(12).hex()}"
 
 
 async def _send_error(send: Send, error: ServingError) -> None:

@@ -1,5 +1,6 @@
 """One request for a generation, from its arrival to its account."""
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -89,12 +90,12 @@ _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 _MAX_ID_BYTES = 128
 
 
-def request_id(scope: Scope, fresh: Callable[[], str]) -> bytes:
+def request_id(scope: Scope) -> bytes:
     """The client's own `x-request-id` where it is harmless, else a fresh one."""
     given = header(scope, b"x-request-id")
     if given and len(given) <= _MAX_ID_BYTES and _ID_CHARACTERS.issuperset(given):
         return given
-    return fresh().encode()
+    return b"req-" + os.urandom(12).hex().encode()
 
 
 @dataclass(slots=True)

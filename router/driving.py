@@ -19,14 +19,17 @@ class Driver:
     of the running loop, and must not ask for the current task.
     """
 
-    __slots__ = ("_coroutine", "_then", "_waiting_for")
+    __slots__ = ("_coroutine", "_is_closed", "_then", "_waiting_for")
 
     def __init__(self, coroutine: Coroutine[Any, Any, Any], then: Callable[[Any, BaseException | None], None]) -> None:
         self._coroutine = coroutine
         self._then = then
+        self._is_closed = False
         self._waiting_for: asyncio.Future[Any] | None = None
 
     def step(self, _done: object = None) -> None:
+        if self._is_closed:  # between this step's cause and the loop's getting to it
+            return
         self._waiting_for = None
         try:
             waited = self._coroutine.send(None)
@@ -52,6 +55,7 @@ class Driver:
 
     def close(self) -> None:
         """Give the coroutine up where it stands; `then` is not called."""
+        self._is_closed = True
         if self._waiting_for is not None:
             self._waiting_for.remove_done_callback(self.step)
             self._waiting_for = None

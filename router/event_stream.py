@@ -1,5 +1,6 @@
 """Server-sent events as engines send them: whole events only, and how the stream ended."""
 
+import re
 from dataclasses import dataclass
 
 import orjson
@@ -26,6 +27,9 @@ def read_usage(document: object) -> Usage | None:
     return Usage(*(count if isinstance(count, int) else 0 for count in counts))
 
 
+_EVENT = re.compile(rb"(.*?)(?:\n\n|\r\n\r\n)", re.DOTALL)
+
+
 def _end_of_events(data: bytes) -> int:
     newline, carriage = data.rfind(b"\n\n"), data.rfind(b"\r\n\r\n")
     return max(newline + 2 if newline >= 0 else 0, carriage + 4 if carriage >= 0 else 0)
@@ -46,12 +50,14 @@ class EventStream:
         self._wants_usage = wants_usage
         self.usage: Usage | None = None
         self.is_done = False
-        """Whether `[DONE]` has come: a stream that ends without it was cut."""
+        """Whether `[DONE]` has come: a stream that ends without it was cut. Nothing after it is let through."""
         self.error: object = None
         """The engine's error document, once it sent one within the stream. Nothing after it is let through."""
 
     def feed(self, data: bytes) -> bytes:
         """The whole events that `data` completes. May be empty."""
+        if self.is_done or self.error is not None:
+            return b""
         if self._rest:
             data = self._rest + data
             self._rest = b""
@@ -63,8 +69,7 @@ class EventStream:
         return data
 
     def _inspect(self, data: bytes) -> bytes:
-        events = data.replace(b"\r\n", b"\n").split(b"\n\n")
-        return b"".join([event + b"\n\n" for event in events if event and self._passes(event)])
+        return b"".join([event[0] for event in _EVENT.finditer(data) if self._passes(event[1])])
 
     def _passes(self, event: bytes) -> bool:
         if self.error is not None or self.is_done:

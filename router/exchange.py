@@ -68,18 +68,15 @@ class Exchange:
         Raises:
             ClientDisconnected: the client takes nothing any more.
         """
-        self._answer.on_full = self._connection.pause_reading
-        self._answer.on_drained = self._connection.resume_reading
-        is_whole = False
+        connection = self._connection
+        self._answer.on_full = lambda: connection.pause_reading(self)
+        self._answer.on_drained = lambda: connection.resume_reading(self)
         try:
-            self._connection.send(head, body, self)
-            error = await self._ended
-            is_whole = error is None
-            return error
+            connection.send(head, body, self)
+            return await self._ended
         finally:
             self._answer.on_full = self._answer.on_drained = None
-            if not is_whole:
-                self._connection.abort()
+            connection.abandon(self)
 
     def give_up(self, now: float, first_byte_timeout_s: float, stall_timeout_s: float) -> None:
         """End the attempt if its engine, or its client, has been silent for too long. `now` is loop time."""

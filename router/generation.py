@@ -6,7 +6,6 @@ The request path of a generation, to be read from top to bottom.
 
 import asyncio
 import logging
-import os
 
 from router.answer import Answer
 from router.asgi import Receive, Scope, Send
@@ -36,9 +35,8 @@ class Generation:
         self._route = route
         self._scope = scope
         self._receive = receive
-        self._request_id = request_id(scope, lambda: f"req-{os.urandom(12).hex()}")
-        self._headers = [(b"x-request-id", self._request_id), *state.common_headers]
-        self._answer = Answer(send, self._headers, state.loop)
+        self._request_id = request_id(scope)
+        self._answer = Answer(send, state.answer_headers(self._request_id), state.loop)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
         self._limits = state.table.requests
@@ -59,9 +57,9 @@ class Generation:
         except ClientDisconnected:
             code = "client_disconnected"
         except asyncio.CancelledError:
+            code = "client_disconnected"
             if not self._departure.has_left:
                 raise
-            code = "client_disconnected"
         except Exception:
             code = ServingError.code
             logger.exception("request %s failed in the router", self._request_id.decode())
@@ -89,11 +87,10 @@ class Generation:
     async def _generate(self, call: Call, model: Model) -> None:
         """Try replicas, one after another, until one has answered or at least begun to."""
         body = call.encode_for(model)
-        deadline = self._state.loop.time() + self._limits.replica_wait_s
         tried: set[str] = set()
         failure: ServingError | None = None
         for _ in range(self._limits.max_attempts):
-            replica = await self._pick(model, tried, deadline, failure)
+            replica = await self._pick(model, tried, failure)
             self._account.attempt(model, replica)
             failure = await self._attempt(call, body, model, replica)
             if failure is None:
@@ -105,13 +102,14 @@ class Generation:
         if failure is not None:
             raise failure
 
-    async def _pick(self, model: Model, tried: set[str], deadline: float, failure: ServingError | None) -> Replica:
+    async def _pick(self, model: Model, tried: set[str], failure: ServingError | None) -> Replica:
         """
         The next replica to try, waiting for one where none is left.
 
         Serve replaces a dead replica, so waiting may help; it does not help against one that is overloaded.
         """
         state = self._state
+        deadline = state.loop.time() + self._limits.replica_wait_s
         while True:
             replicas = state.directory.of(model.application)
             replica = pick_replica(replicas, tried, state.loop.time(), state.next_turn())

@@ -1,7 +1,7 @@
 """Where the models' replicas are, and how each of them is doing, as this router sees it."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 BLOCKED_AFTER_FAILURE_S = 1.0
@@ -17,6 +17,7 @@ class Replica:
     """
 
     replica_id: str
+    model: str
     host: str
     port: int
     secret: str = field(repr=False)
@@ -57,8 +58,9 @@ class ReplicaDirectory:
         """Wait for Serve's next word on the application's replicas."""
         await self._changes.setdefault(application, asyncio.Event()).wait()
 
-    def applications(self) -> tuple[str, ...]:
-        return tuple(self._replicas)
+    def all(self) -> Iterator[Replica]:
+        for replicas in self._replicas.values():
+            yield from replicas
 
 
 def pick_replica(replicas: Sequence[Replica], tried: Collection[str], now: float, turn: int) -> Replica | None:

@@ -34,6 +34,8 @@ class RouterState:
         self, table: ModelTable, keys: KeyRing, listener: ListenerSettings, sink: MetricSink, router_id: str
     ) -> None:
         self.table = table
+        self.names_answers = True
+        """Whether answers get their `x-request-id` here. Serve's ingress adds it by itself."""
         self.keys = keys
         self.listener = listener
         self.sink = sink
@@ -44,13 +46,16 @@ class RouterState:
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._leaving: list[Replica] = []
         self._turn = 0
         self._ticker = self.loop.call_later(TICK_S, self._tick)
 
-    @property
-    def common_headers(self) -> Headers:
+    def answer_headers(self, request_id: bytes) -> Headers:
         """Headers of every answer. A draining router asks its clients to come back on a new connection."""
-        return [(b"connection", b"close")] if self.is_draining else []
+        headers: Headers = [(b"x-request-id", request_id)] if self.names_answers else []
+        if self.is_draining:
+            headers.append((b"connection", b"close"))
+        return headers
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -75,7 +80,7 @@ class RouterState:
             pool = self._pools.pop(gone.replica_id, None)
             if pool is not None:
                 pool.close()
-            self._report_running(application, gone)
+            self._leaving.append(gone)
 
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""
@@ -92,14 +97,14 @@ class RouterState:
         now = self.loop.time()
         for generation in tuple(self.generations):
             generation.tick(now)
-        for application in self.directory.applications():
-            for replica in self.directory.of(application):
-                self._report_running(application, replica)
+        for replica in (*self.directory.all(), *self._leaving):
+            self._report_running(replica)
+        self._leaving = [replica for replica in self._leaving if replica.num_running]
         self._ticker = self.loop.call_later(TICK_S, self._tick)
 
-    def _report_running(self, application: str, replica: Replica) -> None:
+    def _report_running(self, replica: Replica) -> None:
         labels = {
-            "model": application,
+            "model": replica.model,
             "engine": replica.engine,
             "replica": replica.replica_id,
             "router": self.router_id,

@@ -7,6 +7,10 @@ from router.errors import ContextLengthExceeded
 
 LIMIT_FIELDS = ("max_completion_tokens", "max_tokens")
 
+MAX_TEMPLATE_TOKENS = 512
+"""Tokens of a system prompt and of tool instructions that a chat template brings along by itself. Qwen's tool
+preamble, the longest seen, has about 200."""
+
 
 class Clamp(Enum):
     """What has to happen to a request's limit before an engine accepts it."""
@@ -24,8 +28,9 @@ def decide_clamp(
     """
     Whether a limit has to be lowered, without counting tokens unless that decides it.
 
-    A prompt has at most as many tokens as its JSON has bytes: tokenizers with byte fallback never make two tokens
-    of one byte, and what a chat template adds to a message is less than the message's JSON punctuation.
+    A prompt has at most as many tokens as its JSON has bytes, tokenizers with byte fallback never making two tokens
+    of one byte, and what a chat template adds: less for a message than the message's JSON punctuation, and
+    MAX_TEMPLATE_TOKENS for the whole.
 
     Args:
         body: the request.
@@ -35,7 +40,7 @@ def decide_clamp(
             vLLM; its text completions stop after 16 tokens instead.
     """
     limit = requested_limit(body)
-    if limit is None or limit + num_body_bytes <= max_model_len:
+    if limit is None or limit + num_body_bytes + MAX_TEMPLATE_TOKENS <= max_model_len:
         return Clamp.NOTHING
     return Clamp.DROP if limit >= max_model_len and engine_fills_context else Clamp.COUNT
 

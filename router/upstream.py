@@ -48,7 +48,6 @@ class UpstreamConnection(asyncio.Protocol):
 
     def __init__(self, on_idle: Callable[["UpstreamConnection"], None]) -> None:
         self.idle_since = 0.0
-        self.num_requests = 0
         self._on_idle = on_idle
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
@@ -64,22 +63,30 @@ class UpstreamConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def send(self, head: bytes, body: bytes, sink: AnswerSink) -> None:
-        """Send one request; `sink` receives its answer."""
+        """Send one request; `sink` receives its answer, and is the one that may pause, resume and abandon it."""
         assert self._transport is not None  # noqa: S101 - the pool hands out connected connections only
         self._sink = sink
-        self.num_requests += 1
         self._transport.writelines((head, body))
 
-    def pause_reading(self) -> None:
-        if self.is_open and self._transport is not None:
+    def pause_reading(self, sink: AnswerSink) -> None:
+        if self._sink is sink and self._transport is not None:
             self._transport.pause_reading()
 
-    def resume_reading(self) -> None:
-        if self.is_open and self._transport is not None:
+    def resume_reading(self, sink: AnswerSink) -> None:
+        if self._sink is sink and self._transport is not None:
             self._transport.resume_reading()
 
-    def abort(self) -> None:
-        """Drop the connection and the request on it: engines stop generating when their client is gone."""
+    def abandon(self, sink: AnswerSink) -> None:
+        """
+        Drop the connection, if it still serves `sink`: engines stop generating when their client is gone.
+
+        Once it has brought the whole answer, it may already serve another request.
+        """
+        if self._sink is sink:
+            self.close()
+
+    def close(self) -> None:
+        """Drop the connection, whatever it does."""
         self._sink = None
         if self._transport is not None:
             self._transport.abort()
@@ -148,7 +155,7 @@ class UpstreamConnection(asyncio.Protocol):
         is_reusable = self.is_open and not self._ends_with_connection and self._parser.should_keep_alive()
         self._is_complete = False
         if sink is None and is_reusable:
-            self.abort()  # bytes that nobody asked for
+            self.close()  # bytes that nobody asked for
             return
         if is_reusable:
             self._on_idle(self)
@@ -185,7 +192,7 @@ class ConnectionPool:
             connection = self._idle.pop()
             if connection.is_open and connection.idle_since >= oldest:
                 return connection
-            connection.abort()
+            connection.close()
         return None
 
     async def connect(self, timeout_s: float) -> UpstreamConnection:
@@ -210,11 +217,11 @@ class ConnectionPool:
         """Close what is idle; what is in use closes when it becomes idle."""
         self._is_closed = True
         while self._idle:
-            self._idle.pop().abort()
+            self._idle.pop().close()
 
     def _keep(self, connection: UpstreamConnection) -> None:
         if self._is_closed or len(self._idle) >= MAX_IDLE_CONNECTIONS:
-            connection.abort()
+            connection.close()
             return
         connection.idle_since = self._loop.time()
         self._idle.append(connection)

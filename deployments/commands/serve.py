@@ -4,7 +4,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ import yaml
 from rich.console import Console
 
 from configs.check import examine
-from configs.router import LOOPBACK_HOSTS, ListenerSettings, RouterArgs
+from configs.router import LOOPBACK_HOSTS, ListenerSettings
+from configs.serve_file import ServeFile
 from deployments.preflight import PortTakenError, first_key, refuse_taken_port
 
 
@@ -30,7 +31,7 @@ class Options:
 
     file: Path
     address: str | None
-    dashboard_port: int
+    dashboard_port: int | None
     temp_dir: Path | None
     timeout_s: float
 
@@ -38,38 +39,37 @@ class Options:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--address", envvar="RAY_ADDRESS", help="Serve on the Ray cluster there; default: on one of our own.")
-@click.option("--dashboard-port", default=8265, show_default=True, help="Port of our own cluster's dashboard.")
+@click.option("--dashboard-port", type=int, help="Port of our own cluster's dashboard; default: 8265, or a free one.")
 @click.option("--temp-dir", type=click.Path(path_type=Path, file_okay=False), help="Where our own cluster keeps files.")
 @click.option("--timeout", "timeout_s", default=1800.0, show_default=True, help="Seconds until all models answer.")
-def serve(file: Path, address: str | None, dashboard_port: int, temp_dir: Path | None, timeout_s: float) -> None:
+def serve(file: Path, address: str | None, dashboard_port: int | None, temp_dir: Path | None, timeout_s: float) -> None:
     """
     Check FILE, start what is in it, wait until every model answers, and serve until Ctrl-C.
 
     Exit code 0: stopped on request. 1: FILE has errors, or something in it did not start. 2: wrong usage.
     """
     console = Console(highlight=False)
-    args = _checked(file, console)
+    config = _checked(file, console)
     with _Signals() as signals:
         with suppress(StopRequested):
-            _serve(Options(file, address, dashboard_port, temp_dir, timeout_s), args, console, signals)
+            _serve(Options(file, address, dashboard_port, temp_dir, timeout_s), config, console, signals)
         console.print("Stopped.")
 
 
-def _checked(file: Path, console: Console) -> RouterArgs:
+def _checked(file: Path, console: Console) -> ServeFile:
     config, findings = examine(file, os.environ)
     for finding in findings:
         console.print(str(finding), markup=False, soft_wrap=True)
     if config is None or any(finding.severity == "error" for finding in findings):
         _fail(f"{file} has errors; nothing was started")
-    args = config.router_app().args
     try:
-        refuse_taken_port(args.listener)
+        refuse_taken_port(config.router_app().args.listener)
     except PortTakenError as error:
         _fail(str(error))
-    return args
+    return config
 
 
-def _serve(options: Options, args: RouterArgs, console: Console, signals: "_Signals") -> None:
+def _serve(options: Options, config: ServeFile, console: Console, signals: "_Signals") -> None:
     console.print("Starting Ray")
     # Importing Ray takes a second; a faulty file is told before.
     from deployments import local_cluster, serving  # noqa: PLC0415
@@ -80,10 +80,15 @@ def _serve(options: Options, args: RouterArgs, console: Console, signals: "_Sign
         if options.address
         else local_cluster.own_cluster(options.dashboard_port, options.temp_dir)
     )
-    key = first_key(args.api_keys)
-    client = RouterClient(_base_url(args.listener), key)
+    router = config.router_app()
+    key = first_key(router.args.api_keys)
+    client = RouterClient(_base_url(router.args.listener), key)
+
+    def take_down() -> None:
+        serving.take_down(console, router.name, [model.name for model in config.model_apps()])
+
     try:
-        with cluster as running, _stopping(signals, console):
+        with cluster as running, _stopping(signals, console, take_down):
             serving.bring_up(
                 yaml.safe_load(options.file.read_text(encoding="utf-8")), client, console, options.timeout_s
             )
@@ -125,10 +130,8 @@ class _Signals:
 
 
 @contextmanager
-def _stopping(signals: _Signals, console: Console) -> Iterator[None]:
-    """Shut Serve down at the end, whatever the reason for it."""
-    from ray import serve as ray_serve  # noqa: PLC0415
-
+def _stopping(signals: _Signals, console: Console, take_down: Callable[[], None]) -> Iterator[None]:
+    """Take everything down at the end, whatever the reason for it."""
     signals.install()  # Ray has set handlers of its own
     try:
         yield
@@ -138,7 +141,7 @@ def _stopping(signals: _Signals, console: Console) -> Iterator[None]:
         if is_wanted:
             console.print("Stopping: running requests may finish. Ctrl-C again cuts them off.")
         with suppress(StopRequested):
-            ray_serve.shutdown()  # type: ignore[no-untyped-call]
+            take_down()
         if not is_wanted:
             raise
 
