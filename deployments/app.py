@@ -69,6 +69,7 @@ def router(args: RouterArgs) -> Application:
     deployment = serve.deployment(
         name="Router",
         max_ongoing_requests=10_000,
+        max_surge_percent=100,  # the next router listens before this one stops: nobody is refused in between
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=ROUTER_DRAIN_TIMEOUT_S + GRACE_S,
