@@ -14,13 +14,6 @@ import sys
 from pathlib import Path
 from typing import BinaryIO, TypedDict
 
-THREADS_PER_SLOT = 4
-SPARE_THREADS = 64
-"""
-llama.cpp's HTTP server gives each open connection a thread, idle ones included: with too few, the router's pooled
-connections would lock out health checks. Idle threads cost address space only.
-"""
-
 PROMPT_CACHE_MIB = 256
 """Bound on the prompts' states that llama.cpp keeps in memory beside the KV cache. Its own default is 8 GiB."""
 
@@ -169,7 +162,6 @@ def serve(launch: Launch, weights: Path) -> None:
     if launch["num_threads"] is not None:
         params.cpuparams.n_threads = launch["num_threads"]
         params.cpuparams_batch.n_threads = launch["num_threads"]
-    params.n_threads_http = THREADS_PER_SLOT * launch["max_num_seqs"] + SPARE_THREADS
     params.cache_ram_mib = PROMPT_CACHE_MIB
     params.endpoint_metrics = True
     params.endpoint_slots = True

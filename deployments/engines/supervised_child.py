@@ -151,7 +151,7 @@ class SupervisedChild:
             await self._read_lines("stderr", warden.stderr),
         ]
         events = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(
             lambda: asyncio.StreamReaderProtocol(events), os.fdopen(status, "rb", 0)
         )
         failure = "its warden could not start"
@@ -167,6 +167,7 @@ class SupervisedChild:
                     await self._ended(readers, code=int(number))
                 case [b"signal", number]:
                     await self._ended(readers, signal_number=int(number))
+        transport.close()  # uvloop leaves that to us
         await asyncio.to_thread(warden.wait)
         if not self._report.done():
             self._kill_group()

@@ -1,0 +1,193 @@
+"""What every engine must do: one suite, run over each engine that is installed here."""
+
+import asyncio
+import importlib.util
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import aiohttp
+import orjson
+import pytest
+
+from configs.engine import EngineSettings, LlamaCppSettings, SimulatedSettings
+from deployments.engines import create_engine
+from deployments.engines.contract import EngineAddress
+from deployments.engines.prometheus_text import MetricNotFound
+from deployments.engines.runtime import EngineRuntime
+
+ENGINES = [
+    pytest.param(
+        SimulatedSettings(
+            engine="simulated", model="m", max_model_len=512, max_num_seqs=2, inter_token_ms=5, start_timeout_s=120
+        ),
+        id="simulated",
+    ),
+    pytest.param(
+        LlamaCppSettings(engine="llama_cpp", model="m", max_model_len=512, max_num_seqs=2, start_timeout_s=120),
+        id="llama_cpp",
+        marks=pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed"),
+    ),
+]
+
+LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}
+
+
+@pytest.fixture(params=ENGINES)
+def settings(request: pytest.FixtureRequest) -> EngineSettings:
+    return request.param
+
+
+@pytest.fixture
+async def runtime(settings: EngineSettings) -> AsyncIterator[EngineRuntime]:
+    engine = create_engine(settings)
+    async with EngineRuntime(engine, settings, "127.0.0.1", lambda *_: None, lambda _: None) as runtime:
+        yield runtime
+
+
+@pytest.fixture
+async def session(runtime: EngineRuntime) -> AsyncIterator[aiohttp.ClientSession]:
+    address = runtime.address
+    headers = {"Authorization": f"Bearer {address.secret}"}
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{address.port}", headers=headers) as session:
+        yield session
+
+
+async def events(response: aiohttp.ClientResponse) -> list[dict]:
+    """A stream's events but the last, which must be the end mark."""
+    text = (await response.read()).decode()
+    datas = [event.removeprefix("data: ") for event in text.strip().split("\n\n")]
+    assert "[DONE]" == datas.pop()
+    return [orjson.loads(data) for data in datas]
+
+
+def test_a_command_keeps_its_secret_out_of_its_arguments(settings: EngineSettings) -> None:
+    """The secret is in the environment and nowhere in the command line."""
+    command = create_engine(settings).command(EngineAddress("127.0.0.1", 8000, "s3cr3t"))
+
+    assert (False, True) == ("s3cr3t" in " ".join(command.argv), "s3cr3t" in "".join(command.environment.values()))
+
+
+def test_a_command_takes_interpreter_and_environment_from_the_settings(settings: EngineSettings) -> None:
+    """Each engine may have its own Python environment."""
+    changed = settings.model_copy(update={"interpreter": "/opt/engine/python", "environment": {"OMP_NUM_THREADS": "2"}})
+    command = create_engine(changed).command(EngineAddress("127.0.0.1", 8000, "s3cr3t"))
+
+    assert ("/opt/engine/python", "2") == (command.argv[0], command.environment["OMP_NUM_THREADS"])
+
+
+def test_another_programs_metrics_are_no_load(settings: EngineSettings) -> None:
+    """A text without the engine's counts is an error, not an idle engine."""
+    with pytest.raises(MetricNotFound):
+        create_engine(settings).load("up 1\n")
+
+
+async def test_a_chat_is_answered(session: aiohttp.ClientSession) -> None:
+    """A chat gives text, a finish reason and usage."""
+    body = {"model": "m", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
+    async with session.post("/v1/chat/completions", json=body) as response:
+        answer = await response.json()
+    choice = answer["choices"][0]
+
+    assert (200, "assistant", True, True) == (
+        response.status,
+        choice["message"]["role"],
+        choice["finish_reason"] in ("length", "stop"),
+        1 <= answer["usage"]["completion_tokens"] <= 8,
+    )
+
+
+async def test_a_stream_ends_with_usage_and_the_end_mark(session: aiohttp.ClientSession) -> None:
+    """A streamed chat sends text in events, its usage when asked for, and `[DONE]`."""
+    body = {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Say hello."}],
+        "max_tokens": 8,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    async with session.post("/v1/chat/completions", json=body) as response:
+        *chunks, last = await events(response)
+    text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+
+    assert (True, [], True) == (len(text) > 0, last["choices"], last["usage"]["completion_tokens"] >= 1)
+
+
+async def test_a_stranger_sees_health_only(runtime: EngineRuntime) -> None:
+    """Without the secret `/health` is 200; completions and metrics are 401."""
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{runtime.address.port}") as stranger:
+        health = await stranger.get("/health")
+        completion = await stranger.post("/v1/completions", json={"model": "m", "prompt": "a"})
+        metrics = await stranger.get("/metrics")
+
+    assert [200, 401, 401] == [response.status for response in (health, completion, metrics)]
+
+
+async def test_a_prompt_over_the_context_is_a_bad_request(session: aiohttp.ClientSession) -> None:
+    """A prompt longer than the context is 400 with a message, and the engine is well afterwards."""
+    async with session.post("/v1/completions", json={"model": "m", "prompt": "word " * 2000}) as response:
+        error = (await response.json())["error"]
+    async with session.post("/v1/completions", json={"model": "m", "prompt": "word", "max_tokens": 1}) as after:
+        pass
+
+    assert (400, "context" in error["message"], 200) == (response.status, True, after.status)
+
+
+async def test_a_disconnect_frees_the_engine(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
+    """Closing the connection of a running stream brings the engine's own counts back to nothing."""
+    response = await session.post("/v1/completions", json={**LONG, "stream": True})
+    await response.content.readuntil(b"\n\n")
+    num_running = (await runtime.load()).num_running
+    response.close()
+
+    assert (1, True) == (num_running, await runtime.drain(timeout_s=20))
+
+
+async def test_requests_over_the_limit_wait(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
+    """Of three requests two run and one waits; all are answered."""
+    requests = [
+        asyncio.create_task(session.post("/v1/completions", json={**LONG, "max_tokens": 150})) for _ in range(3)
+    ]
+    async with asyncio.timeout(60):
+        while ((load := await runtime.load()).num_running, load.num_waiting) != (2, 1):
+            assert not all(request.done() for request in requests), "all were answered unseen"
+            await asyncio.sleep(0.01)
+        statuses = [response.status for response in await asyncio.gather(*requests)]
+
+    assert [200, 200, 200] == statuses
+
+
+async def test_totals_count_tokens(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
+    """The totals grow by what a request's usage says."""
+    before = await runtime.load()
+    async with session.post("/v1/completions", json={**LONG, "max_tokens": 20}) as response:
+        usage = (await response.json())["usage"]
+    after = await runtime.load()
+    assert before.num_prompt_tokens is not None
+    assert before.num_completion_tokens is not None
+
+    assert (before.num_prompt_tokens + usage["prompt_tokens"], before.num_completion_tokens + 20) == (
+        after.num_prompt_tokens,
+        after.num_completion_tokens,
+    )
+
+
+async def test_stop_ends_a_busy_engine(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
+    """A stop does not wait for what runs: draining is done before."""
+    response = await session.post("/v1/completions", json={**LONG, "stream": True})
+    await response.content.readuntil(b"\n\n")
+    async with asyncio.timeout(20):
+        await runtime.stop(grace_s=600)
+    response.close()
+
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection("127.0.0.1", runtime.address.port)
+
+
+async def test_a_killed_engine_is_noticed(runtime: EngineRuntime) -> None:
+    """SIGKILL of the engine's process is told by name."""
+    os.kill(runtime.pid or 0, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        message = await runtime.died()
+
+    assert message.startswith("m was killed by SIGKILL")
