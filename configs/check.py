@@ -70,6 +70,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from reference_rules.applications_are_unique(file)
     yield from reference_rules.there_is_one_router(file)
     yield from reference_rules.routes_lead_to_models(file)
+    yield from reference_rules.adapters_exist(file)
     yield from reference_rules.models_have_routes(file)
     yield from reference_rules.names_suit_editors(file)
     yield from reference_rules.import_paths_are_ours(file)
@@ -78,6 +79,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from address_rules.keys_are_there(file, environment)
     yield from address_rules.public_addresses_have_keys(file, environment)
     yield from engine_rules.model_sources_exist(file)
+    yield from engine_rules.gpus_are_reserved(file)
     yield from engine_rules.drains_fit_into_shutdowns(file)
 
 

@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.engine import LlamaCppSettings
+from configs.engine import LlamaCppSettings, VllmSettings
 from configs.finding import KeyPath, Problem, Severity
 from configs.serve_file import ModelApplication, ServeFile
 
@@ -51,6 +51,19 @@ def _package_faults(package: str) -> Iterator[str]:
     num_weights = sum(len(list(folder.glob("*.gguf"))) for folder in folders)
     if num_weights != 1:
         yield f"the Python package {package!r} holds {num_weights} GGUF files, not one"
+
+
+def gpus_are_reserved(file: ServeFile) -> Iterator[Problem]:
+    """A deployment's own `ray_actor_options` replace the default ones, which reserve as many GPUs as vLLM uses."""
+    for index, application in enumerate(file.applications):
+        if not isinstance(application, ModelApplication) or not isinstance(application.args.root, VllmSettings):
+            continue
+        num_gpus = application.args.root.num_gpus
+        for number, deployment in enumerate(application.deployments):
+            options = deployment.ray_actor_options
+            if options is not None and (options.num_gpus or 0) < num_gpus:
+                path: KeyPath = ("applications", index, "deployments", number, "ray_actor_options")
+                yield Problem(path, f"must reserve the GPUs that vLLM uses: num_gpus: {num_gpus}")
 
 
 def drains_fit_into_shutdowns(file: ServeFile) -> Iterator[Problem]:

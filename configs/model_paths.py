@@ -71,6 +71,7 @@ def _tags(member: object) -> set[object]:
     if get_origin(member) is Annotated:
         return {each.tag for each in get_args(member)[1:] if isinstance(each, Tag)}
     if isinstance(member, type) and issubclass(member, BaseModel):
-        literals = (each.annotation for each in member.model_fields.values() if get_origin(each.annotation) is Literal)
-        return {value for literal in literals for value in get_args(literal)}
+        annotations = [each.annotation for each in member.model_fields.values()]
+        literals = [get_args(each) for each in annotations if get_origin(each) is Literal]
+        return {values[0] for values in literals if len(values) == 1}  # more values are a setting, not a tag
     return set()

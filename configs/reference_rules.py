@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 
+from configs.engine import VllmSettings
 from configs.finding import KeyPath, Problem, did_you_mean
 from configs.router import ModelRoute
 from configs.serve_file import (
@@ -54,6 +55,21 @@ def routes_lead_to_models(file: ServeFile) -> Iterator[Problem]:
         elif route.application not in models:
             message = f"the application {route.application!r} is no model: its import_path is not {MODEL_IMPORT_PATH!r}"
             yield Problem(place, message)
+
+
+def adapters_exist(file: ServeFile) -> Iterator[Problem]:
+    adapters = {each.name: _adapters(each) for each in file.model_apps()}
+    for row, _, route in _rows(file):
+        known = adapters.get(route.application)
+        if route.adapter is not None and known is not None and route.adapter not in known:
+            near = did_you_mean(route.adapter, known)
+            message = f"the application {route.application!r} has no LoRA adapter {route.adapter!r}{near}"
+            yield Problem((*row, "adapter"), message)
+
+
+def _adapters(application: ModelApplication) -> list[str]:
+    settings = application.args.root
+    return list(settings.lora_adapters) if isinstance(settings, VllmSettings) else []
 
 
 def models_have_routes(file: ServeFile) -> Iterator[Problem]:

@@ -64,6 +64,10 @@ class ModelRoute(Settings):
     application: Annotated[str, Field(min_length=1)]
     """Name of the Serve application whose replicas serve the model."""
 
+    adapter: ModelName | None = None
+    """One of the `lora_adapters` of the application's engine, to serve it as a model of its own. Default: the
+    engine's own model."""
+
     aliases: tuple[ModelName, ...] = ()
     """Other names for the same model. Give editors an alias and change what is behind it, not their settings."""
 

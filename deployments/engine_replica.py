@@ -86,7 +86,9 @@ class EngineReplica:
         if self._load_task is not None and not await self._runtime.drain(self._settings.drain_timeout_s):
             logger.warning("the engine was stopped before its last requests were finished")
         await self._runtime.stop()
-        forget_phase(self._application, self._replica_id)
+        self._metrics.close()
+        if self._load_task is not None:  # why a replica never started stays there to be read
+            forget_phase(self._application, self._replica_id)
 
     async def _report_load(self) -> None:
         while True:

@@ -1,33 +1,111 @@
 """Our metrics as Ray's, so that the dashboard and its Prometheus endpoint have them."""
 
-from ray.util.metrics import Counter, Gauge, Histogram
+import threading
+from bisect import bisect_left
+from dataclasses import dataclass, field
+
+from ray.util.metrics import Counter, Gauge
 
 from router.metrics import METRICS, Metric
+
+FLUSH_INTERVAL_S = 1.0
+"""How often values go to Ray, in seconds: more often than Ray hands them to Prometheus."""
+
+
+@dataclass(slots=True)
+class _Series:
+    """One metric with one set of label values, since the process began."""
+
+    metric: Metric
+    labels: dict[str, str]
+    value: float = 0.0
+    """A counter's growth since the last flush, a gauge's value, or the sum of a histogram's observations."""
+    counts: list[int] = field(default_factory=list)
+    """Observations in each of a histogram's buckets, and above the last."""
+    is_changed: bool = True
 
 
 class RayMetrics:
     """
     A `MetricSink` on Ray's metrics of this process.
 
-    Ray exports a counter as `ray_NAME_total`, anything else as `ray_NAME`. One record costs about 1.5 µs.
+    Ray takes one observation at a time, for 2.5 µs each, which is a tenth of what a token costs in all. So values are
+    added up here, for a fifth of that, and handed over once a second. A histogram goes as Prometheus' own three series
+    of one, `NAME_bucket` with the label `le`, `NAME_sum` and `NAME_count`, which Ray calls gauges.
+
+    Ray exports a counter as `ray_NAME_total`, anything else as `ray_NAME`. May be used from several threads.
     """
 
     def __init__(self) -> None:
-        self._instruments = {metric.name: _instrument(metric) for metric in METRICS}
+        self._series: dict[tuple[str, ...], _Series] = {}
+        self._lock = threading.Lock()
+        self._instruments = {name: gauge for metric in METRICS for name, gauge in _instruments(metric).items()}
+        self._is_closed = threading.Event()
+        self._flusher = threading.Thread(target=self._flush_regularly, name="enginehouse-metrics", daemon=True)
+        self._flusher.start()
 
     def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None:
-        instrument = self._instruments[metric.name]
-        if isinstance(instrument, Histogram):
-            instrument.observe(value, labels)
-        elif isinstance(instrument, Counter):
-            instrument.inc(value, labels)
-        else:
-            instrument.set(value, labels)
+        key = (metric.name, *labels.values())
+        with self._lock:
+            series = self._series.get(key)
+            if series is None:
+                series = self._series[key] = _Series(metric, labels, counts=[0] * (len(metric.buckets) + 1))
+            series.is_changed = True
+            if metric.kind == "gauge":
+                series.value = value
+                return
+            series.value += value
+            if metric.buckets:
+                series.counts[bisect_left(metric.buckets, value)] += 1
+
+    def flush(self) -> None:
+        """Hand over what has changed."""
+        with self._lock:
+            changed = [series for series in self._series.values() if series.is_changed]
+            for series in changed:
+                self._hand_over(series)
+                series.is_changed = False
+
+    def close(self) -> None:
+        """Hand over the last values."""
+        self._is_closed.set()
+        self._flusher.join()
+        self.flush()
+
+    def _flush_regularly(self) -> None:
+        while not self._is_closed.wait(FLUSH_INTERVAL_S):
+            self.flush()
+
+    def _hand_over(self, series: _Series) -> None:
+        name, labels = series.metric.name, series.labels
+        if series.metric.kind == "histogram":
+            total = 0
+            for bound, count in zip((*series.metric.buckets, "+Inf"), series.counts, strict=True):
+                total += count
+                self._set(f"{name}_bucket", total, {**labels, "le": str(bound)})
+            self._set(f"{name}_count", total, labels)
+            self._set(f"{name}_sum", series.value, labels)
+        elif series.metric.kind == "gauge":
+            self._set(name, series.value, labels)
+        elif series.value:
+            counter = self._instruments[name]
+            assert isinstance(counter, Counter)  # noqa: S101 - narrows the type
+            counter.inc(series.value, labels)
+            series.value = 0.0
+
+    def _set(self, name: str, value: float, labels: dict[str, str]) -> None:
+        gauge = self._instruments[name]
+        assert isinstance(gauge, Gauge)  # noqa: S101 - narrows the type
+        gauge.set(value, labels)
 
 
-def _instrument(metric: Metric) -> Counter | Gauge | Histogram:
-    if metric.kind == "histogram":
-        return Histogram(metric.name, metric.description, list(metric.buckets), metric.labels)
+def _instruments(metric: Metric) -> dict[str, Counter | Gauge]:
     if metric.kind == "counter":
-        return Counter(metric.name, metric.description, metric.labels)
-    return Gauge(metric.name, metric.description, metric.labels)
+        return {metric.name: Counter(metric.name, metric.description, metric.labels)}
+    if metric.kind == "gauge":
+        return {metric.name: Gauge(metric.name, metric.description, metric.labels)}
+    return {
+        f"{metric.name}_bucket": Gauge(f"{metric.name}_bucket", metric.description, (*metric.labels, "le")),
+        f"{metric.name}_sum": Gauge(f"{metric.name}_sum", metric.description, metric.labels),
+        f"{metric.name}_count": Gauge(f"{metric.name}_count", metric.description, metric.labels),
+    }

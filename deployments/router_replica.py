@@ -36,7 +36,9 @@ class RouterReplica:
         self._watches: dict[str, ReplicaWatch] = {}
         self._is_listening = False
         replica_id = serve.get_replica_context().replica_id.unique_id
-        settings = DoorSettings(args.listener, read_keys(args.api_keys, args.listener.host), RayMetrics(), replica_id)
+        keys = read_keys(args.api_keys, args.listener.host)
+        self._metrics = RayMetrics()
+        settings = DoorSettings(args.listener, keys, self._metrics, replica_id)
         self._settings = settings
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
@@ -93,6 +95,7 @@ class RouterReplica:
             logger.warning("the router was stopped before its last requests were finished")
         if self._serve_door is not None:
             await self._serve_door.close()
+        self._metrics.close()
 
     @property
     def _doors(self) -> tuple[OwnDoor | ServeDoor, ...]:
@@ -112,8 +115,9 @@ class RouterReplica:
 
     def _update(self, application: str, running: Sequence[RunningReplica]) -> None:
         logger.info("replicas of %s: %s", application, ", ".join(r.replica_id for r in running) or "none")
-        replicas = [Replica(replica_id=one.replica_id, **one.metadata) for one in running if one.metadata]
         for door in self._doors:
+            # Each door gets objects of its own: it counts in them, on its own event loop.
+            replicas = [Replica(replica_id=one.replica_id, **one.metadata) for one in running if one.metadata]
             door.take_over_replicas(application, replicas)
 
 

@@ -1,10 +1,9 @@
 """A request's body: read within limits, parsed once."""
 
-import asyncio
-
 import orjson
 
 from router.asgi import Receive, Scope, header
+from router.driving import within
 from router.errors import ClientDisconnected, InvalidRequest, RequestTimeout, RequestTooLarge
 
 
@@ -21,32 +20,25 @@ async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: f
     if declared is not None and declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
     try:
-        async with asyncio.timeout(timeout_s):
-            message = await receive()
-            if message["type"] == "http.request" and not message.get("more_body"):
-                body = bytes(message["body"])
-                if len(body) > max_bytes:
-                    raise _too_large(max_bytes)
-                return body
-            return await _read_parts(message, receive, max_bytes)
+        return await within(_read_parts(receive, max_bytes), timeout_s)
     except TimeoutError:
         raise RequestTimeout(f"The request's body did not arrive within {timeout_s:g} s.") from None
 
 
-async def _read_parts(message: object, receive: Receive, max_bytes: int) -> bytes:
+async def _read_parts(receive: Receive, max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
-        if not isinstance(message, dict) or message["type"] == "http.disconnect":
+        message = await receive()
+        if message["type"] == "http.disconnect":
             raise ClientDisconnected
-        part = message.get("body", b"")
+        part = bytes(message.get("body", b""))
         size += len(part)
         if size > max_bytes:
             raise _too_large(max_bytes)
         parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts)
-        message = await receive()
+            return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _too_large(max_bytes: int) -> RequestTooLarge:

@@ -31,6 +31,11 @@ class Route:
     check: Callable[[Mapping[str, object]], None]
     is_chat: bool
 
+    @property
+    def prompt_field(self) -> str:
+        """Where a request of this route has its prompt."""
+        return "messages" if self.is_chat else "prompt"
+
 
 ROUTES = {
     route.path: route
@@ -56,16 +61,16 @@ class Call:
     wants_stream: bool
     wants_usage: bool
 
-    def encode_for(self, model: Model) -> bytes:
+    def encode_for(self, name: str) -> bytes:
         """
         The body for the engine: the client's own bytes unless something has to change.
 
-        The engine knows its model by one name only, and is always asked for the usage of a stream, which is taken
+        The engine knows its model by `name` only, and is always asked for the usage of a stream, which is taken
         out of the answer again when the client did not ask.
         """
         changes: dict[str, object] = {}
-        if self.model_name != model.name:
-            changes["model"] = model.name
+        if self.model_name != name:
+            changes["model"] = name
         if self.wants_stream and not self.wants_usage:
             options = self.body.get("stream_options")
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}

@@ -86,7 +86,7 @@ async def _answer_http_exception(request: Request, error: Exception) -> Response
     if error.status_code == 404:
         return await _answer_serving_error(request, RouteNotFound(f"There is nothing at {path[:200]}."))
     if error.status_code == 405:
-        allowed = (error.headers or {}).get("allow", "")
+        allowed = (error.headers or {}).get("Allow", "")
         response = await _answer_serving_error(request, method_not_allowed(request.method, path, allowed))
         response.headers["allow"] = allowed
         return response

@@ -8,7 +8,9 @@ server's `send()` only waits when the client's socket is full.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar, cast
+
+T = TypeVar("T")
 
 
 class Driver:
@@ -60,3 +62,33 @@ class Driver:
             self._waiting_for.remove_done_callback(self.step)
             self._waiting_for = None
         self._coroutine.close()
+
+
+async def within(coroutine: Coroutine[Any, Any, T], timeout_s: float) -> T:
+    """
+    What the coroutine returns. Cheap when it does not wait: a time limit is only set once it does.
+
+    Raises:
+        TimeoutError: it took longer than `timeout_s`.
+    """
+    try:
+        waited = coroutine.send(None)
+    except StopIteration as stop:
+        return cast("T", stop.value)
+    result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    driver = Driver(coroutine, lambda value, error: _settle(result, value, error))
+    driver.wait_for(waited)
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await result
+    finally:
+        driver.close()
+
+
+def _settle(future: "asyncio.Future[T]", value: T, error: BaseException | None) -> None:
+    if future.done():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(value)

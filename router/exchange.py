@@ -52,6 +52,7 @@ class Exchange:
         self._ended: asyncio.Future[ServingError | None] = self._loop.create_future()
         self.has_head = False
         """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
+        self._has_body = False  # vLLM sends the head of a stream at once, long before its first token
         self.last_read_at = self._loop.time()
 
     @property
@@ -84,9 +85,9 @@ class Exchange:
         if full_since is not None:
             if now - full_since > stall_timeout_s and not self._ended.done():
                 self._ended.set_exception(ClientDisconnected())
-        elif not self.has_head and now - self.last_read_at > first_byte_timeout_s:
+        elif not self._has_body and now - self.last_read_at > first_byte_timeout_s:
             self._end(EngineTimeout(f"The engine did not begin its answer within {first_byte_timeout_s:g} s."))
-        elif self.has_head and now - self.last_read_at > stall_timeout_s:
+        elif self._has_body and now - self.last_read_at > stall_timeout_s:
             self._end(EngineTimeout(f"The engine fell silent for {stall_timeout_s:g} s within its answer."))
 
     # what the connection calls
@@ -100,6 +101,7 @@ class Exchange:
         now = self._loop.time()
         gap_s = now - self.last_read_at
         self.last_read_at = now
+        self._has_body = True
         if not self._is_stream:
             self._collected.append(data)
             if is_last:

@@ -12,7 +12,7 @@ from router.asgi import Receive, Scope, Send
 from router.bodies import read_body
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
-from router.errors import ClientDisconnected, EngineOverloaded, EngineUnavailable, ServingError
+from router.errors import ClientDisconnected, ContextLengthExceeded, EngineOverloaded, EngineUnavailable, ServingError
 from router.exchange import Exchange
 from router.metrics import RETRIES
 from router.model_table import Model
@@ -20,7 +20,7 @@ from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
 from router.replicas import BLOCKED_AFTER_FAILURE_S, Replica, pick_replica
 from router.state import RouterState
-from router.upstream import ConnectFailed, UpstreamConnection
+from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 
 logger = logging.getLogger("enginehouse.router")
 
@@ -86,19 +86,21 @@ class Generation:
 
     async def _generate(self, call: Call, model: Model) -> None:
         """Try replicas, one after another, until one has answered or at least begun to."""
-        body = call.encode_for(model)
         tried: set[str] = set()
         failure: ServingError | None = None
         for _ in range(self._limits.max_attempts):
             replica = await self._pick(model, tried, failure)
+            if failure is not None:
+                self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
             self._account.attempt(model, replica)
-            failure = await self._attempt(call, body, model, replica)
+            failure = await self._attempt(call, model, replica)
             if failure is None:
                 return
+            if isinstance(failure, ContextLengthExceeded):
+                failure.param = self._route.prompt_field  # an engine does not know the client's route
             if self._answer.has_content or not isinstance(failure, _MAY_GO_ELSEWHERE):
                 raise failure
             tried.add(replica.replica_id)
-            self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
         if failure is not None:
             raise failure
 
@@ -123,21 +125,14 @@ class Generation:
             except TimeoutError:
                 raise failure or _none_ready(model, self._limits.replica_wait_s) from None
 
-    async def _attempt(self, call: Call, body: bytes, model: Model, replica: Replica) -> ServingError | None:
+    async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""
         pool = self._state.pool(replica)
         replica.num_running += 1
         try:
-            fitted = await fit_limit(call, body, model, replica, self._state)
-            connection = pool.take_idle()
-            if connection is not None:
-                exchange = self._begin(connection, call, replica)
-                error = await exchange.run(self._head(call, replica, fitted), fitted)
-                if exchange.has_head or not isinstance(error, EngineUnavailable):
-                    return error
-            connection = await pool.connect(self._limits.connect_timeout_s)
-            exchange = self._begin(connection, call, replica)
-            error = await exchange.run(self._head(call, replica, fitted), fitted)
+            name = model.adapter or replica.model
+            body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
+            error = await self._ask(call, body, replica, pool)
         except ConnectFailed as failed:
             error = EngineUnavailable(
                 f"A replica of the model {model.name!r} is unreachable: {failed}.", retry_after_s=1
@@ -147,6 +142,18 @@ class Generation:
         if isinstance(error, EngineUnavailable):
             replica.blocked_until = self._state.loop.time() + BLOCKED_AFTER_FAILURE_S
         return error
+
+    async def _ask(self, call: Call, body: bytes, replica: Replica, pool: ConnectionPool) -> ServingError | None:
+        """Use a connection that has served before, or a fresh one where that ends without a byte."""
+        head = self._head(call, replica, body)
+        connection = pool.take_idle()
+        if connection is not None:
+            exchange = self._begin(connection, call, replica)
+            error = await exchange.run(head, body)
+            if exchange.has_head or not isinstance(error, EngineUnavailable):
+                return error
+        connection = await pool.connect(self._limits.connect_timeout_s)
+        return await self._begin(connection, call, replica).run(head, body)
 
     def _begin(self, connection: UpstreamConnection, call: Call, replica: Replica) -> Exchange:
         profile = PROFILES[replica.profile]

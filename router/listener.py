@@ -4,14 +4,17 @@ import asyncio
 import logging
 import socket
 from email.utils import formatdate
+from typing import cast
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from configs.router import ListenerSettings
 from router.app import RouterApp
-from router.error_bodies import error_body
+from router.call import request_id
+from router.error_bodies import error_body, error_headers
 from router.errors import EngineOverloaded, HeadersTooLarge, InvalidRequest, RequestTimeout, ServingError
 
 _SWEEP_S = 1.0
@@ -47,6 +50,36 @@ def bind(settings: ListenerSettings) -> socket.socket:
     return listening
 
 
+class _OneWrite:
+    """
+    A transport that holds an answer's head back until its first body, so that both leave in one write.
+
+    uvicorn writes them apart, uvloop writes at once, and a write is the dearest step of a short answer. ASGI wants a
+    body after every head, so none is held for long; no body of ours begins like a head.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
+            self._head = data
+            return
+        self._transport.write(data)
+
+    def close(self) -> None:
+        if self._head:
+            self._transport.write(self._head)
+            self._head = b""
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._transport, name)
+
+
 class ClientProtocol(HttpToolsProtocol):
     """uvicorn's protocol, with limits on what comes before a request's body, and errors in our envelope."""
 
@@ -62,14 +95,28 @@ class ClientProtocol(HttpToolsProtocol):
         self._fault: ServingError = InvalidRequest("The request is not valid HTTP.")
         self._num_head_bytes = 0
         self._is_in_head = True
+        self._running: RequestResponseCycle | None = None
+        self._num_unsent_bytes = 0
+        self._taken_at = loop.time()
         self.waiting_since: float | None = None
         """Loop time since when the client owes us the rest of a request's head, in seconds."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(cast("asyncio.Transport", _OneWrite(transport)))
         self.waiting_since = self.loop.time()
         if len(self.connections) > self.settings.max_connections:
             self._refuse(EngineOverloaded("The router has too many connections.", retry_after_s=1))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        running = self._running
+        super().connection_lost(exc)  # tells the newest request, which may be a pipelined one that has not begun
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -85,19 +132,29 @@ class ClientProtocol(HttpToolsProtocol):
         self.waiting_since = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
         self.waiting_since = None
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if size > self.settings.max_header_bytes:
             self._fault = self._too_large()
             raise ValueError(self._fault.message)  # the parser turns it into a protocol error
+        self._is_in_head = False
         super().on_headers_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
         self._refuse(self._fault)
 
-    def expire(self, now: float) -> None:
-        """Refuse a client that has not sent the head of its request in time. `now` is loop time, in seconds."""
+    def expire(self, now: float, stall_timeout_s: float) -> None:
+        """
+        Refuse a client that has not sent the head of its request in time, drop one that takes nothing.
+
+        `now` is loop time, in seconds. Closing would wait until the client has taken what was written for it.
+        """
+        num_unsent_bytes = self.transport.get_write_buffer_size()
+        if num_unsent_bytes == 0 or num_unsent_bytes != self._num_unsent_bytes:
+            self._num_unsent_bytes, self._taken_at = num_unsent_bytes, now
+        elif now - self._taken_at > stall_timeout_s:
+            self.transport.abort()
+            return
         timeout_s = self.settings.request_timeout_s
         if self.waiting_since is None or now - self.waiting_since <= timeout_s:
             return
@@ -112,12 +169,24 @@ class ClientProtocol(HttpToolsProtocol):
     def _refuse(self, error: ServingError) -> None:
         if self.transport.is_closing():
             return
-        body = error_body(error)
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-            % (error.status, _REASONS[error.status], len(body), body)
-        )
+        running = self._running
+        owes_answer = running is not None and not running.response_complete
+        if not owes_answer or (running is self.cycle and not self._is_in_head and not running.response_started):
+            self.transport.write(_refusal(error))  # else it would be taken for the answer that is owed
         self.transport.close()
+
+
+def _refusal(error: ServingError) -> bytes:
+    body = error_body(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+        (b"x-request-id", request_id({"headers": []})),
+        *error_headers(error),
+    ]
+    lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, _REASONS[error.status], lines, body)
 
 
 class Listener:
@@ -203,10 +272,11 @@ class Listener:
 
     def _sweep(self) -> None:
         now = self._loop.time()
+        stall_timeout_s = self._app.state.table.requests.stall_timeout_s
         self._server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         for connection in tuple(self._server_state.connections):
             if isinstance(connection, ClientProtocol):
-                connection.expire(now)
+                connection.expire(now, stall_timeout_s)
         self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
 

@@ -11,12 +11,14 @@ class Model:
     """
     One served model.
 
-    `name` is what the engine calls it; `aliases` are what clients may call it as well.
+    `aliases` are other names that clients may use. `adapter` is the LoRA adapter of the application's engine that
+    it is; None is the engine's own model, whatever the engine calls that.
     """
 
     name: str
     application: str
-    aliases: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    adapter: str | None = None
 
 
 class ModelTable:
@@ -24,7 +26,9 @@ class ModelTable:
 
     def __init__(self, config: RouterUserConfig) -> None:
         self.requests: RequestSettings = config.requests
-        self.models = tuple(Model(name, route.application, route.aliases) for name, route in config.models.items())
+        self.models = tuple(
+            Model(name, route.application, route.aliases, route.adapter) for name, route in config.models.items()
+        )
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
 
     def resolve(self, name: str) -> Model:

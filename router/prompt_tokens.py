@@ -6,7 +6,6 @@ import aiohttp
 import orjson
 
 from router.call import Call
-from router.model_table import Model
 from router.profiles import PROFILES
 from router.replicas import Replica
 from router.state import RouterState
@@ -18,9 +17,11 @@ _COUNT_TIMEOUT_S = 5.0
 _CHAT_FIELDS = ("messages", "tools", "chat_template_kwargs")
 
 
-async def fit_limit(call: Call, body: bytes, model: Model, replica: Replica, state: RouterState) -> bytes:
+async def fit_limit(call: Call, body: bytes, name: str, replica: Replica, state: RouterState) -> bytes:
     """
     `body`, with `max_tokens` lowered to what the prompt leaves of the engine's context.
+
+    `name` is what the engine calls the model.
 
     Raises:
         ContextLengthExceeded: the prompt leaves nothing of it.
@@ -37,15 +38,15 @@ async def fit_limit(call: Call, body: bytes, model: Model, replica: Replica, sta
         return orjson.dumps(without_limit(document))
     if profile.counts_tokens is None:
         return body
-    num_prompt_tokens = await _count(call, model, replica, profile.counts_tokens, state.session)
+    num_prompt_tokens = await _count(call, name, replica, profile.counts_tokens, state.session)
     if num_prompt_tokens is None:
         return body
     return orjson.dumps(with_limit(document, num_prompt_tokens, max_model_len))
 
 
-async def _count(call: Call, model: Model, replica: Replica, route: str, session: aiohttp.ClientSession) -> int | None:
+async def _count(call: Call, name: str, replica: Replica, route: str, session: aiohttp.ClientSession) -> int | None:
     """The prompt's tokens, or None when the engine does not say: then it judges the request itself."""
-    question: dict[str, object] = {"model": model.name}
+    question: dict[str, object] = {"model": name}
     if call.route.is_chat:
         question |= {name: call.body[name] for name in _CHAT_FIELDS if name in call.body}
     elif isinstance(call.body.get("prompt"), str):

@@ -57,6 +57,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._body = b""
         self._is_complete = False
         self._ends_with_connection = False
+        self._may_be_kept = False
 
     @property
     def is_open(self) -> bool:
@@ -146,14 +147,15 @@ class UpstreamConnection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         if self._status >= 200:
             self._is_complete = True
+            self._may_be_kept = self._parser.should_keep_alive()  # the parser has forgotten it after this call
 
     # endings
 
     def _complete(self) -> None:
         sink, self._sink = self._sink, None
         body, self._body = self._body, b""
-        is_reusable = self.is_open and not self._ends_with_connection and self._parser.should_keep_alive()
-        self._is_complete = False
+        is_reusable = self.is_open and self._may_be_kept
+        self._is_complete = self._may_be_kept = self._ends_with_connection = False
         if sink is None and is_reusable:
             self.close()  # bytes that nobody asked for
             return

@@ -23,7 +23,7 @@ def create_engine(settings: EngineSettings) -> Engine:
     Raises:
         TypeError: settings of a kind that no engine here takes.
     """
-    from configs.engine import LlamaCppSettings, SimulatedSettings  # noqa: PLC0415  see the module's docstring
+    from configs.engine import LlamaCppSettings, SimulatedSettings, VllmSettings  # noqa: PLC0415  see the module's docstring
 
     match settings:
         case LlamaCppSettings():
@@ -34,4 +34,8 @@ def create_engine(settings: EngineSettings) -> Engine:
             from deployments.engines.simulated import SimulatedEngine  # noqa: PLC0415
 
             return SimulatedEngine(settings)
+        case VllmSettings():
+            from deployments.engines.vllm import VllmEngine  # noqa: PLC0415
+
+            return VllmEngine(settings)
     raise TypeError(f"no engine takes {type(settings).__name__}")

@@ -6,8 +6,8 @@ from pathlib import Path
 import orjson
 
 from configs.engine import SimulatedSettings
-from deployments.engines import prometheus_text
 from deployments.engines.contract import ChildCommand, EngineAddress, EngineLoad, Profile
+from deployments.engines.vllm_metrics import read_load
 
 SERVER = Path(__file__).with_name("simulated_server.py")
 
@@ -50,11 +50,4 @@ class SimulatedEngine:
         )
 
     def load(self, metrics_text: str) -> EngineLoad:
-        values = prometheus_text.samples(metrics_text)
-        return EngineLoad(
-            num_running=prometheus_text.required(values, "vllm:num_requests_running"),
-            num_waiting=prometheus_text.required(values, "vllm:num_requests_waiting"),
-            kv_cache_usage_ratio=values.get("vllm:kv_cache_usage_perc"),  # a ratio, whatever its name says
-            num_prompt_tokens=prometheus_text.optional(values, "vllm:prompt_tokens_total"),
-            num_completion_tokens=prometheus_text.optional(values, "vllm:generation_tokens_total"),
-        )
+        return read_load(metrics_text)

@@ -1,0 +1,44 @@
+"""Enginehouse's router and own listener without Ray: `python -m bench.bare_router PORT ENGINE_PORT,ENGINE_PORT...`."""
+
+import asyncio
+import os
+import sys
+
+import uvloop
+
+from bench.scenarios import MODEL
+from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
+from router.app import RouterApp
+from router.auth import KeyRing
+from router.listener import Listener, bind
+from router.metrics import NoMetrics
+from router.model_table import ModelTable
+from router.replicas import Replica
+from router.state import RouterState
+
+
+async def serve(port: int, engine_ports: list[int]) -> None:
+    settings = ListenerSettings(port=port)
+    table = ModelTable(RouterUserConfig(models={MODEL: ModelRoute(application=MODEL)}))
+    keys = KeyRing([os.environ["ENGINEHOUSE_BENCH_KEY"]])
+    state = RouterState(table, keys, settings, NoMetrics(), "bench")
+    secret = os.environ["BENCH_ENGINE_KEY"]
+    replicas = [
+        Replica(
+            replica_id=str(engine_port),
+            model=MODEL,
+            host="127.0.0.1",
+            port=engine_port,
+            secret=secret,
+            engine="simulated",
+            profile="vllm",
+        )
+        for engine_port in engine_ports
+    ]
+    state.take_over_replicas(MODEL, replicas)
+    await Listener(RouterApp(state), bind(settings)).start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    uvloop.run(serve(int(sys.argv[1]), [int(port) for port in sys.argv[2].split(",")]))
