@@ -47,8 +47,9 @@ setup: $(VENV)/installed ## Make .venv with what serving needs
 
 setup-dev: $(VENV)/installed-dev ## Add what developing needs
 
-docs: setup-dev ## Write what is generated from the code: configs/schema.json
+docs: setup-dev ## Write what is generated from the code: configs/schema.json, docs/reference
 	@$(BIN)/enginehouse schema --write
+	@$(BIN)/python docs/generate.py
 
 bench: setup-dev ## Measure the overhead, side by side with other routers
 	@$(BIN)/python bench/overhead.py

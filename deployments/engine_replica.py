@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import os
 
 import ray
 from ray import serve
@@ -11,6 +12,7 @@ from configs.engine import EngineSettings
 from deployments.engines import create_engine
 from deployments.engines.contract import EngineDied, EngineError
 from deployments.engines.runtime import EngineRuntime
+from deployments.local_cluster import ENGINE_HOST_ENV
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.serve_internals import forget_phase, publish_phase
@@ -36,7 +38,7 @@ class EngineReplica:
         self._replica_id = context.replica_id.unique_id
         self._labels = {"model": settings.model, "engine": engine_name, "replica": self._replica_id}
         self._metrics = RayMetrics()
-        host = str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+        host = os.environ.get(ENGINE_HOST_ENV) or str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
         self._runtime = EngineRuntime(create_engine(settings), settings, host, self._log_line, self._enter_phase)
         self._load_task: asyncio.Task[None] | None = None
 

@@ -17,6 +17,9 @@ from ray.serve._private.constants import SERVE_NAMESPACE
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Ray's shared memory. Requests and tokens do not travel through it; Ray's default is 30 % of the machine."""
 
+ENGINE_HOST_ENV = "ENGINEHOUSE_ENGINE_HOST"
+"""Environment variable with the address that engines listen on. Default: that of their node."""
+
 DASHBOARD_PORT = 8265
 """Ray's default."""
 
@@ -58,7 +61,8 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
 @contextmanager
 def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[Cluster]:
     """
-    Start Ray on this machine, on loopback only, and end it with all its processes.
+    Start Ray on this machine, and end it with all its processes. Engines listen on loopback; Ray's own processes
+    listen on the node's address, whatever they are told.
 
     Its folder is removed at the end; after an exception it is kept, for its logs. `temp_dir` is where that folder
     is made, the machine's folder for temporary files by default. `dashboard_port` is Ray's own, 8265, or a free one
@@ -68,6 +72,7 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
         ClusterError: Ray did not start.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers otherwise
+    os.environ[ENGINE_HOST_ENV] = "127.0.0.1"  # routers and engines are on one machine; replicas inherit this
     folder = Path(tempfile.mkdtemp(prefix="eh-", dir=temp_dir))
     if len(str(folder)) > MAX_TEMP_DIR_CHARACTERS:
         folder.rmdir()
@@ -78,7 +83,6 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
         context = _init(
             address="local",
             _temp_dir=str(folder),
-            _node_ip_address="127.0.0.1",
             include_dashboard=True,
             dashboard_host="127.0.0.1",
             dashboard_port=dashboard_port or _free_dashboard_port(),

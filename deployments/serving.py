@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ray import serve
+from ray.serve.schema import ApplicationStatusOverview
 from rich.console import Console
 from rich.live import Live
 from rich.spinner import Spinner
@@ -39,7 +40,7 @@ def bring_up(config: Mapping[str, Any], client: RouterClient, console: Console, 
         progress = _wait_until_settled(show, deadline)
         failed = [one for one in progress if one.stage is Stage.FAILED]
         if failed:
-            raise DeployFailedError("\n".join(f"{one.application} did not start: {one.reason}" for one in failed))
+            raise DeployFailedError("\n".join(f"{one.application}: {one.reason}" for one in failed))
         for model in client.models():
             _wait_for_answer(client, model, deadline)
 
@@ -86,9 +87,14 @@ def take_down(console: Console, router: str, models: Sequence[str]) -> None:
 def read_all_progress() -> list[Progress]:
     """Every application's progress, from Serve's status and the replicas' own words."""
     return [
-        read_progress(name, application.status.value, application.message, read_phases(name))
+        read_progress(name, application.status.value, _message(application), read_phases(name))
         for name, application in sorted(serve.status().applications.items())
     ]
+
+
+def _message(application: ApplicationStatusOverview) -> str:
+    """The application's message and those of its deployments, which alone say why a replica did not start."""
+    return "\n".join([application.message, *(one.message for one in application.deployments.values())])
 
 
 def _wait_until_settled(show: Show, deadline: float) -> list[Progress]:

@@ -26,7 +26,7 @@ def presented_key(scope: Scope) -> str | None:
     scheme, _, token = found.get(b"authorization", b"").partition(b" ")
     bearer = token.strip() if scheme.lower() == b"bearer" else b""
     key = bearer or found.get(b"x-api-key", b"").strip() or found.get(b"api-key", b"").strip()
-    return key.decode("latin-1") if key else None
+    return key.decode(errors="surrogateescape") if key else None
 
 
 class KeyRing:
@@ -59,4 +59,4 @@ class KeyRing:
 
 
 def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

@@ -29,6 +29,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
     )
     api.add_exception_handler(ServingError, _answer_serving_error)
     api.add_exception_handler(HTTPException, _answer_http_exception)
+    api.add_exception_handler(Exception, _answer_unexpected)
 
     @api.get(MODELS_PATH, summary="The models that can be asked for, aliases included")
     async def list_models() -> Response:
@@ -78,6 +79,11 @@ async def _answer_serving_error(_request: Request, error: Exception) -> Response
     assert isinstance(error, ServingError)  # noqa: S101 - registered for it
     headers = {name.decode(): value.decode() for name, value in error_headers(error)}
     return Response(error_body(error), error.status, headers, media_type="application/json")
+
+
+async def _answer_unexpected(request: Request, _error: Exception) -> Response:
+    """Starlette raises the error again once this is sent, so that it is logged."""
+    return await _answer_serving_error(request, ServingError("The router failed on this request; its log says why."))
 
 
 async def _answer_http_exception(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import socket
 from email.utils import formatdate
 from typing import cast
@@ -70,10 +71,13 @@ class _OneWrite:
             return
         self._transport.write(data)
 
-    def close(self) -> None:
+    def flush(self) -> None:
         if self._head:
             self._transport.write(self._head)
             self._head = b""
+
+    def close(self) -> None:
+        self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> object:
@@ -102,7 +106,8 @@ class ClientProtocol(HttpToolsProtocol):
         """Loop time since when the client owes us the rest of a request's head, in seconds."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(cast("asyncio.Transport", _OneWrite(transport)))
+        self._one_write = _OneWrite(transport)
+        super().connection_made(cast("asyncio.Transport", self._one_write))
         self.waiting_since = self.loop.time()
         if len(self.connections) > self.settings.max_connections:
             self._refuse(EngineOverloaded("The router has too many connections.", retry_after_s=1))
@@ -113,6 +118,10 @@ class ClientProtocol(HttpToolsProtocol):
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
+
+    def on_response_complete(self) -> None:
+        self._one_write.flush()  # the answer to a HEAD has no body
+        super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
@@ -206,7 +215,7 @@ class Listener:
             access_log=False,
             log_config=None,
             proxy_headers=False,
-            timeout_keep_alive=int(app.state.listener.keep_alive_s),
+            timeout_keep_alive=math.ceil(app.state.listener.keep_alive_s),
         )
         self._config.load()
         self._server: asyncio.Server | None = None

@@ -53,7 +53,7 @@ _ARRAY = _Rule(lambda value: isinstance(value, list), "an array")
 _STRING = _Rule(lambda value: isinstance(value, str), "a string")
 _COUNT = _integer_from(1, 2**31 - 1)
 
-_COMMON: Mapping[str, _Rule] = {
+COMMON_FIELDS: Mapping[str, _Rule] = {
     "stream": _BOOLEAN,
     "stream_options": _OBJECT,
     "max_tokens": _COUNT,
@@ -67,8 +67,8 @@ _COMMON: Mapping[str, _Rule] = {
     "logit_bias": _OBJECT,
     "user": _STRING,
 }
-_CHAT: Mapping[str, _Rule] = {
-    **_COMMON,
+CHAT_FIELDS: Mapping[str, _Rule] = {
+    **COMMON_FIELDS,
     "max_completion_tokens": _COUNT,
     "tools": _ARRAY,
     "response_format": _OBJECT,
@@ -76,8 +76,8 @@ _CHAT: Mapping[str, _Rule] = {
     "top_logprobs": _integer_from(0, 20),
     "parallel_tool_calls": _BOOLEAN,
 }
-_COMPLETION: Mapping[str, _Rule] = {
-    **_COMMON,
+COMPLETION_FIELDS: Mapping[str, _Rule] = {
+    **COMMON_FIELDS,
     "prompt": _Rule(_is_prompt, "a string, an array of strings, an array of tokens or an array of arrays of tokens"),
     "suffix": _STRING,
     "echo": _BOOLEAN,
@@ -92,7 +92,7 @@ def check_chat(body: Mapping[str, object]) -> None:
         InvalidRequest: a field that every engine reads has the wrong type or range; `param` names it. Fields that
             only some engines know are theirs to judge.
     """
-    _check_fields(body, _CHAT)
+    _check_fields(body, CHAT_FIELDS)
     messages = body.get("messages")
     if messages is None:
         raise InvalidRequest("`messages` is missing.", param="messages")
@@ -107,7 +107,7 @@ def check_completion(body: Mapping[str, object]) -> None:
     Raises:
         InvalidRequest: as `check_chat`.
     """
-    _check_fields(body, _COMPLETION)
+    _check_fields(body, COMPLETION_FIELDS)
     if body.get("prompt") is None:
         raise InvalidRequest("`prompt` is missing.", param="prompt")
 

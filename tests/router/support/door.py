@@ -1,0 +1,110 @@
+"""A router behind its own listener on a free port, with the replicas that a test gives it."""
+
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from polling import eventually
+from raw_client import ClientAnswer, RawClient, request
+from recording_sink import RecordingSink
+
+from configs.router import ListenerSettings, ModelRoute, RequestSettings, RouterUserConfig
+from router.app import RouterApp
+from router.auth import KeyRing
+from router.listener import ClientProtocol, Listener, bind
+from router.model_table import ModelTable
+from router.replicas import Replica
+from router.state import RouterState
+
+APPLICATION = "application-of-m"
+
+
+def free_port() -> int:
+    """A port that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def table_of_m(requests: RequestSettings) -> ModelTable:
+    """The model table of every test: one model `m`, with the alias `default`."""
+    route = ModelRoute(application=APPLICATION, aliases=("default",))
+    return ModelTable(RouterUserConfig(models={"m": route}, requests=requests))
+
+
+@dataclass(slots=True)
+class Door:
+    """One router. `replicas` are those that it was told of last."""
+
+    state: RouterState
+    listener: Listener
+    port: int
+    sink: RecordingSink
+    replicas: list[Replica] = field(default_factory=list)
+
+    @classmethod
+    async def open(
+        cls, requests: RequestSettings, listener: ListenerSettings | None = None, keys: Iterable[str] = ()
+    ) -> "Door":
+        settings = (listener or ListenerSettings()).model_copy(update={"port": free_port()})
+        sink = RecordingSink()
+        state = RouterState(table_of_m(requests), KeyRing(keys), settings, sink, "router-1")
+        opened = Listener(RouterApp(state), bind(settings))
+        await opened.start()
+        return cls(state, opened, settings.port, sink)
+
+    async def close(self) -> None:
+        await self.listener.abort()
+        await eventually(lambda: not self.state.generations)
+        await self.state.close()
+
+    def serve_with(self, *replicas: Replica) -> None:
+        """Tell the router that these are the model's replicas now."""
+        self.replicas = list(replicas)
+        self.state.take_over_replicas(APPLICATION, replicas)
+
+    @property
+    def num_running(self) -> int:
+        return sum(replica.num_running for replica in self.replicas)
+
+    @property
+    def connections(self) -> list[ClientProtocol]:
+        """The router's ends of its clients' connections."""
+        return [one for one in self.listener._server_state.connections if isinstance(one, ClientProtocol)]
+
+    @property
+    def num_buffered_bytes(self) -> int:
+        """What the router itself holds of answers that its clients have not taken; the kernel's share not counted."""
+        unsent = sum(connection.transport.get_write_buffer_size() for connection in self.connections)
+        kept = [message for one in self.state.generations for message in one._answer._backlog]  # type: ignore[attr-defined]
+        return unsent + sum(len(message.get("body", b"")) for message in kept)
+
+    async def client(self, receive_buffer_bytes: int | None = None) -> RawClient:
+        return await RawClient.connect(self.port, receive_buffer_bytes)
+
+    async def post(
+        self, body: object, path: str = "/v1/chat/completions", headers: dict[str, str] | None = None
+    ) -> ClientAnswer:
+        """One request on a connection of its own, and its answer."""
+        with await self.client() as client:
+            await client.post(body, path, headers)
+            return await client.answer()
+
+    async def ask(self, method: str, path: str, headers: dict[str, str] | None = None) -> ClientAnswer:
+        """One request without a body on a connection of its own, and its answer."""
+        with await self.client() as client:
+            await client.send(request(method, path, headers))
+            return await client.answer(to_head=method == "HEAD")
+
+
+class OpenDoor(Protocol):
+    """Opens a router with settings of the test's own; it is closed at the test's end."""
+
+    async def __call__(
+        self,
+        requests: RequestSettings = ...,
+        listener: ListenerSettings | None = None,
+        keys: Iterable[str] = (),
+    ) -> Door: ...

@@ -1,0 +1,70 @@
+"""Bytes as engines send them, and bodies as clients do."""
+
+import orjson
+
+CHAT: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+CHAT_STREAM: dict[str, object] = {**CHAT, "stream": True}
+CHAT_STREAM_WITH_USAGE: dict[str, object] = {**CHAT_STREAM, "stream_options": {"include_usage": True}}
+COMPLETION: dict[str, object] = {"model": "m", "prompt": "hi"}
+
+USAGE: dict[str, object] = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
+STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def whole(document: object, status: int = 200, extra_headers: str = "") -> bytes:
+    """A whole answer with a JSON body."""
+    return plain(orjson.dumps(document), status, "application/json", extra_headers)
+
+
+def plain(body: bytes, status: int = 200, content_type: str = "text/plain", extra_headers: str = "") -> bytes:
+    """A whole answer with any body. `extra_headers` are lines that each end with CRLF."""
+    head = f"HTTP/1.1 {status} Status\r\ncontent-type: {content_type}\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}{extra_headers}\r\n".encode() + body
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+def event(document: object) -> bytes:
+    """One server-sent event."""
+    return b"data: " + orjson.dumps(document) + b"\n\n"
+
+
+def token(text: str) -> bytes:
+    """The event of one token, as a chunk of a chat completion."""
+    return event(
+        {
+            "id": "c1",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": None}],
+        }
+    )
+
+
+COMPLETED: dict[str, object] = {
+    "id": "c1",
+    "object": "chat.completion",
+    "created": 1,
+    "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop"}],
+    "usage": USAGE,
+}
+USAGE_EVENT = event(
+    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": USAGE}
+)
+DONE = b"data: [DONE]\n\n"
+TOKENS = token("Hel") + token("lo")
+
+
+def stream(*parts: bytes) -> bytes:
+    """A whole streamed answer, one chunk for each part."""
+    return STREAM_HEAD + b"".join(map(chunk, parts)) + LAST_CHUNK
+
+
+WHOLE = whole(COMPLETED)
+STREAM = stream(token("Hel"), token("lo"), USAGE_EVENT, DONE)

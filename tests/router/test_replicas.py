@@ -1,0 +1,98 @@
+"""router.replicas: where the replicas are, and which one is next."""
+
+import asyncio
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+from polling import eventually
+
+from router.replicas import Replica, ReplicaDirectory, pick_replica
+
+NOW = 100.0
+
+
+def replica(replica_id: str, num_running: int = 0, blocked_until: float = 0.0) -> Replica:
+    made = Replica(replica_id, "m", "127.0.0.1", 1, "secret", "simulated", "vllm")
+    made.num_running, made.blocked_until = num_running, blocked_until
+    return made
+
+
+REPLICAS = st.lists(st.tuples(st.integers(0, 5), st.sampled_from([0.0, NOW - 1, NOW + 1])), min_size=1, max_size=6).map(
+    lambda rows: [replica(f"r{index}", *row) for index, row in enumerate(rows)]
+)
+
+
+@given(REPLICAS, st.sets(st.sampled_from(["r0", "r1", "r2", "r3"])), st.integers(0, 1000))
+def test_the_pick_is_the_least_busy_that_is_left(replicas: list[Replica], tried: set[str], turn: int) -> None:
+    """Never one that was tried; a blocked one only when every other is blocked or tried; then the least busy."""
+    left = [one for one in replicas if one.replica_id not in tried]
+    picked = pick_replica(replicas, tried, NOW, turn)
+    if picked is None:
+        assert not left
+        return
+    assert picked in left
+    free = [one for one in left if one.blocked_until <= NOW]
+    assert min(one.num_running for one in free or left) == picked.num_running
+    assert picked in (free or left)
+
+
+@given(st.integers(1, 6), st.integers(0, 1000))
+def test_equally_busy_replicas_take_turns(num_replicas: int, first_turn: int) -> None:
+    """As many requests as there are replicas reach each of them once."""
+    replicas = [replica(f"r{index}") for index in range(num_replicas)]
+    picks = Counter(
+        picked.replica_id
+        for turn in range(first_turn, first_turn + num_replicas)
+        if (picked := pick_replica(replicas, (), NOW, turn))
+    )
+    assert {one.replica_id: 1 for one in replicas} == picks
+
+
+def test_no_replica_is_no_pick() -> None:
+    """An application without replicas has none to offer."""
+    assert pick_replica((), (), NOW, 7) is None
+
+
+def test_a_known_replica_keeps_its_object() -> None:
+    """So its count of running requests survives a new list from Serve."""
+    directory = ReplicaDirectory()
+    directory.update("a", [replica("r1", num_running=3)])
+    assert () == directory.update("a", [replica("r1"), replica("r2")])
+    assert [("r1", 3), ("r2", 0)] == [(one.replica_id, one.num_running) for one in directory.of("a")]
+
+
+def test_an_update_names_who_is_gone() -> None:
+    """What is no longer in the list is returned, and forgotten."""
+    directory = ReplicaDirectory()
+    directory.update("a", [replica("r1"), replica("r2")])
+    assert ["r1"] == [one.replica_id for one in directory.update("a", [replica("r2")])]
+    assert ["r2"] == [one.replica_id for one in directory.of("a")]
+
+
+def test_applications_do_not_see_each_other() -> None:
+    """A list is about one application only."""
+    directory = ReplicaDirectory()
+    directory.update("a", [replica("r1")])
+    directory.update("b", [])
+    assert ("r1",) == tuple(one.replica_id for one in directory.of("a"))
+    assert () == directory.of("b")
+    assert () == directory.of("c")
+    assert ["r1"] == [one.replica_id for one in directory.all()]
+
+
+async def test_waiting_ends_with_the_next_update_of_that_application() -> None:
+    """Everybody who waits is woken, and only by their own application."""
+    directory = ReplicaDirectory()
+    waiting = [asyncio.ensure_future(directory.changed("a")) for _ in range(2)]
+    await asyncio.sleep(0)
+    directory.update("b", [replica("r9")])
+    await asyncio.sleep(0)
+    assert [False, False] == [waiter.done() for waiter in waiting]
+    directory.update("a", [])
+    await eventually(lambda: all(waiter.done() for waiter in waiting))
+
+
+def test_a_replica_does_not_show_its_secret() -> None:
+    """Logs print replicas."""
+    assert "secret" not in repr(replica("r1"))

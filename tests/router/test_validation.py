@@ -1,0 +1,142 @@
+"""router.validation: types and ranges, before anything is spent."""
+
+import pytest
+from wire import CHAT, COMPLETION
+
+from router.errors import InvalidRequest
+from router.validation import ROLES, check_chat, check_completion, requested_model
+
+USER = {"role": "user", "content": "hi"}
+
+
+def fault_in_chat(**fields: object) -> tuple[str | None, str]:
+    with pytest.raises(InvalidRequest) as invalid:
+        check_chat({**CHAT, **fields})
+    return invalid.value.param, invalid.value.message
+
+
+def fault_in_completion(**fields: object) -> tuple[str | None, str]:
+    with pytest.raises(InvalidRequest) as invalid:
+        check_completion({**COMPLETION, **fields})
+    return invalid.value.param, invalid.value.message
+
+
+COMMON_FAULTS: list[tuple[str, object]] = [
+    ("stream", "true"), ("stream", 1), ("stream_options", []), ("max_tokens", 0), ("max_tokens", -1),
+    ("max_tokens", 1.5), ("max_tokens", "9"), ("max_tokens", True), ("max_tokens", 2**31), ("n", 0), ("n", 129),
+    ("temperature", -0.1), ("temperature", 2.1), ("temperature", "hot"), ("temperature", True), ("top_p", 1.01),
+    ("top_p", -0.1), ("presence_penalty", 2.5), ("frequency_penalty", -2.5), ("seed", 1.5), ("seed", False),
+    ("stop", 1), ("stop", ["a", 1]), ("logit_bias", []), ("user", 7),
+]  # fmt: skip
+CHAT_FAULTS: list[tuple[str, object]] = [
+    ("max_completion_tokens", 0), ("tools", {}), ("response_format", "json"), ("logprobs", 1), ("top_logprobs", 21),
+    ("parallel_tool_calls", "no"),
+]  # fmt: skip
+COMPLETION_FAULTS: list[tuple[str, object]] = [
+    ("suffix", 1), ("echo", "yes"), ("best_of", 0), ("logprobs", True), ("logprobs", 21), ("prompt", 7), ("prompt", {}),
+    ("prompt", []), ("prompt", ["a", 1]), ("prompt", [1, "a"]), ("prompt", [1, True]), ("prompt", [[1], "a"]),
+    ("prompt", [["a"]]), ("prompt", [1.5]),
+]  # fmt: skip
+COMMON_FINE: list[tuple[str, object]] = [
+    ("stream", True), ("stream", None), ("stream_options", {"include_usage": True}), ("max_tokens", 1),
+    ("max_tokens", 2**31 - 1), ("max_tokens", None), ("n", 128), ("temperature", 0), ("temperature", 2.0),
+    ("top_p", 0), ("top_p", 1), ("presence_penalty", -2), ("seed", -5), ("stop", "a"), ("stop", []),
+    ("stop", ["a", "b"]), ("logit_bias", {"1": -100}), ("user", ""), ("top_k", "whatever only some engines know"),
+]  # fmt: skip
+CHAT_FINE: list[tuple[str, object]] = [
+    ("max_completion_tokens", 5), ("tools", []), ("response_format", {"type": "json_object"}), ("logprobs", True),
+    ("top_logprobs", 0), ("best_of", "not a chat's field"),
+]  # fmt: skip
+COMPLETION_FINE: list[tuple[str, object]] = [
+    ("prompt", ""), ("prompt", ["a", "b"]), ("prompt", [1, 2]), ("prompt", [[1], [2, 3]]), ("prompt", [[]]),
+    ("logprobs", 0), ("suffix", "b"), ("echo", True), ("tools", "not a completion's field"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "value"), COMMON_FAULTS + CHAT_FAULTS)
+def test_a_fault_in_a_chat_is_named(field: str, value: object) -> None:
+    """`param` is the field, and the message says what it must be."""
+    param, message = fault_in_chat(**{field: value})
+    assert field == param
+    assert message.startswith(f"`{field}` must be ")
+
+
+@pytest.mark.parametrize(("field", "value"), COMMON_FAULTS + COMPLETION_FAULTS)
+def test_a_fault_in_a_completion_is_named(field: str, value: object) -> None:
+    """`param` is the field, and the message says what it must be."""
+    param, message = fault_in_completion(**{field: value})
+    assert field == param
+    assert message.startswith(f"`{field}` must be ")
+
+
+@pytest.mark.parametrize(("field", "value"), COMMON_FINE + CHAT_FINE)
+def test_a_good_chat_passes(field: str, value: object) -> None:
+    """Null is as good as missing, and unknown fields are the engine's."""
+    check_chat({**CHAT, field: value})
+
+
+@pytest.mark.parametrize(("field", "value"), COMMON_FINE + COMPLETION_FINE)
+def test_a_good_completion_passes(field: str, value: object) -> None:
+    """Null is as good as missing, and unknown fields are the engine's."""
+    check_completion({**COMPLETION, field: value})
+
+
+@pytest.mark.parametrize(
+    ("messages", "param"),
+    [
+        (None, "messages"),
+        ([], "messages"),
+        ("hi", "messages"),
+        ({}, "messages"),
+        (["hi"], "messages[0]"),
+        ([USER, 7], "messages[1]"),
+        ([{"content": "hi"}], "messages[0].role"),
+        ([{"role": "bot", "content": "hi"}], "messages[0].role"),
+        ([{"role": ["user"], "content": "hi"}], "messages[0].role"),
+        ([{"role": "user"}], "messages[0].content"),
+        ([{"role": "tool", "content": None}], "messages[0].content"),
+        ([{"role": "user", "content": 7}], "messages[0].content"),
+        ([{"role": "user", "content": {"type": "text"}}], "messages[0].content"),
+        ([{"role": "user", "content": ["hi"]}], "messages[0].content"),
+    ],
+)
+def test_a_fault_in_the_messages_says_where(messages: object, param: str) -> None:
+    """`param` leads to the message and to its field."""
+    assert param == fault_in_chat(messages=messages)[0]
+
+
+@pytest.mark.parametrize("role", sorted(ROLES))
+def test_every_role_may_speak(role: str) -> None:
+    """With text, and with parts."""
+    check_chat({**CHAT, "messages": [{"role": role, "content": "hi"}, {"role": role, "content": [{"type": "text"}]}]})
+
+
+def test_an_assistant_may_have_only_tool_calls() -> None:
+    """Clients send back what the model said: no content where it called a tool."""
+    check_chat({**CHAT, "messages": [USER, {"role": "assistant", "content": None, "tool_calls": []}]})
+
+
+def test_a_completion_needs_a_prompt() -> None:
+    """Missing or null, it is said to be missing."""
+    assert ("prompt", "`prompt` is missing.") == fault_in_completion(prompt=None)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({}, "`model` is missing."),
+        ({"model": None}, "`model` is missing."),
+        ({"model": ""}, "`model` must be a string that names a model."),
+        ({"model": ["m"]}, "`model` must be a string that names a model."),
+    ],
+)
+def test_a_request_needs_a_model(body: dict[str, object], message: str) -> None:
+    """Missing and wrong are told apart."""
+    with pytest.raises(InvalidRequest) as invalid:
+        requested_model(body)
+    assert ("model", message) == (invalid.value.param, invalid.value.message)
+
+
+def test_the_model_is_taken_as_it_is() -> None:
+    """Whether there is such a model is the table's question."""
+    assert "any/thing" == requested_model({"model": "any/thing"})
