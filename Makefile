@@ -52,7 +52,7 @@ docs: setup-dev ## Write what is generated from the code: configs/schema.json, d
 	@$(BIN)/python docs/generate.py
 
 bench: setup-dev ## Measure the overhead, side by side with other routers
-	@$(BIN)/python bench/overhead.py
+	@$(BIN)/python -m bench.overhead
 
 doctor: setup ## Ask whether this machine can serve
 	@$(BIN)/enginehouse doctor

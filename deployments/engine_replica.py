@@ -65,7 +65,7 @@ class EngineReplica:
             "model": self._settings.model,
             "engine": self._labels["engine"],
             "profile": engine.profile,
-            "max_model_len": engine.max_model_len,
+            "max_model_len": self._runtime.max_model_len,
         }
 
     async def check_health(self) -> None:

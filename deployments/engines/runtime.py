@@ -70,6 +70,7 @@ class EngineRuntime:
         self._session: aiohttp.ClientSession | None = None
         self._num_health_failures = 0
         self._is_stopping = False
+        self._found_max_model_len: int | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -90,6 +91,11 @@ class EngineRuntime:
         if self._address is None:
             raise RuntimeError("the engine was not started")
         return self._address
+
+    @property
+    def max_model_len(self) -> int | None:
+        """Context of one request, in tokens: from the settings, or else as the ready engine says; None if neither."""
+        return self._engine.max_model_len or self._found_max_model_len
 
     @property
     def pid(self) -> int | None:
@@ -210,6 +216,8 @@ class EngineRuntime:
             await self._while_alive(self._becomes_healthy())
             self._on_phase("warming")
             await self._while_alive(self._warm_up())
+            if self._engine.max_model_len is None:
+                self._found_max_model_len = await self._while_alive(self._ask_max_model_len())
         except _DiedDuringStartError as error:
             if _is_port_taken(self._address):
                 raise _PortTakenError from error
@@ -264,6 +272,15 @@ class EngineRuntime:
             raise _PortTakenError
         if response.status != 200:
             raise EngineStartError(f"{self._settings.model} refused its first completion: {response.status} {answer}")
+
+    async def _ask_max_model_len(self) -> int | None:
+        try:
+            async with self._open_session.get(self._url("/v1/models"), headers=self._authorization) as response:
+                cards = (await response.json())["data"]
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
+            return None
+        lengths = [card.get("max_model_len") for card in cards]
+        return next((length for length in lengths if isinstance(length, int)), None)
 
     def _is_ended(self) -> bool:
         return self._child is None or not self._child.is_running
