@@ -59,10 +59,10 @@ class RayMetrics:
                 series.counts[bisect_left(metric.buckets, value)] += 1
 
     def flush(self) -> None:
-        """Hand over what has changed."""
+        """Hand over what has changed, and histograms always: Ray forgets a gauge that was not set since its report."""
         with self._lock:
-            changed = [series for series in self._series.values() if series.is_changed]
-            for series in changed:
+            due = [one for one in self._series.values() if one.is_changed or one.metric.kind == "histogram"]
+            for series in due:
                 self._hand_over(series)
                 series.is_changed = False
 
