@@ -2,6 +2,7 @@
 
 import threading
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ray.util.metrics import Counter, Gauge
@@ -45,17 +46,20 @@ class RayMetrics:
         self._flusher.start()
 
     def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None:
-        key = (metric.name, *labels.values())
         with self._lock:
-            series = self._series.get(key)
-            if series is None:
-                series = self._series[key] = _Series(metric, labels, counts=[0] * (len(metric.buckets) + 1))
-            series.is_changed = True
+            series = self._changed(metric, labels)
             if metric.kind == "gauge":
                 series.value = value
                 return
             series.value += value
             if metric.buckets:
+                series.counts[bisect_left(metric.buckets, value)] += 1
+
+    def record_all(self, metric: Metric, values: Sequence[float], labels: dict[str, str]) -> None:
+        with self._lock:
+            series = self._changed(metric, labels)
+            series.value += sum(values)
+            for value in values:
                 series.counts[bisect_left(metric.buckets, value)] += 1
 
     def flush(self) -> None:
@@ -71,6 +75,14 @@ class RayMetrics:
         self._is_closed.set()
         self._flusher.join()
         self.flush()
+
+    def _changed(self, metric: Metric, labels: dict[str, str]) -> _Series:
+        key = (metric.name, *labels.values())
+        series = self._series.get(key)
+        if series is None:
+            series = self._series[key] = _Series(metric, labels, counts=[0] * (len(metric.buckets) + 1))
+        series.is_changed = True
+        return series
 
     def _flush_regularly(self) -> None:
         while not self._is_closed.wait(FLUSH_INTERVAL_S):

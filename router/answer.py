@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from router.asgi import Headers, Message, Send
+from router.asgi import Headers, Message, Send, WriteChunk
 from router.driving import Driver
 from router.error_bodies import error_body, error_event, error_headers
 from router.errors import ServingError
@@ -27,8 +27,15 @@ class Answer:
     A source that stops reading at `on_full` leaves at most one read's worth of bytes here.
     """
 
-    def __init__(self, send: Send, common_headers: Headers, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self,
+        send: Send,
+        common_headers: Headers,
+        loop: asyncio.AbstractEventLoop,
+        write_chunk: WriteChunk | None = None,
+    ) -> None:
         self._send = send
+        self._write_chunk = write_chunk
         self._loop = loop
         self._headers = common_headers
         self._backlog: deque[Message] = deque()
@@ -60,10 +67,12 @@ class Answer:
 
     def write(self, data: bytes, *, is_last: bool) -> None:
         """Send a part of a streamed answer."""
-        if data:
-            self.has_content = True
         if is_last:
             self.is_complete = True
+        if data:
+            self.has_content = True
+            if self._write_chunk is not None and not is_last and self._driver is None and self._write_chunk(data):
+                return
         self._push({"type": "http.response.body", "body": data, "more_body": not is_last})
 
     def send_whole(self, status: int, body: bytes, headers: Headers = JSON_HEADERS) -> None:

@@ -113,18 +113,28 @@ class Account:
     route: str
     labels: dict[str, str] = field(default_factory=lambda: {"model": "", "engine": "", "replica": ""})
 
+    gaps_s: list[float] = field(default_factory=list)
+    """Between tokens, and not yet recorded: together they cost less than one at a time."""
+
     def attempt(self, model: Model, replica: Replica) -> None:
         """The request is now in the hands of `replica`."""
+        self.record_gaps()
         self.labels = {"model": model.name, "engine": replica.engine, "replica": replica.replica_id}
 
     def first_token(self) -> None:
         self.sink.record(TIME_TO_FIRST_TOKEN, self.now() - self.arrived_at, self.labels)
 
     def next_token(self, gap_s: float) -> None:
-        self.sink.record(INTER_TOKEN_LATENCY, gap_s, self.labels)
+        self.gaps_s.append(gap_s)
+
+    def record_gaps(self) -> None:
+        if self.gaps_s:
+            self.sink.record_all(INTER_TOKEN_LATENCY, self.gaps_s, self.labels)
+            self.gaps_s = []
 
     def close(self, code: str, usage: Usage | None) -> None:
         """The request is over. `code` is `ok`, an error's code, or `client_disconnected`."""
+        self.record_gaps()
         record = self.sink.record
         record(REQUESTS, 1, {**self.labels, "route": self.route, "code": code})
         record(REQUEST_LATENCY, self.now() - self.arrived_at, self.labels)

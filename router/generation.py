@@ -8,7 +8,7 @@ import asyncio
 import logging
 
 from router.answer import Answer
-from router.asgi import Receive, Scope, Send
+from router.asgi import WRITE_CHUNK, Receive, Scope, Send
 from router.bodies import read_body
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
@@ -36,7 +36,8 @@ class Generation:
         self._scope = scope
         self._receive = receive
         self._request_id = request_id(scope)
-        self._answer = Answer(send, state.answer_headers(self._request_id), state.loop)
+        write_chunk = scope.get("extensions", {}).get(WRITE_CHUNK)
+        self._answer = Answer(send, state.answer_headers(self._request_id), state.loop, write_chunk)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
         self._limits = state.table.requests
@@ -170,6 +171,7 @@ class Generation:
     def tick(self, now: float) -> None:
         """Called twice a second while the request lasts. `now` is loop time, in seconds."""
         limits = self._limits
+        self._account.record_gaps()
         if self._exchange is not None:
             self._exchange.give_up(now, limits.first_byte_timeout_s, limits.stall_timeout_s)
         waits_for_content = self._wants_stream and not self._answer.has_content

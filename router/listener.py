@@ -5,6 +5,7 @@ import logging
 import math
 import socket
 from email.utils import formatdate
+from functools import partial
 from typing import cast
 
 import uvicorn
@@ -14,6 +15,7 @@ from uvicorn.server import ServerState
 
 from configs.router import ListenerSettings
 from router.app import RouterApp
+from router.asgi import WRITE_CHUNK
 from router.call import request_id
 from router.error_bodies import error_body, error_headers
 from router.errors import EngineOverloaded, HeadersTooLarge, InvalidRequest, RequestTimeout, ServingError
@@ -71,6 +73,13 @@ class _OneWrite:
             return
         self._transport.write(data)
 
+    def write_chunk(self, body: bytes) -> None:
+        """Write a part of a chunked answer."""
+        chunk = b"%x\r\n%b\r\n" % (len(body), body)
+        if self._head:
+            chunk, self._head = self._head + chunk, b""
+        self._transport.write(chunk)
+
     def flush(self) -> None:
         if self._head:
             self._transport.write(self._head)
@@ -125,6 +134,8 @@ class ClientProtocol(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        extension = partial(_write_chunk, cycle, self._one_write)
+        cycle.scope["extensions"] = cast("dict[str, dict[object, object]]", {WRITE_CHUNK: extension})
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
@@ -183,6 +194,15 @@ class ClientProtocol(HttpToolsProtocol):
         if not owes_answer or (running is self.cycle and not self._is_in_head and not running.response_started):
             self.transport.write(_refusal(error))  # else it would be taken for the answer that is owed
         self.transport.close()
+
+
+def _write_chunk(cycle: RequestResponseCycle, transport: _OneWrite, body: bytes) -> bool:
+    """What the cycle's `send()` does with a body that is not the last, without a coroutine and a message for each."""
+    if cycle.flow.write_paused or not cycle.chunked_encoding:
+        return False
+    if not cycle.disconnected:
+        transport.write_chunk(body)
+    return True
 
 
 def _refusal(error: ServingError) -> bytes:

@@ -1,5 +1,6 @@
 """Every metric, with its unit, labels and buckets, in one table. Ray exports them with `ray_` before their names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -81,10 +82,15 @@ class MetricSink(Protocol):
     """Where values go. Ray's metrics in a replica; a list in a test."""
 
     def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None:
-        """Add to a counter, observe in a histogram, or set a gauge. Called for each token: must be cheap."""
+        """Add to a counter, observe in a histogram, or set a gauge."""
+
+    def record_all(self, metric: Metric, values: Sequence[float], labels: dict[str, str]) -> None:
+        """Observe several values in a histogram."""
 
 
 class NoMetrics:
     """Records nothing."""
 
     def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None: ...
+
+    def record_all(self, metric: Metric, values: Sequence[float], labels: dict[str, str]) -> None: ...

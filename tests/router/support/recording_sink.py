@@ -1,6 +1,6 @@
 """A metric sink that keeps what it is told."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from router.metrics import Metric
@@ -23,6 +23,10 @@ class RecordingSink:
 
     def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None:
         self.records.append(Record(metric, value, dict(labels)))
+
+    def record_all(self, metric: Metric, values: Sequence[float], labels: dict[str, str]) -> None:
+        for value in values:
+            self.record(metric, value, labels)
 
     def of(self, metric: Metric, **labels: str) -> Iterator[Record]:
         """The records of a metric whose labels are at least these."""

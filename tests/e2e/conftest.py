@@ -1,0 +1,40 @@
+"""Fixtures: whole Enginehouses, shared between the tests, since starting one takes 15 s."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# The tests' own modules, under names that no other folder of tests uses.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from house import House, open_house
+from house_files import KEYS, KEYS_ENV, free_port, laptop_file, pair_file
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here starts a cluster."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.ray)
+
+
+@pytest.fixture(scope="session")
+def laptop() -> Iterator[House]:
+    """A house on llama.cpp, without keys."""
+    with open_house(laptop_file(free_port())) as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def shared_pair() -> Iterator[House]:
+    with open_house(pair_file(free_port()), {KEYS_ENV: ", ".join(KEYS)}) as house:
+        yield house
+
+
+@pytest.fixture
+def pair(shared_pair: House) -> House:
+    """A house of two simulated replicas and two routers, with keys. Whole again, whatever the last test did to it."""
+    shared_pair.wait_whole()
+    return shared_pair
