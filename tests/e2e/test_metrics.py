@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import math
+import time
 from collections.abc import Callable
 
 import openai
@@ -30,9 +31,26 @@ from router.metrics import (
 
 TEXT = "/v1/completions"
 CHAT = "/v1/chat/completions"
+SETTLED_S = 4.0
+"""Routers hand over their values once a second, and Ray reports every other second here."""
 HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram"]
 NUM_STREAMS = 4
 PACE = Pace(20, token_ms=30, prefill_ms=120)
+
+
+async def _settled(house: House) -> Scrape:
+    """The metrics once nothing more of earlier requests comes in."""
+    seen: list[tuple[float, float]] = []
+
+    def look() -> Scrape | None:
+        scraped, now = scrape(house), time.monotonic()
+        total = _num_requests(scraped) + scraped.total(f"{exported_name(REQUEST_LATENCY)}_count")
+        if seen and seen[0][0] != total:
+            seen.clear()
+        seen.append((total, now))
+        return scraped if now - seen[0][1] > SETTLED_S else None
+
+    return await eventually("the metrics settle", look)
 
 
 async def _added(house: House, before: Scrape, is_enough: Callable[[Scrape], bool]) -> Scrape:
@@ -51,7 +69,7 @@ def _num_requests(scraped: Scrape, **labels: str) -> float:
 
 async def test_requests_are_counted_by_code(pair: House) -> None:
     """Each request is counted once, by its route and by how it ended."""
-    before = scrape(pair)
+    before = await _settled(pair)
     async with sdk(pair) as client, sdk(pair).copy(api_key="wrong") as stranger:
         asked = [
             *(whole(client, Pace(2)) for _ in range(3)),
@@ -101,7 +119,7 @@ async def _refused(
 
 async def test_streams_are_measured(pair: House) -> None:
     """TTFT, ITL, latency and tokens of four streams are in the right buckets and sums."""
-    before = scrape(pair)
+    before = await _settled(pair)
     async with sdk(pair) as client:
         usage = (await client.completions.create(model="simulated", prompt=PROMPT, extra_body=PACE.extra_body)).usage
         assert usage is not None

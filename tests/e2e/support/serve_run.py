@@ -32,6 +32,8 @@ class ServeRun:
             self.process = subprocess.Popen(
                 [Path(sys.executable).with_name("serve"), "run", str(file)],
                 cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                # A shell's background jobs ignore Ctrl-C, and so does all that they start.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
             )  # fmt: skip
         self._root = psutil.Process(self.process.pid)
 
