@@ -89,13 +89,12 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
             object_store_memory=OBJECT_STORE_BYTES,
         )
         yield Cluster(_dashboard(context), folder / "session_latest" / "logs")
-    except ClusterError:
-        shutil.rmtree(folder, ignore_errors=True)
+    except BaseException as error:
+        ray.shutdown(wait_for_processes=True)
+        if isinstance(error, ClusterError) or not isinstance(error, Exception):  # no cluster, or only stopped
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    except BaseException:
-        ray.shutdown()
-        raise
-    ray.shutdown()
+    ray.shutdown(wait_for_processes=True)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -3,7 +3,7 @@
 import threading
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ray.util.metrics import Counter, Gauge
 
@@ -24,6 +24,14 @@ class _Series:
     counts: list[int] = field(default_factory=list)
     """Observations in each of a histogram's buckets, and above the last."""
     is_changed: bool = True
+
+    def take(self) -> "_Series":
+        """A copy to hand over. A counter begins anew, since Ray adds up itself."""
+        taken = replace(self, counts=self.counts.copy())
+        self.is_changed = False
+        if self.metric.kind == "counter":
+            self.value = 0.0
+        return taken
 
 
 class RayMetrics:
@@ -65,10 +73,9 @@ class RayMetrics:
     def flush(self) -> None:
         """Hand over what has changed, and histograms always: Ray forgets a gauge that was not set since its report."""
         with self._lock:
-            due = [one for one in self._series.values() if one.is_changed or one.metric.kind == "histogram"]
-            for series in due:
-                self._hand_over(series)
-                series.is_changed = False
+            due = [one.take() for one in self._series.values() if one.is_changed or one.metric.kind == "histogram"]
+        for series in due:  # without the lock: whoever records does not wait for Ray
+            self._hand_over(series)
 
     def close(self) -> None:
         """Hand over the last values."""
@@ -103,7 +110,6 @@ class RayMetrics:
             counter = self._instruments[name]
             assert isinstance(counter, Counter)  # noqa: S101 - narrows the type
             counter.inc(series.value, labels)
-            series.value = 0.0
 
     def _set(self, name: str, value: float, labels: dict[str, str]) -> None:
         gauge = self._instruments[name]

@@ -84,10 +84,12 @@ class OwnDoor:
         await self._on_loop(self._start(listening, table))
 
     def take_over_table(self, table: ModelTable) -> None:
-        self._loop.call_soon_threadsafe(self._opened.take_over_table, table)
+        if self._state is not None:
+            self._loop.call_soon_threadsafe(self._state.take_over_table, table)
 
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
-        self._loop.call_soon_threadsafe(self._opened.take_over_replicas, application, replicas)
+        if self._state is not None:
+            self._loop.call_soon_threadsafe(self._state.take_over_replicas, application, replicas)
 
     async def check(self, timeout_s: float = 5.0) -> None:
         """
@@ -100,15 +102,15 @@ class OwnDoor:
         """Stop accepting and finish what runs. Returns whether it was finished within `timeout_s`."""
         if self._listener is None:
             return True
-        is_drained = await self._on_loop(self._listener.drain(timeout_s))
-        await self._on_loop(self._opened.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        return is_drained
+        return await self._on_loop(self._listener.drain(timeout_s))
 
-    @property
-    def _opened(self) -> RouterState:
-        assert self._state is not None  # noqa: S101 - start() was awaited
-        return self._state
+    async def close(self) -> None:
+        """End the thread. Nothing may be handed to this door any more."""
+        if self._state is None:
+            return
+        await self._on_loop(self._state.close())
+        self._state = None
+        self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _start(self, listening: socket.socket, table: ModelTable) -> None:
         self._state = self._settings.open(table)

@@ -36,7 +36,8 @@ class RouterReplica:
         self._watches: dict[str, ReplicaWatch] = {}
         self._is_listening = False
         replica_id = serve.get_replica_context().replica_id.unique_id
-        keys = read_keys(args.api_keys, args.listener.host)
+        keys = read_keys(args.api_keys)
+        refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
         settings = DoorSettings(args.listener, keys, self._metrics, replica_id)
         self._settings = settings
@@ -89,10 +90,11 @@ class RouterReplica:
 
     async def stop(self) -> None:
         """Close the doors behind the last client."""
-        for watch in self._watches.values():
-            watch.stop()
         if self._is_listening and not await self._own_door.drain(self._drain_timeout_s):
             logger.warning("the router was stopped before its last requests were finished")
+        for watch in self._watches.values():  # not before: what still runs may need another replica
+            watch.stop()
+        await self._own_door.close()
         if self._serve_door is not None:
             await self._serve_door.close()
         self._metrics.close()
@@ -121,12 +123,12 @@ class RouterReplica:
             door.take_over_replicas(application, replicas)
 
 
-def read_keys(settings: ApiKeySettings, host: str) -> KeyRing:
+def read_keys(settings: ApiKeySettings) -> KeyRing:
     """
     The accepted API keys.
 
     Raises:
-        ValueError: a variable or file that was named holds no key, or there is none and the address is public.
+        ValueError: a variable or file that was named holds no key.
     """
     keys: set[str] = set()
     if settings.env is not None:
@@ -138,10 +140,17 @@ def read_keys(settings: ApiKeySettings, host: str) -> KeyRing:
         if not in_file:
             raise ValueError(f"api_keys.file: {settings.file} holds no key")
         keys |= in_file
+    return KeyRing(keys)
+
+
+def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: str) -> None:
+    """
+    Raises:
+        ValueError: there is no key, the address is public, and nobody said that this is meant.
+    """
     is_public = host not in LOOPBACK_HOSTS or os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
-    if not keys and is_public and not settings.allow_anonymous_on_public_address:
+    if keys.is_open and is_public and not settings.allow_anonymous_on_public_address:
         raise ValueError(
             "without API keys the router serves this machine only: set api_keys, or listen on 127.0.0.1 without "
             "HAProxy mode, or say that it is meant with api_keys.allow_anonymous_on_public_address"
         )
-    return KeyRing(keys)

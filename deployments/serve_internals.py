@@ -75,6 +75,13 @@ def forget_phase(application: str, replica_id: str) -> None:
     )
 
 
+def forget_phases(application: str) -> None:
+    """Forget all replicas of an application: those of an earlier deployment say nothing of the next one."""
+    internal_kv._internal_kv_del(  # noqa: SLF001
+        f"phase:{application}:".encode(), del_by_prefix=True, namespace=_KV_NAMESPACE
+    )
+
+
 def read_phases(application: str) -> dict[str, str]:
     """The phase of each replica of an application, by replica id."""
     prefix = f"phase:{application}:".encode()

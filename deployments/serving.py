@@ -16,7 +16,7 @@ from deployments.editor_settings import OfferedModel, copilot_settings
 from deployments.local_cluster import Cluster
 from deployments.rollout import Progress, Stage, is_settled, read_progress
 from deployments.router_client import RouterClient
-from deployments.serve_internals import deploy, read_phases
+from deployments.serve_internals import deploy, forget_phases, read_phases
 
 POLL_S = 0.2
 WATCH_S = 2.0
@@ -35,6 +35,8 @@ def bring_up(config: Mapping[str, Any], client: RouterClient, console: Console, 
         DeployFailedError: an application failed, or `timeout_s` passed.
     """
     deadline = time.monotonic() + timeout_s
+    for application in config["applications"]:
+        forget_phases(application["name"])
     deploy(config)
     with _progress_display(console) as show:
         progress = _wait_until_settled(show, deadline)

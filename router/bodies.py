@@ -1,5 +1,7 @@
 """A request's body: read within limits, parsed once."""
 
+from collections.abc import Mapping
+
 import orjson
 
 from router.asgi import Receive, Scope, header
@@ -61,6 +63,17 @@ def parse_object(body: bytes) -> dict[str, object]:
     if not isinstance(document, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {_json_type(document)}.")
     return document
+
+
+def encode_object(document: Mapping[str, object]) -> bytes:
+    """
+    Raises:
+        InvalidRequest: it is nested more deeply than the encoder goes, which is less deep than the decoder.
+    """
+    try:
+        return orjson.dumps(document)
+    except TypeError as error:
+        raise InvalidRequest(f"The body cannot be passed on: {error}.") from None
 
 
 def _json_type(value: object) -> str:

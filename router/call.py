@@ -4,10 +4,8 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from router.asgi import Scope, header
-from router.bodies import parse_object
+from router.bodies import encode_object, parse_object
 from router.event_stream import Usage
 from router.metrics import (
     COMPLETION_TOKENS,
@@ -74,7 +72,7 @@ class Call:
         if self.wants_stream and not self.wants_usage:
             options = self.body.get("stream_options")
             changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-        return orjson.dumps({**self.body, **changes}) if changes else self.raw
+        return encode_object({**self.body, **changes}) if changes else self.raw
 
 
 def parse_call(route: Route, raw: bytes) -> Call:

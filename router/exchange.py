@@ -158,5 +158,9 @@ class Exchange:
             self._end(EngineFailed("The engine ended its stream without saying that it was done.", from_engine=True))
 
     def _end(self, error: ServingError | None) -> None:
+        if error is not None and self._events.is_done and self._events.error is None:
+            error = None  # all of the answer is there: how the engine's connection then ends is of no matter
+            if not self._answer.is_complete:
+                self._answer.write(b"", is_last=True)
         if not self._ended.done():
             self._ended.set_result(error)

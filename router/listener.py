@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import math
+import re
 import socket
 from email.utils import formatdate
 from functools import partial
@@ -25,6 +26,9 @@ IDLE_GRACE_S = 5.0
 """How long a draining listener keeps connections without a request, in seconds. A client that uses one within this
 time is answered, and told to come back on a new one; closing at once would cut into requests on their way."""
 _BACKLOG = 2048
+_H2C = re.compile(rb"\r\nupgrade:[ \t]*h2c[ \t]*(?=\r\n)", re.IGNORECASE)
+"""An offer to change to HTTP/2, as Java's client makes with every request. A server may ignore it (RFC 9110, 7.8);
+the parser would stop at it and lose the body."""
 _REASONS = {400: b"Bad Request", 408: b"Request Timeout", 431: b"Request Header Fields Too Large", 503: b"Unavailable"}
 
 
@@ -139,6 +143,9 @@ class ClientProtocol(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def data_received(self, data: bytes) -> None:
+        if b"h2c" in data and (self.cycle is None or self.cycle.response_complete):
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = _H2C.sub(b"", head + end[:2]) + end[2:] + rest
         super().data_received(data)
         if self._is_in_head:
             self._num_head_bytes += len(data)
@@ -175,6 +182,10 @@ class ClientProtocol(HttpToolsProtocol):
         elif now - self._taken_at > stall_timeout_s:
             self.transport.abort()
             return
+        is_idle = self._running is None or self._running.response_complete
+        if is_idle and self.waiting_since is None and self.timeout_keep_alive_task is None:
+            self.waiting_since = now  # stray bytes stopped uvicorn's timer, and nothing would start it again
+            self._num_head_bytes = 0
         timeout_s = self.settings.request_timeout_s
         if self.waiting_since is None or now - self.waiting_since <= timeout_s:
             return
@@ -300,13 +311,13 @@ class Listener:
             connection.shutdown()
 
     def _sweep(self) -> None:
+        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
         now = self._loop.time()
         stall_timeout_s = self._app.state.table.requests.stall_timeout_s
         self._server_state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
         for connection in tuple(self._server_state.connections):
             if isinstance(connection, ClientProtocol):
                 connection.expire(now, stall_timeout_s)
-        self._sweeper = self._loop.call_later(_SWEEP_S, self._sweep)
 
 
 def _quiet_uvicorn() -> None:

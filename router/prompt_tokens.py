@@ -5,6 +5,7 @@ import logging
 import aiohttp
 import orjson
 
+from router.bodies import encode_object
 from router.call import Call
 from router.profiles import PROFILES
 from router.replicas import Replica
@@ -35,13 +36,13 @@ async def fit_limit(call: Call, body: bytes, name: str, replica: Replica, state:
         return body
     document = orjson.loads(body)
     if clamp is Clamp.DROP:
-        return orjson.dumps(without_limit(document))
+        return encode_object(without_limit(document))
     if profile.counts_tokens is None:
         return body
     num_prompt_tokens = await _count(call, name, replica, profile.counts_tokens, state.session)
     if num_prompt_tokens is None:
         return body
-    return orjson.dumps(with_limit(document, num_prompt_tokens, max_model_len))
+    return encode_object(with_limit(document, num_prompt_tokens, max_model_len))
 
 
 async def _count(call: Call, name: str, replica: Replica, route: str, session: aiohttp.ClientSession) -> int | None:
@@ -49,14 +50,15 @@ async def _count(call: Call, name: str, replica: Replica, route: str, session: a
     question: dict[str, object] = {"model": name}
     if call.route.is_chat:
         question |= {name: call.body[name] for name in _CHAT_FIELDS if name in call.body}
-    elif isinstance(call.body.get("prompt"), str):
-        question["prompt"] = call.body["prompt"]
     else:
-        return None
+        prompt = call.body["prompt"]
+        if not isinstance(prompt, str):
+            return _count_listed(prompt)
+        question["prompt"] = prompt
     try:
         async with session.post(
             f"http://{replica.host}:{replica.port}{route}",
-            data=orjson.dumps(question),
+            data=encode_object(question),
             headers={"authorization": f"Bearer {replica.secret}", "content-type": "application/json"},
             timeout=aiohttp.ClientTimeout(total=_COUNT_TIMEOUT_S),
         ) as response:
@@ -66,3 +68,13 @@ async def _count(call: Call, name: str, replica: Replica, route: str, session: a
         return None
     count = document.get("count") if isinstance(document, dict) else None
     return count if isinstance(count, int) else None
+
+
+def _count_listed(prompt: object) -> int | None:
+    """Tokens of the longest of several prompts, or of one, given as tokens; None for several texts."""
+    if not isinstance(prompt, list):
+        return None
+    if all(isinstance(part, int) for part in prompt):
+        return len(prompt)
+    lengths = [len(part) for part in prompt if isinstance(part, list)]
+    return max(lengths) if len(lengths) == len(prompt) else None

@@ -94,13 +94,13 @@ class RouterState:
             await self._session.close()
 
     def _tick(self) -> None:
+        self._ticker = self.loop.call_later(TICK_S, self._tick)
         now = self.loop.time()
         for generation in tuple(self.generations):
             generation.tick(now)
         for replica in (*self.directory.all(), *self._leaving):
             self._report_running(replica)
         self._leaving = [replica for replica in self._leaving if replica.num_running]
-        self._ticker = self.loop.call_later(TICK_S, self._tick)
 
     def _report_running(self, replica: Replica) -> None:
         labels = {

@@ -50,6 +50,8 @@ def serve(file: Path, address: str | None, dashboard_port: int | None, temp_dir:
     """
     console = Console(highlight=False)
     config = _checked(file, console)
+    if not address:
+        _refuse_taken_port(config)
     with _Signals() as signals:
         with suppress(StopRequested):
             _serve(Options(file, address, dashboard_port, temp_dir, timeout_s), config, console, signals)
@@ -62,11 +64,14 @@ def _checked(file: Path, console: Console) -> ServeFile:
         console.print(str(finding), markup=False, soft_wrap=True)
     if config is None or any(finding.severity == "error" for finding in findings):
         _fail(f"{file} has errors; nothing was started")
+    return config
+
+
+def _refuse_taken_port(config: ServeFile) -> None:
     try:
         refuse_taken_port(config.router_app().args.listener)
     except PortTakenError as error:
         _fail(str(error))
-    return config
 
 
 def _serve(options: Options, config: ServeFile, console: Console, signals: "_Signals") -> None:
@@ -94,7 +99,13 @@ def _serve(options: Options, config: ServeFile, console: Console, signals: "_Sig
             )
             serving.announce(client, running, console, needs_key=key is not None)
             serving.watch_over(console)
-    except (local_cluster.ClusterError, serving.DeployFailedError) as error:
+    except SystemExit as error:
+        if error.code == signal.SIGTERM:  # Ray's own handler, while it starts
+            raise StopRequested from None
+        raise
+    except (local_cluster.ClusterError, serving.DeployFailedError, OSError) as error:
+        if signals.first_at is not None:  # a wish to stop that came out of Ray's code as an error
+            raise StopRequested from None
         _fail(str(error))
 
 
@@ -121,6 +132,10 @@ class _Signals:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
 
+    def ignore(self) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         now = time.monotonic()
         if self.first_at is not None and now - self.first_at < 1:
@@ -140,8 +155,14 @@ def _stopping(signals: _Signals, console: Console, take_down: Callable[[], None]
         is_wanted = signals.first_at is not None
         if is_wanted:
             console.print("Stopping: running requests may finish. Ctrl-C again cuts them off.")
-        with suppress(StopRequested):
+        try:
             take_down()
+        except StopRequested:
+            console.print("Cutting off.")
+        except Exception as error:  # noqa: BLE001 - it must not hide why we are here
+            console.print(f"Not everything could be taken down in order: {error}", markup=False)
+        finally:
+            signals.ignore()  # what is left ends within seconds
         if not is_wanted:
             raise
 

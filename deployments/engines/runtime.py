@@ -38,6 +38,7 @@ NUM_HEALTH_FAILURES = 3
 """Unanswered `/health` questions in a row after which a living process counts as dead."""
 
 DRAIN_POLL_S = 0.1
+DRAIN_SETTLE_S = 1.0
 
 _Result = TypeVar("_Result")
 
@@ -169,8 +170,8 @@ class EngineRuntime:
 
     async def drain(self, timeout_s: float) -> bool:
         """
-        Waits until the engine says twice in a row that nothing runs or waits. Whoever calls this has already stopped
-        sending requests; the second reading is for one that was on its way.
+        Waits until the engine has said for a second that nothing runs or waits. Whoever calls this has already asked
+        for no more requests; the second is for routers that have not heard of it, and for what is on its way.
 
         Returns:
             False when `timeout_s` passed first or the engine died: its requests are lost.
@@ -183,7 +184,7 @@ class EngineRuntime:
                         num_idle = num_idle + 1 if (await self.load()).is_idle else 0
                     except EngineUnresponsive:
                         num_idle = 0
-                    if num_idle >= 2:
+                    if num_idle * DRAIN_POLL_S >= DRAIN_SETTLE_S:
                         return True
                     await asyncio.sleep(DRAIN_POLL_S)
         except (TimeoutError, EngineDied):

@@ -112,12 +112,19 @@ async def test_when_counting_fails_the_engine_is_the_judge(
     assert 999 == asked_for(engine, CHAT_PATH)["max_tokens"]
 
 
-@pytest.mark.parametrize("prompt", [["a", "b"], [1, 2], [[1], [2]]])
-async def test_a_prompt_that_is_no_string_is_not_counted(
-    prompt: object, clamping: Door, engine: ScriptedEngine
+@pytest.mark.parametrize(("prompt", "longest"), [([1, 2], 2), ([[1], [2, 3, 4]], 3)])
+async def test_a_prompt_of_tokens_is_counted_here(
+    prompt: object, longest: int, clamping: Door, engine: ScriptedEngine
 ) -> None:
-    """Engines count one text; several, or tokens, are left to their own judgement."""
-    body = {**COMPLETION, "prompt": prompt, "max_tokens": 999}
+    """Tokens need no engine to be counted; of several prompts the longest has to fit."""
+    await clamping.post({**COMPLETION, "prompt": prompt, "max_tokens": 999}, COMPLETION_PATH)
+    assert MAX_MODEL_LEN - longest == asked_for(engine, COMPLETION_PATH)["max_tokens"]
+    assert 0 == num_questions(engine)
+
+
+async def test_several_texts_are_not_counted(clamping: Door, engine: ScriptedEngine) -> None:
+    """Engines count one text; several are left to their own judgement."""
+    body = {**COMPLETION, "prompt": ["a", "b"], "max_tokens": 999}
     await clamping.post(body, COMPLETION_PATH)
     assert body == asked_for(engine, COMPLETION_PATH)
     assert 0 == num_questions(engine)

@@ -89,7 +89,8 @@ async def start_owner() -> AsyncIterator[StartOwner]:
         assert owner.stdout is not None
         pids: dict[str, int] = {}
         is_deaf = False
-        while not (is_deaf and "child" in pids):
+        wanted = {"child", "grandchild"} if "grandchild" in code else {"child"}
+        while not (is_deaf and wanted <= pids.keys()):
             words = (await owner.stdout.readline()).decode().split()
             is_deaf = is_deaf or words == ["deaf"]
             if len(words) == 2:
