@@ -1,12 +1,10 @@
 """What is looked at before Ray is started: it would say it late, or not at all."""
 
 import errno
-import os
 import socket
-from pathlib import Path
 
 from configs.router import ApiKeySettings, ListenerSettings
-from router.auth import parse_keys
+from deployments.api_keys import read_keys
 
 
 class PortTakenError(Exception):
@@ -37,9 +35,4 @@ def refuse_taken_port(listener: ListenerSettings) -> None:
 
 def first_key(settings: ApiKeySettings) -> str | None:
     """One of the accepted API keys, with which the command line asks its own router; None where none is needed."""
-    keys: set[str] = set()
-    if settings.env is not None:
-        keys |= parse_keys(os.environ.get(settings.env, ""))
-    if settings.file is not None:
-        keys |= parse_keys(Path(settings.file).read_text(encoding="utf-8"))
-    return min(keys, default=None)
+    return min(read_keys(settings), default=None)

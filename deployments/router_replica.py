@@ -4,19 +4,19 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from ray import serve
 
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
+from deployments.api_keys import read_keys
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica
 from router.app import RouterApp
-from router.auth import KeyRing, parse_keys
+from router.auth import KeyRing
 from router.model_table import ModelTable
 from router.replicas import Replica
 
@@ -36,7 +36,7 @@ class RouterReplica:
         self._watches: dict[str, ReplicaWatch] = {}
         self._is_listening = False
         replica_id = serve.get_replica_context().replica_id.unique_id
-        keys = read_keys(args.api_keys)
+        keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
         settings = DoorSettings(args.listener, keys, self._metrics, replica_id)
@@ -121,26 +121,6 @@ class RouterReplica:
             # Each door gets objects of its own: it counts in them, on its own event loop.
             replicas = [Replica(replica_id=one.replica_id, **one.metadata) for one in running if one.metadata]
             door.take_over_replicas(application, replicas)
-
-
-def read_keys(settings: ApiKeySettings) -> KeyRing:
-    """
-    The accepted API keys.
-
-    Raises:
-        ValueError: a variable or file that was named holds no key.
-    """
-    keys: set[str] = set()
-    if settings.env is not None:
-        keys |= parse_keys(os.environ.get(settings.env, ""))
-        if not keys:
-            raise ValueError(f"api_keys.env: the environment variable {settings.env} holds no key on this node")
-    if settings.file is not None:
-        in_file = parse_keys(Path(settings.file).read_text(encoding="utf-8"))
-        if not in_file:
-            raise ValueError(f"api_keys.file: {settings.file} holds no key")
-        keys |= in_file
-    return KeyRing(keys)
 
 
 def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from router.asgi import Headers, Message, Receive
-from router.bodies import parse_object, read_body
+from router.bodies import encode_object, parse_object, read_body
 from router.errors import ClientDisconnected, InvalidRequest, RequestTimeout, RequestTooLarge
 
 
@@ -113,3 +113,11 @@ def test_what_is_no_json_is_said(body: bytes) -> None:
     """Cut off, in the wrong quotes, not UTF-8 or nested without end: one answer."""
     with pytest.raises(InvalidRequest, match="The body is not valid JSON: "):
         parse_object(body)
+
+
+def test_a_body_that_is_too_deep_to_be_passed_on_is_the_clients_fault() -> None:
+    """The decoder goes deeper than the encoder; what lies between is a 400, not a failure of the router."""
+    document = parse_object(b'{"tools": ' + b"[" * 400 + b"]" * 400 + b"}")
+
+    with pytest.raises(InvalidRequest):
+        encode_object(document)

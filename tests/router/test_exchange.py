@@ -358,3 +358,11 @@ async def test_an_engine_that_does_not_stream_after_early_headers_is_a_failure(
         await client.until(b": keep-alive\n\n")
         gate.set()
         assert b"did not stream its answer" in await client.ended()
+
+
+@pytest.mark.parametrize("ending", [Ending.CLOSE, Ending.RESET])
+async def test_an_engine_that_dies_behind_its_last_event(ending: Ending, door: Door, engine: ScriptedEngine) -> None:
+    """After `[DONE]` the client has everything: no error event follows, and its answer is whole."""
+    engine.script(STREAM_HEAD, chunk(TOKENS), chunk(DONE), ending)
+    answer = await door.post(CHAT_STREAM)
+    assert (TOKENS + DONE, True) == (answer.body, answer.is_whole)

@@ -59,6 +59,19 @@ async def test_a_body_may_be_larger_than_a_head(open_door: OpenDoor, engine: Scr
     assert 200 == (await door.post({**CHAT, "user": "x" * 5000})).status
 
 
+async def test_an_offer_of_http_2_is_passed_over(open_door: OpenDoor, engine: ScriptedEngine) -> None:
+    """Java's client offers to upgrade with every request: its body is read all the same, and so is the next request."""
+    door = await open_door()
+    door.serve_with(engine.replica("r1"))
+    engine.script(WHOLE)
+    engine.script(WHOLE)
+    offer = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2-settings": "AAEAAEAAAAIAAAAB"}
+    with await door.client() as client:
+        for _ in range(2):
+            await client.post(CHAT, headers=offer)
+            assert 200 == (await client.answer()).status
+
+
 async def test_a_body_that_is_too_large(open_door: OpenDoor) -> None:
     """413, by its declared length or by its bytes."""
     door = await open_door(listener=SMALL)
