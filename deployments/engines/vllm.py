@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from configs.engine import VllmSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, EngineLoad, Profile
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
 
 GUARD_FOLDER = Path(__file__).with_name("vllm_guard")
@@ -24,6 +25,10 @@ class VllmEngine:
     @property
     def max_model_len(self) -> int | None:
         return self._settings.max_model_len
+
+    @property
+    def first_request(self) -> FirstRequest:
+        return one_token(self._settings.model)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
@@ -47,6 +52,9 @@ class VllmEngine:
                 "ENGINEHOUSE_SECRET": address.secret,
             },
         )
+
+    def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
+        return None
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)
