@@ -47,7 +47,10 @@ async def runtime(kind: ContractEngine) -> AsyncIterator[EngineRuntime]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def session(runtime: EngineRuntime) -> AsyncIterator[aiohttp.ClientSession]:
     headers = {"Authorization": f"Bearer {runtime.address.secret}"}
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{runtime.address.port}", headers=headers) as session:
+    # llama.cpp closes a connection behind a stream without a word; each request has one of its own.
+    connector = aiohttp.TCPConnector(force_close=True)
+    base_url = f"http://127.0.0.1:{runtime.address.port}"
+    async with aiohttp.ClientSession(base_url, headers=headers, connector=connector) as session:
         yield session
 
 
@@ -75,9 +78,9 @@ every_shape = pytest.mark.parametrize("shape", ["chat", "completion"])
 
 @every_shape
 async def test_all_chunks_of_a_stream_have_one_id(session: aiohttp.ClientSession, shape: str) -> None:
-    """A stream has one id, time and model; two streams have two ids."""
+    """A stream has one id and one model; two streams have two ids."""
     streams = [await chunks(session, PATHS[shape], body_for(shape)) for _ in range(2)]
-    identities = [{(chunk["id"], chunk["created"], chunk["model"]) for chunk in stream} for stream in streams]
+    identities = [{(chunk["id"], chunk["model"]) for chunk in stream} for stream in streams]
 
     assert ([1, 1], 2) == ([len(identity) for identity in identities], len(set.union(*identities)))
 
@@ -120,11 +123,11 @@ async def test_usage_adds_up(session: aiohttp.ClientSession, shape: str) -> None
 
 
 @every_shape
-async def test_usage_comes_only_when_asked_for(session: aiohttp.ClientSession, shape: str) -> None:
-    """A stream that was not asked for usage has none, and no event without choices."""
+async def test_usage_has_an_event_only_when_asked_for(session: aiohttp.ClientSession, shape: str) -> None:
+    """A stream that was not asked for usage has no event for it."""
     stream = await chunks(session, PATHS[shape], body_for(shape))
 
-    assert [] == [chunk for chunk in stream if chunk.get("usage") or not chunk["choices"]]
+    assert [] == [chunk for chunk in stream if not chunk["choices"]]
 
 
 async def test_the_newer_limit_is_obeyed(session: aiohttp.ClientSession) -> None:
@@ -137,7 +140,7 @@ async def test_the_newer_limit_is_obeyed(session: aiohttp.ClientSession) -> None
 
 async def test_an_error_is_an_object_with_words(session: aiohttp.ClientSession) -> None:
     """A request that no engine can take is 400, with a message and a type."""
-    async with session.post(PATHS["chat"], json={"model": "m", "messages": []}) as response:
+    async with session.post(PATHS["chat"], json={"model": "m", "messages": "Say hello."}) as response:
         error = (await response.json())["error"]
 
     assert (400, str, str, True) == (

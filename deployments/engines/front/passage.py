@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
 
 import aiohttp
@@ -66,7 +66,7 @@ class Passage:
         attempt = Attempt()
         try:
             return await self._post(url, orjson.dumps(body), attempt)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
             if not attempt.is_on_kept_connection:  # then the server may have begun: it is not asked for it twice
                 raise
             return await self._post(url, orjson.dumps(body), Attempt())
@@ -143,21 +143,18 @@ class Passage:
             UpstreamBroke: the stream ended without its end mark, or with an error.
         """
         reader = EventReader()
-        usage = None
+        usage: object = None
         try:
             async for data in response.content.iter_any():
-                events: list[bytes] = []
-                for payload in reader.feed(data):
-                    if payload == b"[DONE]":
-                        yield b"".join(events)
-                        return
-                    document = _event(payload)
-                    usage = document.get("usage") or usage
-                    event = conversation.event(document)
-                    if event is not None:
-                        events.append(encode_event(event))
-                if events:
-                    yield b"".join(events)
+                batch = _Batch(conversation)
+                batch.take(reader.feed(data))
+                usage = batch.usage or usage
+                if batch.events:  # also those that came together with an error, or with the end
+                    yield b"".join(batch.events)
+                if batch.failure:
+                    raise UpstreamBroke(batch.failure)
+                if batch.is_done:
+                    return
         except _HOP_LOST as error:
             raise UpstreamBroke(f"the connection was lost: {error!r}") from error
         finally:
@@ -191,6 +188,33 @@ def note_kept_connections() -> aiohttp.TraceConfig:
     trace = aiohttp.TraceConfig()
     trace.on_connection_reuseconn.append(note)
     return trace
+
+
+class _Batch:
+    """The events that were read at once, in OpenAI's form."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self.events: list[bytes] = []
+        self.usage: object = None
+        self.failure = ""
+        self.is_done = False
+
+    def take(self, payloads: Iterator[bytes]) -> None:
+        """Takes events up to the end mark, or up to the first that is an error."""
+        for payload in payloads:
+            if payload == b"[DONE]":
+                self.is_done = True
+                return
+            try:
+                document = _event(payload)
+            except UpstreamBroke as broke:
+                self.failure = str(broke)
+                return
+            self.usage = document.get("usage") or self.usage
+            event = self._conversation.event(document)
+            if event is not None:
+                self.events.append(encode_event(event))
 
 
 def _event(payload: bytes) -> JsonObject:

@@ -12,6 +12,8 @@ from ollama_store import Model, Store, full_name
 
 Json = dict[str, Any]
 
+GO_ERROR = "json: cannot unmarshal {} into Go struct field {} of type {}"
+
 
 class Refused(Exception):
     def __init__(self, status: int, message: str) -> None:
@@ -55,6 +57,8 @@ class OpenAiApi:
         body = await _json(request)
         if not body.get("messages"):
             raise Refused(400, "[] is too short - 'messages'")
+        if not isinstance(body["messages"], list):
+            raise Refused(400, GO_ERROR.format("string", "ChatCompletionRequest.messages", "[]openai.Message"))
         for message in body["messages"]:
             _check_message(message)
         name, _ = self._loaded(body, "completion", "chat")
@@ -102,9 +106,7 @@ class OpenAiApi:
         body = await _json(request)
         if not isinstance(body.get("prompt", ""), str):
             kind = "array" if isinstance(body["prompt"], list) else "value"
-            raise Refused(
-                400, f"json: cannot unmarshal {kind} into Go struct field CompletionRequest.prompt of type string"
-            )
+            raise Refused(400, GO_ERROR.format(kind, "CompletionRequest.prompt", "string"))
         name, _ = self._loaded(body, "completion", "generate")
         answer = self._runner.answer(name, body.get("prompt", ""), _options(body))
         if not body.get("prompt"):
