@@ -20,6 +20,9 @@ from typing import Any, NoReturn
 OTHER_NAMES = {"--gpu-memory-utilization": ("--device-memory-utilization",)}
 """Other names of options that come from settings, for versions that lack the first."""
 
+MODEL_FILES = ("config.json", "params.json")
+"""One of these is in every model's folder; the second is Mistral's."""
+
 
 class CannotStartError(Exception):
     """The message says which option or which part of vLLM is at fault."""
@@ -41,20 +44,24 @@ class InstalledVllm:
         if importlib.util.find_spec("vllm") is None:
             raise CannotStartError(f"vLLM is not installed for {sys.executable}: set `interpreter` to one that has it")
         try:
-            vllm = importlib.import_module("vllm")
-            self.version = str(vllm.__version__)
-            self._command: Any = importlib.import_module("vllm.entrypoints.cli.serve").ServeSubcommand()
-            flexible: Any = importlib.import_module("vllm.utils.argparse_utils").FlexibleArgumentParser
-        except (ImportError, OSError, AttributeError) as error:  # OSError: a shared library of another system
-            raise CannotStartError(f"the vLLM of {sys.executable} cannot be imported: {error}") from error
+            self._build()
+        # OSError: a shared library of another system. RuntimeError: a build for GPUs finds none.
+        except (ImportError, OSError, AttributeError, RuntimeError) as error:
+            raise CannotStartError(f"the vLLM of {sys.executable} does not work here: {error}") from error
 
-        class Parser(flexible):  # type: ignore[misc]
+    def _build(self) -> None:
+        self.version = str(importlib.import_module("vllm").__version__)
+        self._command: Any = importlib.import_module("vllm.entrypoints.cli.serve").ServeSubcommand()
+        flexible: Any = importlib.import_module("vllm.utils.argparse_utils").FlexibleArgumentParser
+
+        class Parser(flexible):  # type: ignore[misc]  # vLLM is not installed where types are checked
             def error(self, message: str) -> NoReturn:
                 raise _ParserError(message)
 
         self._parser = Parser(prog="vllm")
         serve_parser = self._command.subparser_init(self._parser.add_subparsers(dest="subparser"))
-        self.options = frozenset(name for action in serve_parser._actions for name in action.option_strings)  # noqa: SLF001  the only list there is
+        # argparse has no public list of its options
+        self.options = frozenset(name for action in serve_parser._actions for name in action.option_strings)  # noqa: SLF001
 
     def parse(self, words: Sequence[str]) -> Any:  # noqa: ANN401  vLLM's own type
         """
@@ -82,6 +89,22 @@ class InstalledVllm:
         if configure_logging is not None:
             configure_logging(arguments)
         self._command.cmd(arguments)
+
+
+def refuse_missing_folder(model_source: str) -> None:
+    """
+    What is plainly a path must be a model's folder: vLLM would take it for a name on the hub.
+
+    Raises:
+        CannotStartError: there is no model there.
+    """
+    path = os.path.expanduser(model_source)
+    if not (path.startswith(("/", "./", "../")) or os.path.exists(path)):
+        return
+    if not os.path.exists(path):
+        raise CannotStartError(f"model_source: there is no model at {model_source}: no such folder")
+    if os.path.isdir(path) and not any(os.path.isfile(os.path.join(path, name)) for name in MODEL_FILES):
+        raise CannotStartError(f"model_source: there is no model at {model_source}: the folder has no config.json")
 
 
 def renamed(words: Sequence[str], settings: Mapping[str, str], known: frozenset[str]) -> list[str]:
@@ -118,6 +141,7 @@ def explain(message: str, settings: Mapping[str, str], known: frozenset[str]) ->
 def main() -> None:
     settings: dict[str, str] = json.loads(os.environ.pop("ENGINEHOUSE_SETTINGS"))
     try:
+        refuse_missing_folder(sys.argv[1])
         vllm = InstalledVllm()
     except CannotStartError as error:
         sys.exit(f"vLLM cannot start: {error}")
