@@ -123,7 +123,7 @@ class Passage:
                 events: list[bytes] = []
                 for payload in reader.feed(data):
                     if payload == b"[DONE]":
-                        yield b"".join(events)
+                        yield b"".join([*events, *self._pass_on(conversation.ending())])
                         return
                     events += self._event(conversation, payload)
                 if events:
@@ -141,7 +141,9 @@ class Passage:
             raise UpstreamBroke("it sent an event that is no JSON object")
         if "error" in document or document.get("object") == "error":
             raise UpstreamBroke(read_error(500, payload)["error"]["message"])
-        event = conversation.event(document)
+        return self._pass_on(conversation.event(document))
+
+    def _pass_on(self, event: JsonObject | None) -> list[bytes]:
         if event is None:
             return []
         self._counts.usage(event)
