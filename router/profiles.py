@@ -72,6 +72,8 @@ PROFILES = {
     for profile in (
         Profile("llama_cpp", counts_tokens=None, clamps_max_tokens=True),
         Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
+        # What stands behind a front either clamps by itself or is not ours to second-guess.
+        Profile("front", counts_tokens=None, clamps_max_tokens=True),
     )
 }
 """Profiles by name. A replica says with which of them its engine speaks."""

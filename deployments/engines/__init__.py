@@ -23,19 +23,27 @@ def create_engine(settings: EngineSettings) -> Engine:
     Raises:
         TypeError: settings of a kind that no engine here takes.
     """
-    from configs.engine import LlamaCppSettings, SimulatedSettings, VllmSettings  # noqa: PLC0415  see the module's docstring
+    from configs import engine as settings_of  # noqa: PLC0415  see the module's docstring
 
     match settings:
-        case LlamaCppSettings():
+        case settings_of.LlamaCppSettings():
             from deployments.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
 
             return LlamaCppEngine(settings)
-        case SimulatedSettings():
+        case settings_of.SimulatedSettings():
             from deployments.engines.simulated import SimulatedEngine  # noqa: PLC0415
 
             return SimulatedEngine(settings)
-        case VllmSettings():
+        case settings_of.VllmSettings():
             from deployments.engines.vllm import VllmEngine  # noqa: PLC0415
 
             return VllmEngine(settings)
+        case settings_of.TensorRtLlmSettings():
+            from deployments.engines.tensorrt_llm.engine import TensorRtLlmEngine  # noqa: PLC0415
+
+            return TensorRtLlmEngine(settings)
+        case settings_of.EndpointSettings():
+            from deployments.engines.openai_endpoint import OpenAiEndpointEngine  # noqa: PLC0415
+
+            return OpenAiEndpointEngine(settings)
     raise TypeError(f"no engine takes {type(settings).__name__}")

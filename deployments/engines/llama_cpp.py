@@ -7,7 +7,8 @@ import orjson
 
 from configs.engine import LlamaCppSettings
 from deployments.engines import prometheus_text
-from deployments.engines.contract import ChildCommand, EngineAddress, EngineLoad, Profile
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.load import EngineLoad
 
 # Run by path: the interpreter may belong to an environment that has xllamacpp and nothing of ours.
 SERVER = Path(__file__).with_name("llama_cpp_server.py")
@@ -24,6 +25,10 @@ class LlamaCppEngine:
     @property
     def max_model_len(self) -> int:
         return self._settings.max_model_len
+
+    @property
+    def first_request(self) -> FirstRequest:
+        return one_token(self._settings.model)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
@@ -46,6 +51,9 @@ class LlamaCppEngine:
                 "ENGINEHOUSE_ENGINE": orjson.dumps(launch).decode(),
             },
         )
+
+    def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
+        return None
 
     def load(self, metrics_text: str) -> EngineLoad:
         values = prometheus_text.samples(metrics_text)

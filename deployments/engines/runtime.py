@@ -1,31 +1,30 @@
 """One running engine: its port and secret, its child process, its health, load and end."""
 
 import asyncio
-import contextlib
-import errno
 import secrets
-import socket
 from collections.abc import Awaitable, Callable
 from types import TracebackType
-from typing import Literal, Self, TypeAlias, TypeVar
+from typing import Self, TypeAlias, TypeVar
 
 import aiohttp
 from yarl import URL
 
 from configs.engine import EngineSettings
-from deployments.engines.contract import (
-    Engine,
-    EngineAddress,
-    EngineDied,
-    EngineLoad,
-    EngineStartError,
-    EngineUnresponsive,
-)
+from deployments.engines.contract import Engine, EngineAddress, FirstRequest
+from deployments.engines.errors import EngineDied, EngineStartError, EngineUnresponsive
+from deployments.engines.front.server import Front
+from deployments.engines.load import EngineLoad
+from deployments.engines.ports import free_port, is_port_taken
 from deployments.engines.prometheus_text import MetricNotFound
 from deployments.engines.supervised_child import ExitReport, OnLine, SupervisedChild
 
-Phase = Literal["starting", "loading", "warming", "ready"]
+Phase: TypeAlias = str
+"""`starting`, `loading`, `warming` or `ready`, or between the last two what an engine does that takes long, in a few
+words."""
 OnPhase: TypeAlias = Callable[[Phase], None]
+
+LOOPBACK = "127.0.0.1"
+"""Where an engine behind a front listens: it asks nobody for a key."""
 
 NUM_PORT_ATTEMPTS = 5
 """Between picking a free port and the engine's binding it, another process may take it."""
@@ -54,7 +53,8 @@ class _DiedDuringStartError(Exception):
 
 class EngineRuntime:
     """
-    Starts an engine, watches it and stops it. Start it once; `async with` stops it at the end.
+    Starts an engine, with a front before it where it needs one, watches it and stops it. Start it once; `async with`
+    stops it at the end. Of a server that somebody else runs, only the front is started and stopped.
 
     `on_phase` is called on every change of phase; a start that found its port taken goes back to `starting`.
     `on_line` gets every line of the child's output, as `SupervisedChild` says.
@@ -67,6 +67,7 @@ class EngineRuntime:
         self._on_line = on_line
         self._on_phase = on_phase
         self._address: EngineAddress | None = None
+        self._front: Front | None = None
         self._child: SupervisedChild | None = None
         self._session: aiohttp.ClientSession | None = None
         self._num_health_failures = 0
@@ -88,7 +89,7 @@ class EngineRuntime:
 
     @property
     def address(self) -> EngineAddress:
-        """Where the engine listens; there is none before `start`."""
+        """Where the engine, or its front, listens; there is none before `start`."""
         if self._address is None:
             raise RuntimeError("the engine was not started")
         return self._address
@@ -116,11 +117,10 @@ class EngineRuntime:
             async with asyncio.timeout(self._settings.start_timeout_s):
                 await self._start_on_free_port()
         except TimeoutError as error:
-            lines = () if self._child is None else self._child.last_lines
+            reason = self._why_not_ready()
             await self.stop()
-            seconds = f"{self._settings.start_timeout_s:g} s"
             raise EngineStartError(
-                "\n  ".join([f"{self._settings.model} was not ready after {seconds}; its last lines:", *lines])
+                f"{self._settings.model} was not ready after {self._settings.start_timeout_s:g} s; {reason}"
             ) from error
         except BaseException:
             await self.stop()
@@ -142,7 +142,7 @@ class EngineRuntime:
         if self._is_ended():
             raise EngineDied(await self._death())
         if self._num_health_failures >= NUM_HEALTH_FAILURES:
-            raise EngineDied(f"{self._settings.model} runs but did not answer {NUM_HEALTH_FAILURES} health checks")
+            raise EngineDied(f"{self._settings.model} did not answer {NUM_HEALTH_FAILURES} health checks in a row")
 
     async def died(self) -> str:
         """Waits for an exit that nobody asked for and returns what is known about it. Never returns after `stop`."""
@@ -197,6 +197,8 @@ class EngineRuntime:
             await self._session.close()
         if self._child is not None:
             await self._child.stop(grace_s)
+        if self._front is not None:
+            await self._front.close()
 
     async def _start_on_free_port(self) -> None:
         for _ in range(NUM_PORT_ATTEMPTS):
@@ -208,28 +210,57 @@ class EngineRuntime:
         raise EngineStartError(f"{NUM_PORT_ATTEMPTS} ports in a row were taken by others before the engine bound them")
 
     async def _start_once(self) -> None:
-        self._address = EngineAddress(self._host, _free_port(self._host), secrets.token_urlsafe(32))
         self._on_phase("starting")
-        self._child = SupervisedChild(self._engine.command(self._address), self._on_line)
-        await self._child.start()
+        server = await self._choose_addresses()
+        command = self._engine.command(server)
+        if command is not None:
+            self._child = SupervisedChild(command, self._on_line)
+            await self._child.start()
         try:
-            self._on_phase("loading")
-            await self._while_alive(self._becomes_healthy())
-            self._on_phase("warming")
-            await self._while_alive(self._warm_up())
-            if self._engine.max_model_len is None:
-                self._found_max_model_len = await self._while_alive(self._ask_max_model_len())
+            await self._while_alive(self._becomes_ready())
         except _DiedDuringStartError as error:
-            if _is_port_taken(self._address):
+            if is_port_taken(server.host, server.port):
                 raise _PortTakenError from error
             raise EngineStartError(f"{self._settings.model} did not start: it {error}") from error
         except _PortTakenError:
-            await self._child.stop(grace_s=0)
+            if self._child is not None:
+                await self._child.stop(grace_s=0)
             raise
         self._on_phase("ready")
 
+    async def _choose_addresses(self) -> EngineAddress:
+        """Where the engine is to listen; its front, where it needs one, listens already at `address`."""
+        if self._front is not None:  # of an attempt that found its port taken
+            await self._front.close()
+        secret = secrets.token_urlsafe(32)
+        behind_front = EngineAddress(LOOPBACK, free_port(LOOPBACK), secret)
+        dialect = self._engine.dialect(behind_front)
+        if dialect is None:
+            self._address = EngineAddress(self._host, free_port(self._host), secret)
+            return self._address
+        self._front = Front(dialect, self._settings.model, self._host, secret)
+        self._address = await self._front.start()
+        return behind_front
+
+    async def _becomes_ready(self) -> None:
+        self._on_phase("loading")
+        await self._becomes_healthy()
+        if self._front is not None:
+            await self._front.prepare(self._on_phase)
+        self._on_phase("warming")
+        if self._engine.first_request is not None:
+            await self._warm_up(self._engine.first_request)
+        if self._engine.max_model_len is None:
+            self._found_max_model_len = await self._ask_max_model_len()
+
+    def _why_not_ready(self) -> str:
+        if self._child is not None:
+            return "\n  ".join(["its last lines:", *self._child.last_lines])
+        return (self._front.health_failure if self._front is not None else "") or "it gave no sign"
+
     async def _while_alive(self, step: Awaitable[_Result]) -> _Result:
-        assert self._child is not None  # noqa: S101  narrows the type
+        if self._child is None:
+            return await step
         task = asyncio.ensure_future(step)
         exited = asyncio.create_task(self._child.wait_exit())
         try:
@@ -253,13 +284,11 @@ class EngineRuntime:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
-    async def _warm_up(self) -> None:
-        """One token: what an engine sets up on first use must not cost the first client."""
-        body = {"model": self._settings.model, "prompt": "Hi", "max_tokens": 1}
+    async def _warm_up(self, request: FirstRequest) -> None:
         try:
             async with self._open_session.post(
-                self._url("/v1/completions"),
-                json=body,
+                self._url(request.path),
+                json=request.body,
                 headers=self._authorization,
                 timeout=aiohttp.ClientTimeout(total=None),  # `start` bounds the whole of it
             ) as response:
@@ -267,12 +296,12 @@ class EngineRuntime:
         except (aiohttp.ClientError, OSError) as error:
             # A dying child closes its connections a moment before its death is known: let that be the reason told.
             await asyncio.sleep(QUESTION_TIMEOUT_S)
-            raise EngineStartError(f"{self._settings.model} broke off its first completion: {error!r}") from error
-        if response.status in (401, 403, 404):
+            raise EngineStartError(f"{self._settings.model} broke off its first request: {error!r}") from error
+        if self._front is None and response.status in (401, 403, 404):
             # It was another's `/health`: our secret and model are unknown there.
             raise _PortTakenError
         if response.status != 200:
-            raise EngineStartError(f"{self._settings.model} refused its first completion: {response.status} {answer}")
+            raise EngineStartError(f"{self._settings.model} refused its first request: {response.status} {answer}")
 
     async def _ask_max_model_len(self) -> int | None:
         try:
@@ -284,11 +313,12 @@ class EngineRuntime:
         return next((length for length in lengths if isinstance(length, int)), None)
 
     def _is_ended(self) -> bool:
-        return self._child is None or not self._child.is_running
+        return self._child is not None and not self._child.is_running
 
     async def _death(self) -> str:
-        if self._child is None:
-            return f"{self._settings.model} was not started"
+        if self._child is None:  # nothing of ours can die
+            await asyncio.get_running_loop().create_future()
+            raise AssertionError  # never reached
         return f"{self._settings.model} {await self._child.wait_exit()}"
 
     @property
@@ -303,29 +333,3 @@ class EngineRuntime:
     @property
     def _authorization(self) -> dict[str, str]:
         return {"Authorization": f"Bearer {self.address.secret}"}
-
-
-def _free_port(host: str) -> int:
-    with _bound(host, 0) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
-def _is_port_taken(address: EngineAddress) -> bool:
-    try:
-        with _bound(address.host, address.port):
-            return False
-    except OSError as error:
-        return error.errno == errno.EADDRINUSE
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    with contextlib.ExitStack() as failure:
-        failure.callback(listener.close)
-        # Without it, connections that linger in TIME_WAIT would look like a listener.
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        failure.pop_all()
-    return listener

@@ -6,7 +6,8 @@ from pathlib import Path
 import orjson
 
 from configs.engine import SimulatedSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, EngineLoad, Profile
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
 
 SERVER = Path(__file__).with_name("simulated_server.py")
@@ -23,6 +24,10 @@ class SimulatedEngine:
     @property
     def max_model_len(self) -> int:
         return self._settings.max_model_len
+
+    @property
+    def first_request(self) -> FirstRequest:
+        return one_token(self._settings.model)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
@@ -48,6 +53,9 @@ class SimulatedEngine:
                 "ENGINEHOUSE_ENGINE": orjson.dumps(launch).decode(),
             },
         )
+
+    def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
+        return None
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from deployments.engines.child_output import LineReader
-from deployments.engines.contract import ChildCommand, EngineStartError
+from deployments.engines.contract import ChildCommand
+from deployments.engines.errors import EngineStartError
 from deployments.engines.exit_causes import find_cause
 
 NUM_LAST_LINES = 20

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from configs.engine import SpeculativeSettings, VllmSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, EngineLoad, Profile
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
 
 INSIDE_FOLDER = Path(__file__).with_name("inside_vllm")
@@ -26,6 +27,10 @@ class VllmEngine:
     @property
     def max_model_len(self) -> int | None:
         return self._settings.max_model_len
+
+    @property
+    def first_request(self) -> FirstRequest:
+        return one_token(self._settings.model)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
@@ -51,6 +56,9 @@ class VllmEngine:
                 "ENGINEHOUSE_SETTINGS": json.dumps({option: setting for setting, option, *_ in own}),
             },
         )
+
+    def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
+        return None
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

@@ -1,7 +1,7 @@
 """vLLM's own metrics, which the simulated engine has as well."""
 
 from deployments.engines import prometheus_text
-from deployments.engines.contract import EngineLoad
+from deployments.engines.load import EngineLoad
 
 
 def read_load(metrics_text: str) -> EngineLoad:

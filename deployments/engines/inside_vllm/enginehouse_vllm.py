@@ -74,7 +74,9 @@ class InstalledVllm:
             arguments = self._parser.parse_args(["serve", *words])
             self._command.validate(arguments)
         except SystemExit as error:
-            raise CannotStartError("an option that prints something and ends, such as --help, starts no server") from error
+            raise CannotStartError(
+                "an option that prints something and ends, such as --help, starts no server"
+            ) from error
         except (_ParserError, TypeError, ValueError, LookupError) as error:
             text = str(error.args[0]) if error.args else repr(error)
             raise CannotStartError(text.removeprefix("Error: ")) from error

@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from configs.engine import LlamaCppSettings
-from deployments.engines.contract import EngineStartError
+from deployments.engines.errors import EngineStartError
 from deployments.engines.runtime import EngineRuntime
 
 pytest.importorskip("xllamacpp")

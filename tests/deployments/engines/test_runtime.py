@@ -17,7 +17,8 @@ import pytest
 from configs.engine import EngineSettings, SimulatedSettings
 from deployments.engines import create_engine
 from deployments.engines import runtime as runtime_module
-from deployments.engines.contract import ChildCommand, EngineAddress, EngineDied, EngineStartError, Profile
+from deployments.engines.contract import ChildCommand, EngineAddress, Profile
+from deployments.engines.errors import EngineDied, EngineStartError
 from deployments.engines.runtime import EngineRuntime, Phase
 from deployments.engines.simulated import SimulatedEngine
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from deployments.engines.contract import ChildCommand, EngineStartError
+from deployments.engines.contract import ChildCommand
+from deployments.engines.errors import EngineStartError
 from deployments.engines.supervised_child import SupervisedChild
 from deployments.engines.warden import descendants
 

@@ -1,0 +1,1 @@
+"""The settings of each engine, one file an engine. `configs.engine` is their door."""

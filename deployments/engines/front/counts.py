@@ -1,0 +1,86 @@
+"""What a front counts, and how it tells the load in Prometheus' text format."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deployments.engines import prometheus_text
+from deployments.engines.front.dialect import InFlight, JsonObject
+from deployments.engines.load import EngineLoad
+
+RUNNING = "enginehouse_front_requests_running"
+WAITING = "enginehouse_front_requests_waiting"
+KV_CACHE = "enginehouse_front_kv_cache_usage_ratio"
+PROMPT_TOKENS = "enginehouse_front_prompt_tokens_total"
+COMPLETION_TOKENS = "enginehouse_front_completion_tokens_total"
+
+
+class Counts:
+    """Requests in flight and the tokens of finished ones. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._num_requests = 0
+        self._num_prompt_tokens = 0
+        self._num_completion_tokens = 0
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        self._num_requests += 1
+        try:
+            yield
+        finally:
+            self._num_requests -= 1
+
+    def usage(self, document: JsonObject) -> None:
+        """Counts what a whole answer, or the last event of a stream, says of its tokens."""
+        usage = document.get("usage")
+        if isinstance(usage, dict):
+            self._num_prompt_tokens += _count(usage.get("prompt_tokens"))
+            self._num_completion_tokens += _count(usage.get("completion_tokens"))
+
+    def now(self) -> InFlight:
+        return InFlight(self._num_requests, self._num_prompt_tokens, self._num_completion_tokens)
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def load_in_flight(in_flight: InFlight) -> EngineLoad:
+    """The load of a server that tells nothing: whatever is in flight is taken for running."""
+    return EngineLoad(
+        num_running=in_flight.num_requests,
+        num_waiting=0,
+        kv_cache_usage_ratio=None,
+        num_prompt_tokens=in_flight.num_prompt_tokens,
+        num_completion_tokens=in_flight.num_completion_tokens,
+    )
+
+
+def write_load(load: EngineLoad) -> str:
+    """What a front's `/metrics` answers; `read_load` reads it."""
+    samples = {
+        RUNNING: load.num_running,
+        WAITING: load.num_waiting,
+        KV_CACHE: load.kv_cache_usage_ratio,
+        PROMPT_TOKENS: load.num_prompt_tokens,
+        COMPLETION_TOKENS: load.num_completion_tokens,
+    }
+    kinds = {name: "counter" if name.endswith("_total") else "gauge" for name in samples}
+    return "".join(
+        f"# TYPE {name} {kinds[name]}\n{name} {value}\n" for name, value in samples.items() if value is not None
+    )
+
+
+def read_load(metrics_text: str) -> EngineLoad:
+    """
+    Raises:
+        MetricNotFound: the text is no front's.
+    """
+    values = prometheus_text.samples(metrics_text)
+    return EngineLoad(
+        num_running=prometheus_text.required(values, RUNNING),
+        num_waiting=prometheus_text.required(values, WAITING),
+        kv_cache_usage_ratio=values.get(KV_CACHE),
+        num_prompt_tokens=prometheus_text.optional(values, PROMPT_TOKENS),
+        num_completion_tokens=prometheus_text.optional(values, COMPLETION_TOKENS),
+    )

@@ -1,0 +1,160 @@
+"""One request through a front: to the server behind it, and its answer back."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from deployments.engines.front.counts import Counts
+from deployments.engines.front.dialect import Conversation, Dialect, JsonObject, RequestRefused
+from deployments.engines.front.wire import DONE, EventReader, encode_event, error_document, read_error
+
+logger = logging.getLogger("enginehouse.engine")
+
+_HOP_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class UpstreamBroke(Exception):
+    """The server broke off its stream; the text says how."""
+
+
+def refusal(status: int, message: str, *, param: str | None = None, code: str | None = None) -> web.Response:
+    document = error_document(status, message, param=param, code=code)
+    return web.Response(status=status, body=orjson.dumps(document), content_type="application/json")
+
+
+class Passage:
+    """Takes requests of one front to the server behind it."""
+
+    def __init__(self, dialect: Dialect, session: aiohttp.ClientSession, counts: Counts) -> None:
+        self._dialect = dialect
+        self._session = session
+        self._counts = counts
+        # Only connecting has a limit: how long an answer may take is the router's business.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=dialect.upstream.connect_timeout_s)
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        """Answers one request, whatever happens. A client that leaves cancels this, and so the server's work."""
+        try:
+            body = orjson.loads(await request.read())
+        except orjson.JSONDecodeError as error:
+            return refusal(400, f"The body is not JSON: {error}.")
+        if not isinstance(body, dict):
+            return refusal(400, "The body must be a JSON object.")
+        try:
+            conversation = self._dialect.conversation(request.path, body)
+        except RequestRefused as refused:
+            return refusal(400, refused.message, param=refused.param)
+        with self._counts.request():
+            try:
+                async with await self._ask(request.path, conversation.request) as response:
+                    return await self._answer(request, conversation, response)
+            except _HOP_LOST as error:
+                return refusal(503, f"The engine could not be reached: {error!r}.", code="engine_unavailable")
+
+    async def _ask(self, path: str, body: JsonObject) -> aiohttp.ClientResponse:
+        """The server's answer, its body still to be read. A connection that was kept too long is tried once more."""
+        url = self._dialect.upstream.url + self._dialect.paths[path]
+        data, headers = orjson.dumps(body), {"Content-Type": "application/json"}
+        try:
+            return await self._session.post(url, data=data, headers=headers, timeout=self._timeout)
+        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
+            return await self._session.post(url, data=data, headers=headers, timeout=self._timeout)
+
+    async def _answer(
+        self, request: web.Request, conversation: Conversation, response: aiohttp.ClientResponse
+    ) -> web.StreamResponse:
+        if response.status != 200:
+            return await self._refused(response)
+        if response.content_type == "text/event-stream":
+            return await self._stream(request, conversation, response)
+        try:
+            document = orjson.loads(await response.read())
+        except orjson.JSONDecodeError:
+            return refusal(502, "The engine's answer was not JSON.", code="engine_failed")
+        answer = conversation.answer(document)
+        self._counts.usage(answer)
+        return web.Response(body=orjson.dumps(answer), content_type="application/json")
+
+    async def _refused(self, response: aiohttp.ClientResponse) -> web.Response:
+        body = await response.read()
+        status = response.status
+        if status == 400 and self._dialect.upstream.is_ours and not await self._is_healthy():
+            status = 503  # it blames the request for what its own end caused
+        headers = {"Retry-After": response.headers["Retry-After"]} if "Retry-After" in response.headers else {}
+        document = read_error(status, body)
+        return web.Response(
+            status=status, body=orjson.dumps(document), content_type="application/json", headers=headers
+        )
+
+    async def _is_healthy(self) -> bool:
+        try:
+            return await self._dialect.is_healthy(self._session)
+        except _HOP_LOST:
+            return False
+
+    async def _stream(
+        self, request: web.Request, conversation: Conversation, response: aiohttp.ClientResponse
+    ) -> web.StreamResponse:
+        answer = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        await answer.prepare(request)
+        try:
+            async for event in self._events(conversation, response):
+                await answer.write(event)
+        except UpstreamBroke as broke:
+            await self._break_off(request, answer, str(broke))
+            return answer
+        await answer.write_eof(DONE)
+        return answer
+
+    async def _events(self, conversation: Conversation, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+        """
+        The server's events in OpenAI's form, joined as they were read, without the end mark.
+
+        Raises:
+            UpstreamBroke: the stream ended without its end mark, or with an error.
+        """
+        reader = EventReader()
+        try:
+            async for data in response.content.iter_any():
+                events: list[bytes] = []
+                for payload in reader.feed(data):
+                    if payload == b"[DONE]":
+                        yield b"".join([*events, *self._pass_on(conversation.ending())])
+                        return
+                    events += self._event(conversation, payload)
+                if events:
+                    yield b"".join(events)
+        except _HOP_LOST as error:
+            raise UpstreamBroke(f"the connection was lost: {error!r}") from error
+        raise UpstreamBroke("it ended without saying that it was done")
+
+    def _event(self, conversation: Conversation, payload: bytes) -> list[bytes]:
+        try:
+            document = orjson.loads(payload)
+        except orjson.JSONDecodeError:
+            raise UpstreamBroke("it sent an event that is not JSON") from None
+        if not isinstance(document, dict):
+            raise UpstreamBroke("it sent an event that is no JSON object")
+        if "error" in document or document.get("object") == "error":
+            raise UpstreamBroke(read_error(500, payload)["error"]["message"])
+        return self._pass_on(conversation.event(document))
+
+    def _pass_on(self, event: JsonObject | None) -> list[bytes]:
+        if event is None:
+            return []
+        self._counts.usage(event)
+        return [encode_event(event)]
+
+    async def _break_off(self, request: web.Request, answer: web.StreamResponse, reason: str) -> None:
+        """An error event, no end mark, and a connection that is cut: what every client reports as an error."""
+        logger.warning("the engine broke off a stream: %s", reason)
+        try:
+            await answer.write(encode_event(error_document(500, f"The engine broke off its answer: {reason}.")))
+            await asyncio.sleep(0)
+        finally:
+            if request.transport is not None:
+                request.transport.close()
