@@ -12,7 +12,7 @@ import pytest
 from configs.engine import ModelArgs, VllmSettings
 from deployments.engines import create_engine
 from deployments.engines.contract import ChildCommand, EngineAddress
-from deployments.engines.vllm import GUARD_FOLDER
+from deployments.engines.vllm import INSIDE_FOLDER
 
 ADDRESS = EngineAddress("127.0.0.1", 4000, "s3cret")
 
@@ -38,7 +38,7 @@ def test_what_is_not_set_is_left_to_vllm() -> None:
     """Options that the settings do not name are not passed: vLLM has its own defaults by GPU."""
     words = _command().argv
 
-    assert ("serve", "org/weights", "--served-model-name", "m") == words[3:7]
+    assert ("org/weights", "--served-model-name", "m") == words[2:5]
     for option in ("--max-model-len", "--max-num-seqs", "--quantization", "--enable-auto-tool-choice", "--enable-lora"):
         assert option not in words
 
@@ -86,7 +86,7 @@ def test_the_replica_reserves_the_gpus_of_all_ranks() -> None:
 def guard(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """The guard's module, loaded as vLLM loads it: by its own name, from its own folder."""
     monkeypatch.setenv("ENGINEHOUSE_SECRET", "s3cret")
-    spec = importlib.util.spec_from_file_location("enginehouse_guard", Path(GUARD_FOLDER) / "enginehouse_guard.py")
+    spec = importlib.util.spec_from_file_location("enginehouse_guard", Path(INSIDE_FOLDER) / "enginehouse_guard.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
