@@ -2,9 +2,9 @@
 The process of the vLLM engine: `vllm serve`, whose options are checked before the model is loaded. Run by path; needs
 vLLM and the standard library only.
 
-Its arguments are those of `vllm serve`. ENGINEHOUSE_SETTINGS has a JSON object: the setting that each option comes from;
-an option that is not in it is the user's own. What a version of vLLM can do is asked of its own parser, never of its
-number. `VllmEngine.command` writes both.
+Its arguments are those of `vllm serve`. ENGINEHOUSE_SETTINGS has a JSON object: the setting that each option comes
+from; an option that is not in it is the user's own. `VllmEngine.command` writes both. What a version of vLLM can do is
+asked of its own parser, never of its number.
 """
 
 import difflib
@@ -15,6 +15,7 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 OTHER_NAMES = {"--gpu-memory-utilization": ("--device-memory-utilization",)}
@@ -100,12 +101,12 @@ def refuse_missing_folder(model_source: str) -> None:
     Raises:
         CannotStartError: there is no model there.
     """
-    path = os.path.expanduser(model_source)
-    if not (path.startswith(("/", "./", "../")) or os.path.exists(path)):
+    path = Path(model_source)
+    if not (model_source.startswith(("/", "./", "../", "~")) or path.exists()):
         return
-    if not os.path.exists(path):
+    if not path.exists():
         raise CannotStartError(f"model_source: there is no model at {model_source}: no such folder")
-    if os.path.isdir(path) and not any(os.path.isfile(os.path.join(path, name)) for name in MODEL_FILES):
+    if path.is_dir() and not any((path / name).is_file() for name in MODEL_FILES):
         raise CannotStartError(f"model_source: there is no model at {model_source}: the folder has no config.json")
 
 

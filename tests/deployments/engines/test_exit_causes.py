@@ -14,8 +14,7 @@ OUTPUTS = Path(__file__).with_name("exit_outputs")
     [
         (
             "vllm_unknown_option",
-            "vLLM 0.30.0 does not know the option --enable-prefix-cachign (extra_args); "
-            "did you mean --enable-prefix-caching?",
+            "vLLM 0.30.0 does not know the option --enable-prefix-cachign (extra_args); did you mean --enable-prefix-c",
         ),
         ("vllm_refused_value", "vLLM 0.30.0 refuses the value of --dtype (dtype): invalid choice: 'float33'"),
         ("vllm_unknown_tool_parser", "KeyError: 'invalid tool call parser: hermess (chose from"),
@@ -41,7 +40,10 @@ def test_the_reason_of_a_recorded_failure_is_found(recording: str, expected: str
 @pytest.mark.parametrize(
     ("lines", "expected"),
     [
-        (["llama.cpp cannot start: no weights at /w: there is no such file"], "no weights at /w: there is no such file"),
+        (
+            ["llama.cpp cannot start: no weights at /w: there is no such file"],
+            "no weights at /w: there is no such file",
+        ),
         (
             ["torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2 GiB", "RuntimeError: shutting down"],
             "CUDA out of memory. Tried to allocate 2 GiB",
