@@ -8,6 +8,7 @@ asked of its own parser, never of its number.
 """
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import json
@@ -23,6 +24,10 @@ OTHER_NAMES = {"--gpu-memory-utilization": ("--device-memory-utilization",)}
 
 MODEL_FILES = ("config.json", "params.json")
 """One of these is in every model's folder; the second is Mistral's."""
+
+
+OPEN_STREAMS_TIMEOUT_S = 1
+"""How long a server that was told to stop waits for its open streams, in whole seconds."""
 
 
 class CannotStartError(Exception):
@@ -94,6 +99,24 @@ class InstalledVllm:
         self._command.cmd(arguments)
 
 
+def bound_shutdown() -> None:
+    """
+    Makes SIGTERM end the server although streams are open.
+
+    vLLM ends its engine's process first and then waits, without bound, for streams to end that have lost their engine
+    (0.30: hangs when the signal comes in the first step of a request). Draining is done before, by whoever stops it.
+    """
+    config = importlib.import_module("uvicorn").Config
+    given = config.__init__
+
+    @functools.wraps(given)
+    def bounded(self: object, *args: object, **options: object) -> None:
+        options.setdefault("timeout_graceful_shutdown", OPEN_STREAMS_TIMEOUT_S)
+        given(self, *args, **options)
+
+    config.__init__ = bounded
+
+
 def refuse_missing_folder(model_source: str) -> None:
     """
     What is plainly a path must be a model's folder: vLLM would take it for a name on the hub.
@@ -152,6 +175,7 @@ def main() -> None:
         arguments = vllm.parse(renamed(sys.argv[1:], settings, vllm.options))
     except CannotStartError as error:
         sys.exit(f"vLLM cannot start: vLLM {vllm.version} {explain(str(error), settings, vllm.options)}")
+    bound_shutdown()
     vllm.serve(arguments)
 
 
