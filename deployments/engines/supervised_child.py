@@ -196,7 +196,9 @@ class SupervisedChild:
             async with asyncio.timeout(OUTPUT_END_TIMEOUT_S):
                 for reader in readers:
                     await reader.ended.wait()
-        cause = None if code == 0 else find_cause(self._last_lines)
+        # Whoever sent another signal did not ask what was printed; an exception there is of an earlier request.
+        has_reason = code not in (None, 0) or signal_number == signal.SIGABRT
+        cause = find_cause(self._last_lines) if has_reason else None
         self._report.set_result(ExitReport(code, signal_number, self.last_lines, cause))
 
     async def _read_lines(self, stream_name: str, pipe: IO[bytes] | None) -> LineReader:
