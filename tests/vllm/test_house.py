@@ -1,7 +1,9 @@
 """The official OpenAI SDK against real vLLM behind Ray Serve and the router, as a user starts them."""
 
 import json
+import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import openai
 import pytest
@@ -9,10 +11,10 @@ from engine_metrics import engine_metric
 from house import House, open_house
 from house_files import Json, free_port, model, router, serve_file
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
-from vllm_on_cpu import SETTINGS
+from vllm_on_cpu import ADAPTER_WRITER, INTERPRETER, SETTINGS
 from waiting import eventually
 
-MODEL = "smollm2"
+MODEL, ADAPTED = "smollm2", "smollm2-odd"
 FRANCE: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is the capital of France?"}]
 PROMPT = "One, two, three,"
 MAX_MODEL_LEN = 512
@@ -32,14 +34,20 @@ WEATHER: ChatCompletionToolParam = {
 }
 
 
-def house_file(port: int) -> Json:
-    settings = {**SETTINGS, "max_num_seqs": 4, "tool_call_parser": "hermes"}
-    return serve_file(router(port, {MODEL: ["default"]}), [model(MODEL, **settings)])
+def house_file(port: int, adapter: Path) -> Json:
+    """One engine, whose LoRA adapter is a model of its own."""
+    settings = {**SETTINGS, "max_num_seqs": 4, "tool_call_parser": "hermes", "max_lora_rank": 8}
+    house_router = router(port, {MODEL: ["default"]})
+    models = house_router["deployments"][0]["user_config"]["models"]
+    models[ADAPTED] = {"application": MODEL, "adapter": "odd"}
+    return serve_file(house_router, [model(MODEL, **settings, lora_adapters={"odd": str(adapter)})])
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[House]:
-    with open_house(house_file(free_port()), start_deadline_s=350) as house:
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    adapter = tmp_path_factory.mktemp("adapters") / "odd"
+    subprocess.run([INTERPRETER, ADAPTER_WRITER, adapter], check=True)
+    with open_house(house_file(free_port(), adapter), start_deadline_s=350) as house:
         yield house
 
 
@@ -188,7 +196,20 @@ def test_a_model_is_listed_with_its_context(client: openai.OpenAI) -> None:
     """The context is what the settings say, and not what vLLM would take."""
     cards = {card.id: card.to_dict()["max_model_len"] for card in client.models.list()}
 
-    assert {MODEL: MAX_MODEL_LEN, "default": MAX_MODEL_LEN} == cards
+    assert {MODEL: MAX_MODEL_LEN, ADAPTED: MAX_MODEL_LEN, "default": MAX_MODEL_LEN} == cards
+
+
+def test_an_adapter_is_a_model_of_its_own(client: openai.OpenAI) -> None:
+    """Its answers are its own, under its own name, beside the base model's."""
+
+    def answer(name: str) -> tuple[str, str | None]:
+        created = client.chat.completions.create(model=name, messages=FRANCE, max_tokens=16, temperature=0)
+        return created.model, created.choices[0].message.content
+
+    adapted = answer(ADAPTED)
+    assert (ADAPTED, answer(ADAPTED)) == (adapted[0], adapted)
+    assert "Paris" not in (adapted[1] or "")
+    assert (MODEL, "The capital of France is Paris.") == answer(MODEL)
 
 
 def test_a_prompt_over_the_context_is_refused(client: openai.OpenAI) -> None:
