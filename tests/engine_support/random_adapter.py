@@ -4,8 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-import torch  # type: ignore[import-not-found]  # vLLM's environment has it
-from safetensors.torch import save_file  # type: ignore[import-not-found]
+import torch  # vLLM's environment has it
+from safetensors.torch import save_file
 
 NUM_LAYERS, HIDDEN_SIZE, RANK = 30, 576, 4
 
