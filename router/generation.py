@@ -7,6 +7,7 @@ The request path of a generation, to be read from top to bottom.
 import asyncio
 import logging
 
+from router.abilities import check_abilities
 from router.answer import Answer
 from router.asgi import WRITE_CHUNK, Receive, Scope, Send
 from router.bodies import read_body
@@ -94,6 +95,7 @@ class Generation:
             if failure is not None:
                 self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
             self._account.attempt(model, replica)
+            check_abilities(call, model, replica)
             failure = await self._attempt(call, model, replica)
             if failure is None:
                 return

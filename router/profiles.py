@@ -35,6 +35,8 @@ class Profile:
     name: str
     counts_tokens: Literal["/tokenize"] | None
     clamps_max_tokens: bool
+    ignores: frozenset[str] = frozenset()
+    """Fields that change an answer and that the engine passes over without a word."""
 
     def read_error(self, status: int, body: bytes) -> ServingError:
         """The engine's error in our terms: its words, our status, type and code."""
@@ -70,7 +72,7 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("llama_cpp", counts_tokens=None, clamps_max_tokens=True),
+        Profile("llama_cpp", counts_tokens=None, clamps_max_tokens=True, ignores=frozenset({"dimensions"})),
         Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),

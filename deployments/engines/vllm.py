@@ -3,11 +3,11 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from configs.engine import SpeculativeSettings, VllmSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from configs.engine import SpeculativeSettings, Task, VllmSettings
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
 
@@ -30,7 +30,7 @@ class VllmEngine:
 
     @property
     def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
+        return cheapest_request(self._settings.model, self._settings.task)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
@@ -83,6 +83,9 @@ def _arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
     if settings.structured_outputs_backend is not None:
         config = json.dumps({"backend": settings.structured_outputs_backend})
         yield "structured_outputs_backend", "--structured-outputs-config", config
+    if settings.task in _CONVERSIONS:
+        yield "task", "--runner", "pooling"
+        yield "task", "--convert", _CONVERSIONS[settings.task]
     if settings.speculative is not None:
         yield "speculative", "--speculative-config", _speculative_config(settings.speculative)
     if settings.lora_adapters:
@@ -103,6 +106,10 @@ _SWITCHED = ("enable_prefix_caching", "enable_chunked_prefill", "async_schedulin
 """Settings whose options have a counterpart that begins with `--no-`."""
 
 _FLAGS = ("enforce_eager", "trust_remote_code")
+
+
+_CONVERSIONS: Mapping[Task, str] = {"embed": "embed", "rerank": "classify"}
+"""What vLLM makes of a model that was not trained to do the task. One that was is left as it is."""
 
 
 def _option(setting: str) -> str:
