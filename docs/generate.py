@@ -168,7 +168,7 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.ServingError: "A fault of the router itself. Its log has the details, under the request id.",
     errors.InvalidRequest: "The request has a mistake that `param` names. Engines' own complaints come as this too.",
     errors.ContextLengthExceeded: "The prompt alone does not fit into the model's context.",
-    errors.ModelDoesNotSupport: "The model is for another kind of request: an embedding model was asked for a chat, say.",
+    errors.ModelDoesNotSupport: "The model is for another kind of request, as an embedding model asked for a chat.",
     errors.UnsupportedParameter: "The model's engine would ignore a field that changes the answer.",
     errors.InvalidApiKey: "No API key, or one that is not accepted.",
     errors.RouteNotFound: "There is nothing at this path.",

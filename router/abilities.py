@@ -26,7 +26,8 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
     if replica.task != call.route.task:
         paths = " or ".join(route.path for route in ROUTES.values() if route.task == replica.task)
         raise ModelDoesNotSupport(
-            f"The model {model.name!r} {_DOES[replica.task]}: ask it at {paths}, not at {call.route.path}.", param="model"
+            f"The model {model.name!r} {_DOES[replica.task]}: ask it at {paths}, not at {call.route.path}.",
+            param="model",
         )
     for name in PROFILES[replica.profile].ignores:
         if call.body.get(name) is not None:

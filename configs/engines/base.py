@@ -18,7 +18,7 @@ class EngineSettings(Settings):
 
     task: Task = "generate"
     """What the model does: `generate` answers chats and completions, `embed` turns texts into vectors, `rerank` judges
-    documents against a query. `tensorrt_llm` only generates, `ollama` and `simulated` do not rerank."""
+    documents against a query. `tensorrt_llm` and `simulated` only generate; `ollama` does not rerank."""
 
     tasks: ClassVar[tuple[Task, ...]] = ("generate",)
     """What the engine can be set up for."""

@@ -13,6 +13,13 @@ from deployments.engines.load import EngineLoad
 # Run by path: the interpreter may belong to an environment that has xllamacpp and nothing of ours.
 SERVER = Path(__file__).with_name("llama_cpp_server.py")
 
+_LAUNCHED = (
+    *("model", "model_source", "task", "max_model_len", "max_num_seqs", "num_threads", "num_gpu_layers"),
+    *("tensor_split", "max_num_batched_tokens", "max_num_micro_batch_tokens", "flash_attention", "kv_cache_type_k"),
+    *("kv_cache_type_v", "chat_template", "pooling", "draft_model_source", "num_speculative_tokens"),
+)
+"""Settings that the engine's process is told of, by their own names."""
+
 
 class LlamaCppEngine:
     def __init__(self, settings: LlamaCppSettings) -> None:
@@ -33,12 +40,7 @@ class LlamaCppEngine:
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
         launch = {
-            "model": settings.model,
-            "model_source": settings.model_source,
-            "max_model_len": settings.max_model_len,
-            "max_num_seqs": settings.max_num_seqs,
-            "num_threads": settings.num_threads,
-            "num_gpu_layers": settings.num_gpu_layers,
+            **{name: getattr(settings, name) for name in _LAUNCHED},
             "host": address.host,
             "port": address.port,
             "secret": address.secret,

@@ -3,7 +3,7 @@
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from configs.engine import SpeculativeSettings, Task, VllmSettings
@@ -36,7 +36,7 @@ class VllmEngine:
         settings = self._settings
         interpreter = settings.interpreter or sys.executable
         import_path = [str(INSIDE_FOLDER), os.environ.get("PYTHONPATH", "")]
-        own = list(_arguments(settings))
+        own = [*_task_arguments(settings.task), *_arguments(settings)]
         return ChildCommand(
             argv=(
                 *(interpreter, str(INSIDE_FOLDER / "enginehouse_vllm.py"), settings.model_source),
@@ -83,9 +83,6 @@ def _arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
     if settings.structured_outputs_backend is not None:
         config = json.dumps({"backend": settings.structured_outputs_backend})
         yield "structured_outputs_backend", "--structured-outputs-config", config
-    if settings.task in _CONVERSIONS:
-        yield "task", "--runner", "pooling"
-        yield "task", "--convert", _CONVERSIONS[settings.task]
     if settings.speculative is not None:
         yield "speculative", "--speculative-config", _speculative_config(settings.speculative)
     if settings.lora_adapters:
@@ -108,8 +105,11 @@ _SWITCHED = ("enable_prefix_caching", "enable_chunked_prefill", "async_schedulin
 _FLAGS = ("enforce_eager", "trust_remote_code")
 
 
-_CONVERSIONS: Mapping[Task, str] = {"embed": "embed", "rerank": "classify"}
-"""What vLLM makes of a model that was not trained to do the task. One that was is left as it is."""
+def _task_arguments(task: Task) -> Iterator[tuple[str, ...]]:
+    """`--convert` is for models that were trained to generate; vLLM leaves the others as they are."""
+    if task != "generate":
+        yield "task", "--runner", "pooling"
+        yield "task", "--convert", "embed" if task == "embed" else "classify"
 
 
 def _option(setting: str) -> str:
