@@ -231,10 +231,13 @@ def _sizes(xllamacpp: ModuleType, launch: Launch) -> dict[str, object]:
     step = launch["max_num_batched_tokens"] or (launch["max_model_len"] if reads_whole_texts else defaults.n_batch)
     micro = launch["max_num_micro_batch_tokens"] or (step if reads_whole_texts else min(step, defaults.n_ubatch))
     sizes: dict[str, object] = {
-        # The context is divided among the slots; `kv_unified` would let one slot take another's share.
+        # The context is divided among the slots; `kv_unified` would let one slot take another's share. Where a text's
+        # tokens become one vector there is no other way: over a divided cache, llama.cpp b11549 takes the mean of the
+        # wrong tokens whenever two texts are computed in one step.
         "n_parallel": launch["max_num_seqs"],
         "n_ctx": launch["max_model_len"] * launch["max_num_seqs"],
-        "kv_unified": False,
+        "kv_unified": reads_whole_texts,
+        "kv_unified_per_slot": launch["max_model_len"] if reads_whole_texts else 0,
         "fit_params": False,  # it may lower n_ctx to what fits the memory; failing is better than less
         "ctx_shift": False,  # a full context ends the answer instead of forgetting the prompt
         "n_batch": step,
