@@ -40,7 +40,7 @@ async def completion(session: aiohttp.ClientSession) -> dict[str, Any]:
         {"kv_cache_type_k": "bf16", "kv_cache_type_v": "f32", "flash_attention": False},
         {"max_num_batched_tokens": 64, "max_num_micro_batch_tokens": 32},
     ],
-    ids=lambda changes: " ".join(changes),
+    ids=["quantized cache", "precise cache", "small steps"],
 )
 async def test_a_start_with_options(changes: dict[str, Any], start_engine: StartEngine, connect: Connect) -> None:
     """The engine starts with them, and answers."""

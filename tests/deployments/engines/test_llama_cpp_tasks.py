@@ -62,9 +62,7 @@ def decoded(vector: str | list[float]) -> Vector:
 
 
 async def test_embeddings(start_engine: StartEngine, connect: Connect) -> None:
-    """
-    A text has one vector of length 1, other texts have others, and base64 says what the list of numbers says.
-    """
+    """A text has one vector of length 1, other texts have others, and base64 says what the list of numbers says."""
     session = await connect(await start_engine(settings(task="embed")))
     vectors = await embed(session, ["rivers flow", "the cat sleeps", "import os"])
     packed = await embed(session, ["rivers flow", "the cat sleeps", "import os"], "base64")
