@@ -160,7 +160,14 @@ class Generation:
 
     def _begin(self, connection: UpstreamConnection, call: Call, replica: Replica) -> Exchange:
         profile = PROFILES[replica.profile]
-        self._exchange = Exchange(connection, self._answer, profile, self._account, wants_usage=call.wants_usage)
+        self._exchange = Exchange(
+            connection,
+            self._answer,
+            profile,
+            self._account,
+            wants_usage=call.wants_usage,
+            replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
+        )
         return self._exchange
 
     def _head(self, call: Call, replica: Replica, body: bytes) -> bytes:

@@ -39,6 +39,9 @@ class Profile:
     clamps_max_tokens: bool
     ignores: frozenset[str] = frozenset()
     """Fields that change an answer and that the engine passes over without a word."""
+    completion_ids: tuple[bytes, bytes] | None = None
+    """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
+    cannot occur within its texts, where quotes are escaped."""
 
     def read_error(self, status: int, body: bytes) -> ServingError:
         """The engine's error in our terms: its words, our status, type and code."""
@@ -75,7 +78,13 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("llama_cpp", counts_tokens=None, clamps_max_tokens=True, ignores=frozenset({"dimensions"})),
+        Profile(
+            "llama_cpp",
+            counts_tokens=None,
+            clamps_max_tokens=True,
+            ignores=frozenset({"dimensions"}),
+            completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
+        ),
         Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),
