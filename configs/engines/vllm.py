@@ -1,10 +1,10 @@
 """Settings of the engine `vllm`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.engines.base import EngineSettings
+from configs.engines.base import EngineSettings, Task
 from configs.settings import ModelName, Settings, error_at
 
 
@@ -27,6 +27,8 @@ class VllmSettings(EngineSettings):
 
     engine: Literal["vllm"]
     """vLLM, 0.26 or later."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank")
 
     model_source: Annotated[str, Field(min_length=1)]
     """Where the weights are: the path of a model folder, or a model id of the Hugging Face hub."""

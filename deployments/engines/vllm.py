@@ -6,8 +6,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.engine import SpeculativeSettings, VllmSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from configs.engine import SpeculativeSettings, Task, VllmSettings
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
 
@@ -30,13 +30,13 @@ class VllmEngine:
 
     @property
     def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
+        return cheapest_request(self._settings.model, self._settings.task)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
         interpreter = settings.interpreter or sys.executable
         import_path = [str(INSIDE_FOLDER), os.environ.get("PYTHONPATH", "")]
-        own = list(_arguments(settings))
+        own = [*_task_arguments(settings.task), *_arguments(settings)]
         return ChildCommand(
             argv=(
                 *(interpreter, str(INSIDE_FOLDER / "enginehouse_vllm.py"), settings.model_source),
@@ -107,6 +107,13 @@ _SWITCHED = ("enable_prefix_caching", "enable_chunked_prefill", "async_schedulin
 """Settings whose options have a counterpart that begins with `--no-`."""
 
 _FLAGS = ("enforce_eager", "trust_remote_code")
+
+
+def _task_arguments(task: Task) -> Iterator[tuple[str, ...]]:
+    """`--convert` is for models that were trained to generate; vLLM leaves the others as they are."""
+    if task != "generate":
+        yield "task", "--runner", "pooling"
+        yield "task", "--convert", "embed" if task == "embed" else "classify"
 
 
 def _option(setting: str) -> str:
