@@ -39,8 +39,8 @@ def house_file(port: int, adapter: Path) -> Json:
     settings = {**SETTINGS, "max_num_seqs": 4, "tool_call_parser": "hermes", "max_lora_rank": 8}
     house_router = router(port, {MODEL: ["default"]})
     models = house_router["deployments"][0]["user_config"]["models"]
-    models[ADAPTED] = {"application": MODEL, "adapter": "odd"}
-    return serve_file(house_router, [model(MODEL, **settings, lora_adapters={"odd": str(adapter)})])
+    models[ADAPTED] = {"application": MODEL, "adapter": ADAPTED}
+    return serve_file(house_router, [model(MODEL, **settings, lora_adapters={ADAPTED: str(adapter)})])
 
 
 @pytest.fixture(scope="module")
