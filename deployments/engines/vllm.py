@@ -66,17 +66,7 @@ class VllmEngine:
 
 def _arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
     """A setting, its option of `vllm serve`, and the option's values. What is at vLLM's default is not passed."""
-    for setting in _VALUED:
-        value = getattr(settings, setting)
-        if value is not None:
-            yield setting, _option(setting), str(value)
-    for setting in _SWITCHED:
-        value = getattr(settings, setting)
-        if value is not None:
-            yield setting, _option(setting) if value else _option(f"no_{setting}")
-    for setting in _FLAGS:
-        if getattr(settings, setting):
-            yield setting, _option(setting)
+    yield from _plain_arguments(settings)
     if settings.tool_call_parser is not None:
         yield "tool_call_parser", "--enable-auto-tool-choice"
         yield "tool_call_parser", "--tool-call-parser", settings.tool_call_parser
@@ -89,6 +79,20 @@ def _arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
         yield "lora_adapters", "--enable-lora"
         adapters = (f"{name}={source}" for name, source in settings.lora_adapters.items())
         yield "lora_adapters", "--lora-modules", *adapters
+
+
+def _plain_arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
+    for setting in _VALUED:
+        value = getattr(settings, setting)
+        if value is not None:
+            yield setting, _option(setting), str(value)
+    for setting in _SWITCHED:
+        value = getattr(settings, setting)
+        if value is not None:
+            yield setting, _option(setting if value else f"no_{setting}")
+    for setting in _FLAGS:
+        if getattr(settings, setting):
+            yield setting, _option(setting)
 
 
 _VALUED = (

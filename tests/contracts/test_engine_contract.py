@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator
 import aiohttp
 import orjson
 import pytest
+import pytest_asyncio
+from vllm_on_cpu import vllm_settings
 
 from configs.engine import EngineSettings, LlamaCppSettings, SimulatedSettings
 from deployments.engines import create_engine
@@ -28,29 +30,50 @@ ENGINES = [
         id="llama_cpp",
         marks=pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed"),
     ),
+    pytest.param(vllm_settings(), id="vllm", marks=[pytest.mark.vllm, pytest.mark.timeout(400)]),
 ]
+"""Each with a context of 512 tokens and room for two requests; vLLM takes 40 s to start, the others two."""
 
 LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}
 
+# One loop for all: an engine that is shared between tests belongs to the loop that started it.
+on_shared_loop = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture(params=ENGINES)
+
+@pytest.fixture(params=ENGINES, scope="module")
 def settings(request: pytest.FixtureRequest) -> EngineSettings:
     return request.param
 
 
-@pytest.fixture
+def open_runtime(settings: EngineSettings) -> EngineRuntime:
+    return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, lambda _: None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def runtime(settings: EngineSettings) -> AsyncIterator[EngineRuntime]:
-    engine = create_engine(settings)
-    async with EngineRuntime(engine, settings, "127.0.0.1", lambda *_: None, lambda _: None) as runtime:
+    """An engine that all tests share, idle before each."""
+    async with open_runtime(settings) as runtime:
         yield runtime
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def doomed(settings: EngineSettings) -> AsyncIterator[EngineRuntime]:
+    """An engine of one test's own, which may end it."""
+    async with open_runtime(settings) as runtime:
+        yield runtime
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def session(runtime: EngineRuntime) -> AsyncIterator[aiohttp.ClientSession]:
-    address = runtime.address
-    headers = {"Authorization": f"Bearer {address.secret}"}
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{address.port}", headers=headers) as session:
+    async with connected(runtime) as session:
         yield session
+    assert await runtime.drain(timeout_s=60), "the engine is still busy"
+
+
+def connected(runtime: EngineRuntime) -> aiohttp.ClientSession:
+    """Speaks with the engine as a router does."""
+    headers = {"Authorization": f"Bearer {runtime.address.secret}"}
+    return aiohttp.ClientSession(f"http://127.0.0.1:{runtime.address.port}", headers=headers)
 
 
 async def events(response: aiohttp.ClientResponse) -> list[dict]:
@@ -82,6 +105,7 @@ def test_another_programs_metrics_are_no_load(settings: EngineSettings) -> None:
         create_engine(settings).load("up 1\n")
 
 
+@on_shared_loop
 async def test_a_chat_is_answered(session: aiohttp.ClientSession) -> None:
     """A chat gives text, a finish reason and usage."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
@@ -97,6 +121,7 @@ async def test_a_chat_is_answered(session: aiohttp.ClientSession) -> None:
     )
 
 
+@on_shared_loop
 async def test_a_stream_ends_with_usage_and_the_end_mark(session: aiohttp.ClientSession) -> None:
     """A streamed chat sends text in events, its usage when asked for, and `[DONE]`."""
     body = {
@@ -113,6 +138,7 @@ async def test_a_stream_ends_with_usage_and_the_end_mark(session: aiohttp.Client
     assert (True, [], True) == (len(text) > 0, last["choices"], last["usage"]["completion_tokens"] >= 1)
 
 
+@on_shared_loop
 async def test_a_stranger_sees_health_only(runtime: EngineRuntime) -> None:
     """Without the secret `/health` is 200; completions and metrics are 401."""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{runtime.address.port}") as stranger:
@@ -123,6 +149,7 @@ async def test_a_stranger_sees_health_only(runtime: EngineRuntime) -> None:
     assert [200, 401, 401] == [response.status for response in (health, completion, metrics)]
 
 
+@on_shared_loop
 async def test_a_prompt_over_the_context_is_a_bad_request(session: aiohttp.ClientSession) -> None:
     """A prompt longer than the context is 400 with a message, and the engine is well afterwards."""
     async with session.post("/v1/completions", json={"model": "m", "prompt": "word " * 2000}) as response:
@@ -133,6 +160,7 @@ async def test_a_prompt_over_the_context_is_a_bad_request(session: aiohttp.Clien
     assert (400, "context" in error["message"], 200) == (response.status, True, after.status)
 
 
+@on_shared_loop
 async def test_a_disconnect_frees_the_engine(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
     """Closing the connection of a running stream brings the engine's own counts back to nothing."""
     response = await session.post("/v1/completions", json={**LONG, "stream": True})
@@ -143,6 +171,7 @@ async def test_a_disconnect_frees_the_engine(runtime: EngineRuntime, session: ai
     assert (1, True) == (num_running, await runtime.drain(timeout_s=20))
 
 
+@on_shared_loop
 async def test_requests_over_the_limit_wait(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
     """Of three requests two run and one waits; all are answered."""
     requests = [
@@ -157,6 +186,7 @@ async def test_requests_over_the_limit_wait(runtime: EngineRuntime, session: aio
     assert [200, 200, 200] == statuses
 
 
+@on_shared_loop
 async def test_totals_count_tokens(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
     """The totals grow by what a request's usage says."""
     before = await runtime.load()
@@ -172,22 +202,25 @@ async def test_totals_count_tokens(runtime: EngineRuntime, session: aiohttp.Clie
     )
 
 
-async def test_stop_ends_a_busy_engine(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
+@on_shared_loop
+async def test_stop_ends_a_busy_engine(doomed: EngineRuntime) -> None:
     """A stop does not wait for what runs: draining is done before."""
-    response = await session.post("/v1/completions", json={**LONG, "stream": True})
-    await response.content.readuntil(b"\n\n")
-    async with asyncio.timeout(20):
-        await runtime.stop(grace_s=600)
-    response.close()
+    async with connected(doomed) as session:
+        response = await session.post("/v1/completions", json={**LONG, "stream": True})
+        await response.content.readuntil(b"\n\n")
+        async with asyncio.timeout(20):
+            await doomed.stop(grace_s=600)
+        response.close()
 
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", runtime.address.port)
+        await asyncio.open_connection("127.0.0.1", doomed.address.port)
 
 
-async def test_a_killed_engine_is_noticed(runtime: EngineRuntime) -> None:
+@on_shared_loop
+async def test_a_killed_engine_is_noticed(doomed: EngineRuntime) -> None:
     """SIGKILL of the engine's process is told by name."""
-    os.kill(runtime.pid or 0, signal.SIGKILL)
+    os.kill(doomed.pid or 0, signal.SIGKILL)
     async with asyncio.timeout(20):
-        message = await runtime.died()
+        message = await doomed.died()
 
     assert message.startswith("m was killed by SIGKILL")

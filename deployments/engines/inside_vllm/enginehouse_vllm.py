@@ -2,12 +2,13 @@
 The process of the vLLM engine: `vllm serve`, whose options are checked before the model is loaded. Run by path; needs
 vLLM and the standard library only.
 
-Its arguments are those of `vllm serve`. ENGINEHOUSE_SETTINGS has a JSON object: the setting that each option comes from;
-an option that is not in it is the user's own. What a version of vLLM can do is asked of its own parser, never of its
-number. `VllmEngine.command` writes both.
+Its arguments are those of `vllm serve`. ENGINEHOUSE_SETTINGS has a JSON object: the setting that each option comes
+from; an option that is not in it is the user's own. `VllmEngine.command` writes both. What a version of vLLM can do is
+asked of its own parser, never of its number.
 """
 
 import difflib
+import functools
 import importlib
 import importlib.util
 import json
@@ -15,10 +16,18 @@ import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 OTHER_NAMES = {"--gpu-memory-utilization": ("--device-memory-utilization",)}
 """Other names of options that come from settings, for versions that lack the first."""
+
+MODEL_FILES = ("config.json", "params.json")
+"""One of these is in every model's folder; the second is Mistral's."""
+
+
+OPEN_STREAMS_TIMEOUT_S = 1
+"""How long a server that was told to stop waits for its open streams, in whole seconds."""
 
 
 class CannotStartError(Exception):
@@ -41,20 +50,24 @@ class InstalledVllm:
         if importlib.util.find_spec("vllm") is None:
             raise CannotStartError(f"vLLM is not installed for {sys.executable}: set `interpreter` to one that has it")
         try:
-            vllm = importlib.import_module("vllm")
-            self.version = str(vllm.__version__)
-            self._command: Any = importlib.import_module("vllm.entrypoints.cli.serve").ServeSubcommand()
-            flexible: Any = importlib.import_module("vllm.utils.argparse_utils").FlexibleArgumentParser
-        except (ImportError, OSError, AttributeError) as error:  # OSError: a shared library of another system
-            raise CannotStartError(f"the vLLM of {sys.executable} cannot be imported: {error}") from error
+            self._build()
+        # OSError: a shared library of another system. RuntimeError: a build for GPUs finds none.
+        except (ImportError, OSError, AttributeError, RuntimeError) as error:
+            raise CannotStartError(f"the vLLM of {sys.executable} does not work here: {error}") from error
 
-        class Parser(flexible):  # type: ignore[misc]
+    def _build(self) -> None:
+        self.version = str(importlib.import_module("vllm").__version__)
+        self._command: Any = importlib.import_module("vllm.entrypoints.cli.serve").ServeSubcommand()
+        flexible: Any = importlib.import_module("vllm.utils.argparse_utils").FlexibleArgumentParser
+
+        class Parser(flexible):  # type: ignore[misc]  # vLLM is not installed where types are checked
             def error(self, message: str) -> NoReturn:
                 raise _ParserError(message)
 
         self._parser = Parser(prog="vllm")
         serve_parser = self._command.subparser_init(self._parser.add_subparsers(dest="subparser"))
-        self.options = frozenset(name for action in serve_parser._actions for name in action.option_strings)  # noqa: SLF001  the only list there is
+        # argparse has no public list of its options
+        self.options = frozenset(name for action in serve_parser._actions for name in action.option_strings)  # noqa: SLF001
 
     def parse(self, words: Sequence[str]) -> Any:  # noqa: ANN401  vLLM's own type
         """
@@ -84,6 +97,40 @@ class InstalledVllm:
         if configure_logging is not None:
             configure_logging(arguments)
         self._command.cmd(arguments)
+
+
+def bound_shutdown() -> None:
+    """
+    Makes SIGTERM end the server although streams are open.
+
+    vLLM ends its engine's process first and then waits, without bound, for streams to end that have lost their engine
+    (0.30: hangs when the signal comes in the first step of a request). Draining is done before, by whoever stops it.
+    """
+    config = importlib.import_module("uvicorn").Config
+    given = config.__init__
+
+    @functools.wraps(given)
+    def bounded(self: object, *args: object, **options: object) -> None:
+        options.setdefault("timeout_graceful_shutdown", OPEN_STREAMS_TIMEOUT_S)
+        given(self, *args, **options)
+
+    config.__init__ = bounded
+
+
+def refuse_missing_folder(model_source: str) -> None:
+    """
+    What is plainly a path must be a model's folder: vLLM would take it for a name on the hub.
+
+    Raises:
+        CannotStartError: there is no model there.
+    """
+    path = Path(model_source)
+    if not (model_source.startswith(("/", "./", "../", "~")) or path.exists()):
+        return
+    if not path.exists():
+        raise CannotStartError(f"model_source: there is no model at {model_source}: no such folder")
+    if path.is_dir() and not any((path / name).is_file() for name in MODEL_FILES):
+        raise CannotStartError(f"model_source: there is no model at {model_source}: the folder has no config.json")
 
 
 def renamed(words: Sequence[str], settings: Mapping[str, str], known: frozenset[str]) -> list[str]:
@@ -120,6 +167,7 @@ def explain(message: str, settings: Mapping[str, str], known: frozenset[str]) ->
 def main() -> None:
     settings: dict[str, str] = json.loads(os.environ.pop("ENGINEHOUSE_SETTINGS"))
     try:
+        refuse_missing_folder(sys.argv[1])
         vllm = InstalledVllm()
     except CannotStartError as error:
         sys.exit(f"vLLM cannot start: {error}")
@@ -127,6 +175,7 @@ def main() -> None:
         arguments = vllm.parse(renamed(sys.argv[1:], settings, vllm.options))
     except CannotStartError as error:
         sys.exit(f"vLLM cannot start: vLLM {vllm.version} {explain(str(error), settings, vllm.options)}")
+    bound_shutdown()
     vllm.serve(arguments)
 
 
