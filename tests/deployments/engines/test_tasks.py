@@ -1,11 +1,16 @@
 """What the task of a model changes before any engine runs: its first request, its options, and what is refused."""
 
+from collections.abc import Awaitable, Callable
+
 import pytest
 from pydantic import ValidationError
 
-from configs.engine import ModelArgs
+from configs.engine import ModelArgs, SimulatedSettings
 from deployments.engines import create_engine
 from deployments.engines.contract import Engine, EngineAddress, FirstRequest
+from deployments.engines.errors import EngineStartError
+from deployments.engines.runtime import EngineRuntime
+from deployments.engines.simulated import SimulatedEngine
 
 ADDRESS = EngineAddress("127.0.0.1", 4000, "s3cret")
 
@@ -57,3 +62,20 @@ def test_a_task_that_the_engine_does_not_do_is_refused(settings: dict[str, objec
     """With what it does."""
     with pytest.raises(ValidationError, match=words):
         ModelArgs.model_validate({"model": "m", **settings})
+
+
+class _Misjudged(SimulatedEngine):
+    """An engine whose model is not for what its settings say: its first request has no route."""
+
+    @property
+    def first_request(self) -> FirstRequest:
+        return FirstRequest("/v1/rerank", {"model": "sim", "query": "Hi", "documents": ["Hi"]})
+
+
+async def test_an_engine_without_the_tasks_route_fails_its_start(
+    start_engine: Callable[..., Awaitable[EngineRuntime]], simulated_settings: SimulatedSettings, phases: list[str]
+) -> None:
+    """Once, and with the setting: it is not taken for a stranger on the engine's port, which would be tried again."""
+    with pytest.raises(EngineStartError, match=r"sim does not answer /v1/rerank: is task: generate right for it\?"):
+        await start_engine(simulated_settings, engine=_Misjudged(simulated_settings))
+    assert 1 == phases.count("starting")
