@@ -55,7 +55,9 @@ def _describe(phases: Mapping[str, str], num_failures: int) -> str:
     if not current:
         again = f", {_times(num_failures)} failed" if num_failures else ""
         return f"waiting for a place{again}"
-    counts = {phase: current.count(phase) for phase in ("starting", "loading", "warming", "ready")}
+    # A long piece of work tells its progress as a phase of its own, between loading and warming.
+    others = sorted(set(current) - {"starting", "loading", "warming", "ready"})
+    counts = {phase: current.count(phase) for phase in ("starting", "loading", *others, "warming", "ready")}
     words = [f"{phase} ({count})" if count > 1 else phase for phase, count in counts.items() if count]
     return ", ".join(words) + (f", {_times(num_failures)} failed before" if num_failures else "")
 

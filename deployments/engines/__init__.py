@@ -46,4 +46,8 @@ def create_engine(settings: EngineSettings) -> Engine:
             from deployments.engines.openai_endpoint import OpenAiEndpointEngine  # noqa: PLC0415
 
             return OpenAiEndpointEngine(settings)
+        case settings_of.OllamaSettings():
+            from deployments.engines.ollama import OllamaEngine  # noqa: PLC0415
+
+            return OllamaEngine(settings)
     raise TypeError(f"no engine takes {type(settings).__name__}")

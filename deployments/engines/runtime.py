@@ -21,6 +21,7 @@ from deployments.engines.supervised_child import ExitReport, OnLine, SupervisedC
 Phase: TypeAlias = str
 """`starting`, `loading`, `warming` or `ready`, or between the last two what an engine does that takes long, in a few
 words."""
+PHASES = ("starting", "loading", "warming", "ready")
 OnPhase: TypeAlias = Callable[[Phase], None]
 
 LOOPBACK = "127.0.0.1"
@@ -66,6 +67,7 @@ class EngineRuntime:
         self._host = host
         self._on_line = on_line
         self._on_phase = on_phase
+        self._phase = "starting"
         self._address: EngineAddress | None = None
         self._front: Front | None = None
         self._child: SupervisedChild | None = None
@@ -120,7 +122,7 @@ class EngineRuntime:
             reason = self._why_not_ready()
             await self.stop()
             raise EngineStartError(
-                f"{self._settings.model} was not ready after {self._settings.start_timeout_s:g} s; {reason}"
+                f"{self._settings.model} was not ready after {self._settings.start_timeout_s:g} s{self._work}; {reason}"
             ) from error
         except BaseException:
             await self.stop()
@@ -210,7 +212,7 @@ class EngineRuntime:
         raise EngineStartError(f"{NUM_PORT_ATTEMPTS} ports in a row were taken by others before the engine bound them")
 
     async def _start_once(self) -> None:
-        self._on_phase("starting")
+        self._enter("starting")
         server = await self._choose_addresses()
         command = self._engine.command(server)
         if command is not None:
@@ -226,7 +228,7 @@ class EngineRuntime:
             if self._child is not None:
                 await self._child.stop(grace_s=0)
             raise
-        self._on_phase("ready")
+        self._enter("ready")
 
     async def _choose_addresses(self) -> EngineAddress:
         """Where the engine is to listen; its front, where it needs one, listens already at `address`."""
@@ -243,15 +245,32 @@ class EngineRuntime:
         return behind_front
 
     async def _becomes_ready(self) -> None:
-        self._on_phase("loading")
+        self._enter("loading")
         await self._becomes_healthy()
         if self._front is not None:
-            await self._front.prepare(self._on_phase)
-        self._on_phase("warming")
+            await self._prepare(self._front)
+        self._enter("warming")
         if self._engine.first_request is not None:
             await self._warm_up(self._engine.first_request)
         if self._engine.max_model_len is None:
             self._found_max_model_len = await self._ask_max_model_len()
+
+    async def _prepare(self, front: Front) -> None:
+        try:
+            await front.prepare(self._enter)
+        except (aiohttp.ClientError, OSError) as error:
+            await asyncio.sleep(QUESTION_TIMEOUT_S)  # as in `_warm_up`
+            reason = str(error) or repr(error)
+            raise EngineStartError(f"{self._settings.model} was lost while {self._phase}: {reason}") from error
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase = phase
+        self._on_phase(phase)
+
+    @property
+    def _work(self) -> str:
+        """What took so long, where that is more than a phase's name says."""
+        return "" if self._phase in PHASES else f", while {self._phase}"
 
     def _why_not_ready(self) -> str:
         if self._child is not None:

@@ -1,38 +1,21 @@
 """What every engine must do: one suite, run over each engine that is installed here."""
 
 import asyncio
-import importlib.util
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
-from vllm_on_cpu import vllm_settings
+from contract_engines import CONTRACT_ENGINES, ContractEngine
 
-from configs.engine import EngineSettings, LlamaCppSettings, SimulatedSettings
+from configs.engine import EngineSettings
 from deployments.engines import create_engine
 from deployments.engines.contract import EngineAddress
 from deployments.engines.prometheus_text import MetricNotFound
 from deployments.engines.runtime import EngineRuntime
-
-ENGINES = [
-    pytest.param(
-        SimulatedSettings(
-            engine="simulated", model="m", max_model_len=512, max_num_seqs=2, inter_token_ms=5, start_timeout_s=120
-        ),
-        id="simulated",
-    ),
-    pytest.param(
-        LlamaCppSettings(engine="llama_cpp", model="m", max_model_len=512, max_num_seqs=2, start_timeout_s=120),
-        id="llama_cpp",
-        marks=pytest.mark.skipif(importlib.util.find_spec("xllamacpp") is None, reason="xllamacpp is not installed"),
-    ),
-    pytest.param(vllm_settings(), id="vllm", marks=[pytest.mark.vllm, pytest.mark.timeout(400)]),
-]
-"""Each with a context of 512 tokens and room for two requests; vLLM takes 40 s to start, the others two."""
 
 LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}
 
@@ -40,9 +23,20 @@ LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_toke
 on_shared_loop = pytest.mark.asyncio(loop_scope="module")
 
 
-@pytest.fixture(params=ENGINES, scope="module")
-def settings(request: pytest.FixtureRequest) -> EngineSettings:
+@pytest.fixture(params=[engine.param for engine in CONTRACT_ENGINES], scope="module")
+def kind(request: pytest.FixtureRequest) -> ContractEngine:
     return request.param
+
+
+@pytest.fixture(scope="module")
+def settings(kind: ContractEngine) -> Iterator[EngineSettings]:
+    with kind.open_settings() as settings:
+        yield settings
+
+
+def skip_unless(condition: bool, reason: str) -> None:  # noqa: FBT001  an assertion of a kind
+    if not condition:
+        pytest.skip(reason)
 
 
 def open_runtime(settings: EngineSettings) -> EngineRuntime:
@@ -84,15 +78,22 @@ async def events(response: aiohttp.ClientResponse) -> list[dict]:
     return [orjson.loads(data) for data in datas]
 
 
-def test_a_command_keeps_its_secret_out_of_its_arguments(settings: EngineSettings) -> None:
-    """The secret is in the environment and nowhere in the command line."""
+def test_a_command_keeps_its_secret_out_of_its_arguments(kind: ContractEngine, settings: EngineSettings) -> None:
+    """The secret is in the environment, where the process asks for it, and nowhere in the command line."""
+    skip_unless(kind.is_child, "nothing is started")
     command = create_engine(settings).command(EngineAddress("127.0.0.1", 8000, "s3cr3t"))
 
-    assert (False, True) == ("s3cr3t" in " ".join(command.argv), "s3cr3t" in "".join(command.environment.values()))
+    assert (False, kind.checks_keys) == (
+        "s3cr3t" in " ".join(command.argv),
+        "s3cr3t" in "".join(command.environment.values()),
+    )
 
 
-def test_a_command_takes_interpreter_and_environment_from_the_settings(settings: EngineSettings) -> None:
+def test_a_command_takes_interpreter_and_environment_from_the_settings(
+    kind: ContractEngine, settings: EngineSettings
+) -> None:
     """Each engine may have its own Python environment."""
+    skip_unless(kind.is_child and kind.has_interpreter, "no Python of ours runs it")
     changed = settings.model_copy(update={"interpreter": "/opt/engine/python", "environment": {"OMP_NUM_THREADS": "2"}})
     command = create_engine(changed).command(EngineAddress("127.0.0.1", 8000, "s3cr3t"))
 
@@ -153,8 +154,9 @@ async def test_a_stranger_sees_health_only(runtime: EngineRuntime) -> None:
 
 
 @on_shared_loop
-async def test_a_prompt_over_the_context_is_a_bad_request(session: aiohttp.ClientSession) -> None:
+async def test_a_prompt_over_the_context_is_a_bad_request(kind: ContractEngine, session: aiohttp.ClientSession) -> None:
     """A prompt longer than the context is 400 with a message, and the engine is well afterwards."""
+    skip_unless(kind.refuses_long_prompts, "it cuts them without a word")
     async with session.post("/v1/completions", json={"model": "m", "prompt": "word " * 2000}) as response:
         error = (await response.json())["error"]
     async with session.post("/v1/completions", json={"model": "m", "prompt": "word", "max_tokens": 1}) as after:
@@ -175,8 +177,11 @@ async def test_a_disconnect_frees_the_engine(runtime: EngineRuntime, session: ai
 
 
 @on_shared_loop
-async def test_requests_over_the_limit_wait(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
+async def test_requests_over_the_limit_wait(
+    kind: ContractEngine, runtime: EngineRuntime, session: aiohttp.ClientSession
+) -> None:
     """Of three requests two run and one waits; all are answered."""
+    skip_unless(kind.tells_queue, "nobody tells how many wait")
     requests = [
         asyncio.create_task(session.post("/v1/completions", json={**LONG, "max_tokens": 150})) for _ in range(3)
     ]
@@ -222,8 +227,9 @@ async def test_stop_ends_a_busy_engine(doomed: EngineRuntime) -> None:
 
 
 @on_shared_loop
-async def test_a_killed_engine_is_noticed(doomed: EngineRuntime) -> None:
+async def test_a_killed_engine_is_noticed(kind: ContractEngine, doomed: EngineRuntime) -> None:
     """SIGKILL of the engine's process is told by name."""
+    skip_unless(kind.is_child, "nothing of ours can be killed")
     os.kill(doomed.pid or 0, signal.SIGKILL)
     async with asyncio.timeout(20):
         message = await doomed.died()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from deployments.engines import prometheus_text
-from deployments.engines.front.dialect import InFlight, JsonObject
+from deployments.engines.front.dialect import InFlight
 from deployments.engines.load import EngineLoad
 
 RUNNING = "enginehouse_front_requests_running"
@@ -30,9 +30,8 @@ class Counts:
         finally:
             self._num_requests -= 1
 
-    def usage(self, document: JsonObject) -> None:
-        """Counts what a whole answer, or the last event of a stream, says of its tokens."""
-        usage = document.get("usage")
+    def usage(self, usage: object) -> None:
+        """Counts the last `usage` of one answer; some servers send it with every event of a stream, growing."""
         if isinstance(usage, dict):
             self._num_prompt_tokens += _count(usage.get("prompt_tokens"))
             self._num_completion_tokens += _count(usage.get("completion_tokens"))
@@ -45,11 +44,13 @@ def _count(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def load_in_flight(in_flight: InFlight) -> EngineLoad:
-    """The load of a server that tells nothing: whatever is in flight is taken for running."""
+def load_in_flight(in_flight: InFlight, max_running: int | None = None) -> EngineLoad:
+    """The load of a server that tells nothing: what is in flight is taken for running, up to `max_running`."""
+    num_requests = in_flight.num_requests
+    num_running = num_requests if max_running is None else min(num_requests, max_running)
     return EngineLoad(
-        num_running=in_flight.num_requests,
-        num_waiting=0,
+        num_running=num_running,
+        num_waiting=num_requests - num_running,
         kv_cache_usage_ratio=None,
         num_prompt_tokens=in_flight.num_prompt_tokens,
         num_completion_tokens=in_flight.num_completion_tokens,

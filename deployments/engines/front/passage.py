@@ -1,8 +1,10 @@
 """One request through a front: to the server behind it, and its answer back."""
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
 
 import aiohttp
 import orjson
@@ -15,6 +17,9 @@ from deployments.engines.front.wire import DONE, EventReader, encode_event, erro
 logger = logging.getLogger("enginehouse.engine")
 
 _HOP_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+
+END_TIMEOUT_S = 0.5
+"""How long the server may take to end a stream behind its end mark, for its connection to be used again."""
 
 
 class UpstreamBroke(Exception):
@@ -58,15 +63,30 @@ class Passage:
     async def _ask(self, path: str, body: JsonObject) -> aiohttp.ClientResponse:
         """The server's answer, its body still to be read. A connection that was kept too long is tried once more."""
         url = self._dialect.upstream.url + self._dialect.paths[path]
-        data, headers = orjson.dumps(body), {"Content-Type": "application/json"}
+        attempt = Attempt()
         try:
-            return await self._session.post(url, data=data, headers=headers, timeout=self._timeout)
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            return await self._session.post(url, data=data, headers=headers, timeout=self._timeout)
+            return await self._post(url, orjson.dumps(body), attempt)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
+            if not attempt.is_on_kept_connection:  # then the server may have begun: it is not asked for it twice
+                raise
+            return await self._post(url, orjson.dumps(body), Attempt())
+
+    async def _post(self, url: str, data: bytes, attempt: "Attempt") -> aiohttp.ClientResponse:
+        return await self._session.post(
+            url,
+            data=data,
+            headers={"Content-Type": "application/json"},
+            timeout=self._timeout,
+            allow_redirects=False,  # a POST would become a GET, and its body and key are not for another address
+            trace_request_ctx=attempt,
+        )
 
     async def _answer(
         self, request: web.Request, conversation: Conversation, response: aiohttp.ClientResponse
     ) -> web.StreamResponse:
+        if 300 <= response.status < 400:
+            where = response.headers.get("Location", "nowhere")
+            return refusal(502, f"The engine sends to another address, {where}.", code="engine_failed")
         if response.status != 200:
             return await self._refused(response)
         if response.content_type == "text/event-stream":
@@ -74,9 +94,11 @@ class Passage:
         try:
             document = orjson.loads(await response.read())
         except orjson.JSONDecodeError:
-            return refusal(502, "The engine's answer was not JSON.", code="engine_failed")
+            document = None
+        if not isinstance(document, dict):
+            return refusal(502, "The engine's answer was no JSON object.", code="engine_failed")
+        self._counts.usage(document.get("usage"))
         answer = conversation.answer(document)
-        self._counts.usage(answer)
         return web.Response(body=orjson.dumps(answer), content_type="application/json")
 
     async def _refused(self, response: aiohttp.ClientResponse) -> web.Response:
@@ -108,6 +130,9 @@ class Passage:
             await self._break_off(request, answer, str(broke))
             return answer
         await answer.write_eof(DONE)
+        with contextlib.suppress(*_HOP_LOST):
+            async with asyncio.timeout(END_TIMEOUT_S):
+                await response.content.read()
         return answer
 
     async def _events(self, conversation: Conversation, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
@@ -118,36 +143,23 @@ class Passage:
             UpstreamBroke: the stream ended without its end mark, or with an error.
         """
         reader = EventReader()
+        usage: object = None
         try:
             async for data in response.content.iter_any():
-                events: list[bytes] = []
-                for payload in reader.feed(data):
-                    if payload == b"[DONE]":
-                        yield b"".join([*events, *self._pass_on(conversation.ending())])
-                        return
-                    events += self._event(conversation, payload)
-                if events:
-                    yield b"".join(events)
+                batch = _Batch(conversation)
+                batch.take(reader.feed(data))
+                usage = batch.usage or usage
+                if batch.events:  # also those that came together with an error, or with the end
+                    yield b"".join(batch.events)
+                if batch.failure:
+                    raise UpstreamBroke(batch.failure)
+                if batch.is_done:
+                    return
         except _HOP_LOST as error:
             raise UpstreamBroke(f"the connection was lost: {error!r}") from error
+        finally:
+            self._counts.usage(usage)
         raise UpstreamBroke("it ended without saying that it was done")
-
-    def _event(self, conversation: Conversation, payload: bytes) -> list[bytes]:
-        try:
-            document = orjson.loads(payload)
-        except orjson.JSONDecodeError:
-            raise UpstreamBroke("it sent an event that is not JSON") from None
-        if not isinstance(document, dict):
-            raise UpstreamBroke("it sent an event that is no JSON object")
-        if "error" in document or document.get("object") == "error":
-            raise UpstreamBroke(read_error(500, payload)["error"]["message"])
-        return self._pass_on(conversation.event(document))
-
-    def _pass_on(self, event: JsonObject | None) -> list[bytes]:
-        if event is None:
-            return []
-        self._counts.usage(event)
-        return [encode_event(event)]
 
     async def _break_off(self, request: web.Request, answer: web.StreamResponse, reason: str) -> None:
         """An error event, no end mark, and a connection that is cut: what every client reports as an error."""
@@ -158,3 +170,68 @@ class Passage:
         finally:
             if request.transport is not None:
                 request.transport.close()
+
+
+class Attempt:
+    """One sending of a request; `note_kept_connections` marks it."""
+
+    is_on_kept_connection = False
+
+
+def note_kept_connections() -> aiohttp.TraceConfig:
+    """What a session needs to tell a connection that the server closed while it was idle from one that just broke."""
+
+    async def note(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        if isinstance(context.trace_request_ctx, Attempt):
+            context.trace_request_ctx.is_on_kept_connection = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_reuseconn.append(note)
+    return trace
+
+
+class _Batch:
+    """The events that were read at once, in OpenAI's form."""
+
+    def __init__(self, conversation: Conversation) -> None:
+        self._conversation = conversation
+        self.events: list[bytes] = []
+        self.usage: object = None
+        self.failure = ""
+        self.is_done = False
+
+    def take(self, payloads: Iterator[bytes]) -> None:
+        """Takes events up to the end mark, or up to the first that is an error."""
+        for payload in payloads:
+            if payload == b"[DONE]":
+                self.is_done = True
+                self._keep(self._conversation.ending())
+                return
+            try:
+                document = _event(payload)
+            except UpstreamBroke as broke:
+                self.failure = str(broke)
+                return
+            self.usage = document.get("usage") or self.usage
+            self._keep(self._conversation.event(document))
+
+    def _keep(self, event: JsonObject | None) -> None:
+        if event is not None:
+            self.usage = event.get("usage") or self.usage
+            self.events.append(encode_event(event))
+
+
+def _event(payload: bytes) -> JsonObject:
+    """
+    Raises:
+        UpstreamBroke: it is an error, or no event.
+    """
+    try:
+        document = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise UpstreamBroke("it sent an event that is not JSON") from None
+    if not isinstance(document, dict):
+        raise UpstreamBroke("it sent an event that is no JSON object")
+    if document.get("error") is not None or document.get("object") == "error":
+        raise UpstreamBroke(read_error(500, payload)["error"]["message"])
+    return document

@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from deployments.engines.contract import EngineAddress
 from deployments.engines.front.counts import Counts, write_load
 from deployments.engines.front.dialect import Dialect, Tell
-from deployments.engines.front.passage import Passage, refusal
+from deployments.engines.front.passage import Passage, note_kept_connections, refusal
 
 KEEP_ALIVE_S = 3.0
 """How long a connection to the server behind is kept idle, in seconds: `trtllm-serve` closes its own after 5."""
@@ -54,7 +54,12 @@ class Front:
         upstream = self._dialect.upstream
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=upstream.tls)
         timeout = aiohttp.ClientTimeout(total=QUESTION_TIMEOUT_S, sock_connect=upstream.connect_timeout_s)
-        self._session = aiohttp.ClientSession(connector=connector, headers=upstream.headers, timeout=timeout)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            headers=upstream.headers,
+            timeout=timeout,
+            trace_configs=[note_kept_connections()],
+        )
         passage = Passage(self._dialect, self._session, self._counts)
         app = web.Application(middlewares=[self._only_with_the_secret], client_max_size=0)  # 0: the router has a limit
         app.router.add_get("/health", self._health)
@@ -91,9 +96,9 @@ class Front:
 
     @web.middleware
     async def _only_with_the_secret(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        given = request.headers.get("Authorization", "")
-        expected = f"Bearer {self._secret}"
-        if request.path != "/health" and not hmac.compare_digest(given.encode(), expected.encode()):
+        given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
+        expected = f"Bearer {self._secret}".encode()
+        if request.path != "/health" and not hmac.compare_digest(given, expected):
             return refusal(401, "Unauthorized", code="invalid_api_key")
         try:
             return await handler(request)
