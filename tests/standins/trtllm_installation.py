@@ -17,7 +17,7 @@ def make_trtllm_bin(folder: Path) -> Path:
     """
     programs = folder / "bin"
     programs.mkdir(parents=True)
-    # Not a link: an interpreter that is reached by one outside its environment does not find the environment's packages.
+    # Not a link: an interpreter that is reached through one does not find its environment's packages.
     _write_program(programs / "python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
     serve = f"import os, sys\nos.execv({sys.executable!r}, [{sys.executable!r}, {str(STANDIN)!r}, *sys.argv[1:]])\n"
     _write_program(programs / "trtllm-serve", f"#!{sys.executable}\n{serve}")

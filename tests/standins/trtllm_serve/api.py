@@ -9,12 +9,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from chat import ChatStream, ChatStyle, chat_body
+from completions import completion_body, completion_events, prompts_of
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
-
-from chat import ChatStream, ChatStyle, chat_body
-from completions import completion_body, completion_events, prompts_of
 from generation import CppExecutorError, Engine, Generation, RequestError, Sampling
 from grammar import constrained_text
 from prompts import Script, render, script_of, text_of
@@ -88,7 +87,7 @@ class Server:
         """The cancel API: a client that went away."""
 
         async def watch() -> None:
-            while not await raw.is_disconnected():
+            while not await raw.is_disconnected():  # noqa: ASYNC110  as the real server polls
                 await asyncio.sleep(DISCONNECT_POLL_S)
             if not generation.is_finished:
                 generation.abort()
@@ -171,6 +170,7 @@ def create_app(server: Server) -> FastAPI:
 
     _add_generating_routes(app, server)
     _add_status_routes(app, server)
+    _add_statistics_routes(app, server)
     _add_control_routes(app, server)
     return app
 
@@ -252,6 +252,8 @@ def _add_status_routes(app: FastAPI, server: Server) -> None:
         card = {"id": server.model, "object": "model", "created": int(time.time()), "owned_by": "tensorrt_llm"}
         return JSONResponse({"object": "list", "data": [card]})
 
+
+def _add_statistics_routes(app: FastAPI, server: Server) -> None:
     @app.get("/metrics")
     async def get_iteration_stats() -> Response:
         server.settings.note("call", path="/metrics")

@@ -118,7 +118,9 @@ class Engine:
         max_num_tokens: the longest prompt; None is without limit, as with chunked prefill.
     """
 
-    def __init__(self, settings: Settings, *, max_seq_len: int, max_num_tokens: int | None, max_batch_size: int) -> None:
+    def __init__(
+        self, settings: Settings, *, max_seq_len: int, max_num_tokens: int | None, max_batch_size: int
+    ) -> None:
         self.settings = settings
         self.max_seq_len = max_seq_len
         self._max_num_tokens = max_num_tokens
@@ -204,12 +206,12 @@ class Engine:
         for num_tokens in itertools.count(1):
             if script.failure is not None and num_tokens > FAILS_AFTER_TOKENS:
                 raise script.failure
-            running = [output for output in generation.outputs if output.finish_reason is None]
-            if not running:
+            for output in generation.outputs:
+                if output.finish_reason is None:
+                    _advance(output, script.texts[output.index], sampling, max_tokens)
+                    generation.steps.put_nowait(Output(**vars(output)))
+            if all(output.finish_reason for output in generation.outputs):
                 break
-            for output in running:
-                _advance(output, script.texts[output.index], sampling, max_tokens)
-                generation.steps.put_nowait(Output(**vars(output)))
             await asyncio.sleep(self.settings.token_ms / 1000)
         for output in generation.outputs:
             reason = str(output.finish_reason)

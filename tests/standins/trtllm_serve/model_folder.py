@@ -45,9 +45,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
     try:
         config = json.loads((folder / "config.json").read_bytes())
     except FileNotFoundError:
-        raise BadModelFolderError(
-            f"OSError: {folder} does not appear to have a file named config.json."
-        ) from None
+        raise BadModelFolderError(f"OSError: {folder} does not appear to have a file named config.json.") from None
     except ValueError as error:
         raise BadModelFolderError(f"OSError: {folder}/config.json is not a valid JSON file: {error}") from None
     if not isinstance(config, dict):
@@ -81,7 +79,5 @@ def read_model_folder(model: str, backend: str) -> ModelFolder:
     architectures = config.get("architectures") or []
     if not architectures or architectures[0] not in ARCHITECTURES:
         name = architectures[0] if architectures else None
-        raise BadModelFolderError(
-            f"ValueError: Unknown architecture for AutoModelForCausalLM: {name}"
-        )
+        raise BadModelFolderError(f"ValueError: Unknown architecture for AutoModelForCausalLM: {name}")
     return ModelFolder(folder.name, config.get("max_position_embeddings") or DEFAULT_CONTEXT_LENGTH)

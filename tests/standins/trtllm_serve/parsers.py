@@ -1,12 +1,11 @@
 """
 What an answer's tags mean: reasoning and tool calls.
 
-Each is a function of the text so far, so that a stream is the difference of two of its values. All tool parsers read the
-tags of Qwen 3, whatever their names; the real ones each read their own model's.
+Each is a function of the text so far, so that a stream is the difference of two of its values. All tool parsers
+read the tags of Qwen 3, whatever their names; the real ones each read their own model's.
 """
 
 import json
-import os.path
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +63,14 @@ def _arguments(body: str, *, is_closed: bool) -> str:
     for end in range(start.end() + 1, len(body) + 1):
         before, now = _closed(body[start.end() : end - 1]), _closed(body[start.end() : end])
         if before and now != before:
-            agreed = os.path.commonprefix([json.dumps(before), json.dumps(now)])
+            agreed = _common_prefix(json.dumps(before), json.dumps(now))
             longest = max(longest, agreed, key=len)
     return longest
+
+
+def _common_prefix(one: str, other: str) -> str:
+    length = next((index for index, pair in enumerate(zip(one, other, strict=False)) if pair[0] != pair[1]), None)
+    return min(one, other, key=len) if length is None else one[:length]
 
 
 def _parsed(body: str) -> Any:

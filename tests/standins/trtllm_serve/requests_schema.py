@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, model_validator
-
 from schema_models import SchemaModels
 
 STRICT_TOOLS = {"FunctionDefinition": {"strict": {"anyOf": [{"type": "boolean"}, {"type": "null"}], "default": None}}}

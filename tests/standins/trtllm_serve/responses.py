@@ -8,16 +8,13 @@ from typing import Any
 
 from generation import Generation
 
-EMPTY_IN_EVENTS = (
-    "error",
-    "incomplete_details",
-    "completed_at",
-    "conversation",
-    "prompt_cache_key",
-    "prompt_cache_retention",
-    "safety_identifier",
-)
-"""Members that the events carry and the whole answer does not: two libraries' models of one thing."""
+EMPTY_IN_EVENTS = {
+    "created_at": ("error", "incomplete_details"),
+    "background": ("completed_at", "conversation"),
+    "prompt": ("prompt_cache_key", "prompt_cache_retention"),
+    "reasoning": ("safety_identifier",),
+}
+"""Members that follow these in events and are not in the whole answer: two libraries' models of one thing."""
 
 
 def messages_of(request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -37,7 +34,9 @@ def message_item(item_id: str, text: str) -> dict[str, Any]:
     return {"id": item_id, "content": content, "role": "assistant", "status": "completed", "type": "message"}
 
 
-def response_body(response_id: str, model: str, request: dict[str, Any], generation: Generation | None) -> dict[str, Any]:
+def response_body(
+    response_id: str, model: str, request: dict[str, Any], generation: Generation | None
+) -> dict[str, Any]:
     """
     Args:
         generation: finished, or None before.
@@ -88,7 +87,11 @@ class ResponseStream:
     def _response(self, generation: Generation | None) -> dict[str, Any]:
         body = response_body(*self._head, generation)
         body["created_at"] = float(body["created_at"])
-        return body | dict.fromkeys(EMPTY_IN_EVENTS)
+        wider: dict[str, Any] = {}
+        for name, value in body.items():
+            wider[name] = value
+            wider |= dict.fromkeys(EMPTY_IN_EVENTS.get(name, ()))
+        return wider
 
     async def events(self, generation: Generation) -> AsyncIterator[str]:
         """The real server loses the text of the last step in its deltas, and has it in `done`."""

@@ -66,8 +66,9 @@ class SchemaModels:
             fields[python_name] = (kind, Field(default, validation_alias=alias, **bounds))
         is_open = schema.get("additionalProperties") is True
         base = self._bases.get(name, BaseModel)
-        configured = type(name, (base,), {"model_config": ConfigDict(extra="allow" if is_open else "forbid"),
-                                          "__module__": __name__})
+        configured = type(
+            name, (base,), {"model_config": ConfigDict(extra="allow" if is_open else "forbid"), "__module__": __name__}
+        )
         return create_model(name, __base__=configured, **fields)
 
     def _type(self, schema: Schema) -> Any:

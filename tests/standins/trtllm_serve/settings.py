@@ -1,4 +1,4 @@
-"""What a test chooses through the environment. Everything has a default: without a variable the stand-in just serves."""
+"""What a test chooses through the environment. Without any of it the stand-in just serves."""
 
 import json
 import os

@@ -14,18 +14,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import click
 import uvicorn
 import yaml
-from pydantic import BaseModel, ValidationError
-
 from api import Server, create_app
 from generation import Engine
+from llm_args import llm_args_model
 from model_folder import BadModelFolderError, read_model_folder
 from options import create_command
-from schema_models import SchemaModels
+from pydantic import BaseModel, ValidationError
 from settings import Settings, read_settings
 
 HERE = Path(__file__).parent
@@ -58,7 +56,7 @@ OUT_OF_MEMORY = (
 )
 
 
-def fail(message: str) -> None:
+def fail(message: str) -> NoReturn:
     """Ends as Python does on an exception that nobody caught: a traceback's last line, and 1."""
     sys.exit(f"Traceback (most recent call last):\n{message}")
 
@@ -71,20 +69,26 @@ def read_llm_args(options: dict[str, Any]) -> Any:
         SystemExit: with pydantic's own words on a key or a value that is not known.
     """
     args = {name: options[name] for name in LLM_ARGS_FROM_OPTIONS if options.get(name) is not None}
-    args["model"] = options["model"]
     args["kv_cache_config"] = {"free_gpu_memory_fraction": options["free_gpu_memory_fraction"]}
-    if path := options.get("extra_llm_api_options"):
-        try:
-            given = yaml.safe_load(Path(path).read_text())
-        except (OSError, yaml.YAMLError) as error:
-            fail(f"{type(error).__name__}: {error}")
-        if given is not None and not isinstance(given, dict):
-            fail(f"TypeError: 'type' object is not a mapping: {path}")
-        args |= given or {}
+    given = read_yaml(options.get("extra_llm_api_options"))
+    model = llm_args_model(given.get("backend", args["backend"]))
+    known = {name: value for name, value in args.items() if name in model.model_fields}
     try:
-        return SchemaModels(HERE / "llm_args.json").model("TorchLlmArgs").model_validate(args)
+        return model.model_validate({"model": options["model"]} | known | given)
     except ValidationError as error:
         fail(f"pydantic_core._pydantic_core.ValidationError: {error}")
+
+
+def read_yaml(path: str | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        given = yaml.safe_load(Path(path).read_text())
+    except (OSError, yaml.YAMLError) as error:
+        fail(f"{type(error).__name__}: {error}")
+    if not isinstance(given, dict):
+        fail(f"TypeError: '{type(given).__name__}' object is not a mapping")
+    return given
 
 
 def check_gpus(settings: Settings, args: BaseModel) -> int:
@@ -131,10 +135,10 @@ def load(settings: Settings) -> None:
 
 async def watch_workers(workers: list[subprocess.Popen[bytes]], engine: Engine) -> None:
     """A rank that dies takes the executor with it, and the executor the server."""
-    while all(worker.poll() is None for worker in workers):
+    while all(worker.poll() is None for worker in workers):  # noqa: ASYNC110  other processes set no event
         await asyncio.sleep(0.1)
     engine.is_broken = True
-    print("[TRT-LLM] [E] a worker died: shutting down", file=sys.stderr, flush=True)
+    sys.stderr.write("[TRT-LLM] [E] a worker died: shutting down\n")
     signal.raise_signal(signal.SIGINT)
 
 
@@ -179,7 +183,7 @@ def serve(**options: Any) -> None:
             tool_parser=options.get("tool_parser"),
             reasoning_parser=args.reasoning_parser,
             is_guided=args.guided_decoding_backend is not None,
-            has_iter_stats=args.enable_iter_perf_stats,
+            has_iter_stats=getattr(args, "enable_iter_perf_stats", False),
             has_perf_metrics=args.return_perf_metrics,
         )
         asyncio.run(run(server, bound, workers))

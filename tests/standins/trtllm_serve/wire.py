@@ -6,7 +6,6 @@ import uuid
 from typing import Any
 
 from fastapi.responses import JSONResponse
-
 from generation import Generation
 
 

@@ -1,7 +1,8 @@
 """
 One rank of the engine: a process in a group of its own, as MPI's workers are.
 
-It ends when its standard input does, thus with the server, however that ended. `stubborn` makes it stay for two minutes.
+It ends when its standard input does, thus with the server, however that ended. `stubborn` makes it stay for
+two minutes.
 """
 
 import sys
