@@ -6,6 +6,7 @@ import time
 import traceback
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,7 +163,12 @@ class Server:
 
 
 def create_app(server: Server) -> FastAPI:
-    app = FastAPI()
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        server.settings.note("shutdown")
+
+    app = FastAPI(lifespan=lifespan)
 
     @app.exception_handler(RequestValidationError)
     async def refused(_: Request, error: RequestValidationError) -> Response:
