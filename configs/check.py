@@ -80,6 +80,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from address_rules.public_addresses_have_keys(file, environment)
     yield from engine_rules.model_sources_exist(file)
     yield from engine_rules.gpus_are_reserved(file)
+    yield from engine_rules.gpus_of_llama_cpp_are_decided(file)
     yield from engine_rules.drains_fit_into_shutdowns(file)
 
 

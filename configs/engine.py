@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field, RootModel
 
-from configs.engines.base import EngineSettings
+from configs.engines.base import EngineSettings, Task
 from configs.engines.llama_cpp import LlamaCppSettings
 from configs.engines.ollama import OllamaSettings
 from configs.engines.openai_endpoint import EndpointSettings, EndpointTlsSettings
@@ -22,6 +22,7 @@ __all__ = [
     "OllamaSettings",
     "SimulatedSettings",
     "SpeculativeSettings",
+    "Task",
     "TensorRtLlmSettings",
     "VllmSettings",
 ]

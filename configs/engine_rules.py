@@ -66,6 +66,19 @@ def gpus_are_reserved(file: ServeFile) -> Iterator[Problem]:
                 yield Problem(path, f"must reserve the GPUs that vLLM uses: num_gpus: {num_gpus}")
 
 
+def gpus_of_llama_cpp_are_decided(file: ServeFile) -> Iterator[Problem]:
+    """As above, but llama.cpp may share a GPU, or use one that Ray does not know: only silence is an error."""
+    for index, application in enumerate(file.applications):
+        if not isinstance(application, ModelApplication) or not isinstance(application.args.root, LlamaCppSettings):
+            continue
+        num_gpus = application.args.root.num_gpus
+        for number, deployment in enumerate(application.deployments):
+            options = deployment.ray_actor_options
+            if num_gpus and options is not None and options.num_gpus is None:
+                path: KeyPath = ("applications", index, "deployments", number, "ray_actor_options")
+                yield Problem(path, f"must say which GPUs the layers are for: num_gpus: {num_gpus}, or 0 on a Mac")
+
+
 def drains_fit_into_shutdowns(file: ServeFile) -> Iterator[Problem]:
     for index, application in enumerate(file.applications):
         if not isinstance(application, ModelApplication):

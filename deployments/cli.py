@@ -9,6 +9,7 @@ COMMANDS = {
     "schema": "deployments.commands.schema",
     "serve": "deployments.commands.serve",
     "doctor": "deployments.commands.doctor",
+    "weights": "deployments.commands.weights",
 }
 """Each subcommand's module; its function of the same name is the command."""
 

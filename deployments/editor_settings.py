@@ -4,6 +4,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from configs.engine import Task
+
 
 @dataclass(slots=True, frozen=True)
 class OfferedModel:
@@ -11,6 +13,7 @@ class OfferedModel:
 
     name: str
     max_model_len: int
+    task: Task = "generate"
 
 
 def copilot_settings(base_url: str, models: Sequence[OfferedModel], *, needs_key: bool) -> str:
@@ -21,7 +24,7 @@ def copilot_settings(base_url: str, models: Sequence[OfferedModel], *, needs_key
 
     Args:
         base_url: where clients reach the router, with `/v1`.
-        models: what to offer.
+        models: what to offer. Only those that generate can be chatted with; the others are left out.
         needs_key: whether the router asks for a key.
     """
     headers = {"requestHeaders": {"Authorization": "Bearer YOUR_KEY"}} if needs_key else {}
@@ -40,6 +43,7 @@ def copilot_settings(base_url: str, models: Sequence[OfferedModel], *, needs_key
                 **headers,
             }
             for model in models
+            if model.task == "generate"
         ],
     }
     return json.dumps([group], indent=2)

@@ -65,6 +65,7 @@ class EngineReplica:
             "model": self._settings.model,
             "engine": self._labels["engine"],
             "profile": engine.profile,
+            "task": self._settings.task,
             "max_model_len": self._runtime.max_model_len,
         }
 

@@ -73,6 +73,8 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports its use to its makers otherwise
     os.environ[ENGINE_HOST_ENV] = "127.0.0.1"  # routers and engines are on one machine; replicas inherit this
+    if temp_dir is not None:
+        temp_dir.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="eh-", dir=temp_dir))
     if len(str(folder)) > MAX_TEMP_DIR_CHARACTERS:
         folder.rmdir()

@@ -2,11 +2,13 @@
 
 import json
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
 from deployments.editor_settings import OfferedModel
+from deployments.engines.contract import cheapest_request
 
 
 class RouterClient:
@@ -25,11 +27,13 @@ class RouterClient:
     def models(self) -> list[OfferedModel]:
         """The models that are offered, aliases included."""
         cards = self._ask("/models", None, timeout_s=10)["data"]
-        return [OfferedModel(card["id"], card["max_model_len"] or 0) for card in cards]
+        return [_offered(card) for card in cards]
 
-    def first_token(self, model: str, timeout_s: float) -> None:
-        """Have the model generate one token."""
-        self._ask("/completions", {"model": model, "prompt": "Hi", "max_tokens": 1}, timeout_s)
+    def first_answer(self, model: str, timeout_s: float) -> None:
+        """Have the model do the least that its task allows: generate one token, say."""
+        offered = _offered(self._ask(f"/models/{urllib.parse.quote(model)}", None, timeout_s))
+        request = cheapest_request(model, offered.task)
+        self._ask(request.path.removeprefix("/v1"), request.body, timeout_s)
 
     def _ask(self, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> Any:  # noqa: ANN401 - JSON
         data = None if body is None else json.dumps(body).encode()
@@ -40,3 +44,8 @@ class RouterClient:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             raise OSError(f"{error.code} {error.read().decode(errors='replace')[:500]}") from error
+
+
+def _offered(card: Mapping[str, Any]) -> OfferedModel:
+    """A card has neither a context nor a task as long as the router knows no replica."""
+    return OfferedModel(card["id"], card["max_model_len"] or 0, card["task"] or "generate")

@@ -116,7 +116,7 @@ def _wait_until_settled(show: Show, deadline: float) -> list[Progress]:
 def _wait_for_answer(client: RouterClient, model: OfferedModel, deadline: float) -> None:
     while True:
         try:
-            client.first_token(model.name, max(1.0, deadline - time.monotonic()))
+            client.first_answer(model.name, max(1.0, deadline - time.monotonic()))
         except OSError as error:
             if time.monotonic() > deadline:
                 raise DeployFailedError(f"the model {model.name} does not answer: {error}") from error

@@ -30,7 +30,7 @@ from router.errors import ServingError
 from router.metrics import METRICS, Metric, NoMetrics
 from router.model_table import ModelTable
 from router.state import RouterState
-from router.validation import CHAT_FIELDS, COMPLETION_FIELDS
+from router.validation import CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS, RERANK_FIELDS
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTHING = "-"
@@ -168,7 +168,8 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.ServingError: "A fault of the router itself. Its log has the details, under the request id.",
     errors.InvalidRequest: "The request has a mistake that `param` names. Engines' own complaints come as this too.",
     errors.ContextLengthExceeded: "The prompt alone does not fit into the model's context.",
-    errors.UnsupportedParameter: "Reserved: nothing answers it yet.",
+    errors.ModelDoesNotSupport: "The model is for another kind of request, as an embedding model asked for a chat.",
+    errors.UnsupportedParameter: "The model's engine would ignore a field that changes the answer.",
     errors.InvalidApiKey: "No API key, or one that is not accepted.",
     errors.RouteNotFound: "There is nothing at this path.",
     errors.ModelNotFound: "No model and no alias has this name. The message lists those that there are.",
@@ -270,24 +271,30 @@ async def _openapi() -> dict[str, Any]:
 
 
 def chat_fields() -> str:
-    return _field_table(
-        [("messages", "an array with at least one message"), *_wanted(CHAT_FIELDS)], required="messages"
-    )
+    return _field_table([("messages", "an array with at least one message"), *_wanted(CHAT_FIELDS)], "messages")
 
 
 def completion_fields() -> str:
-    return _field_table(_wanted(COMPLETION_FIELDS), required="prompt")
+    return _field_table(_wanted(COMPLETION_FIELDS), "prompt")
+
+
+def embedding_fields() -> str:
+    return _field_table(_wanted(EMBEDDING_FIELDS), "input")
+
+
+def rerank_fields() -> str:
+    return _field_table(_wanted(RERANK_FIELDS), "query", "documents")
 
 
 def _wanted(rules: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, rule.wants) for name, rule in rules.items()]
 
 
-def _field_table(wanted: Iterable[tuple[str, str]], required: str) -> str:
-    ordered = sorted([("model", "the name of a model, or an alias"), *wanted], key=lambda each: each[0] != required)
+def _field_table(wanted: Iterable[tuple[str, str]], *required: str) -> str:
+    ordered = sorted([("model", "the name of a model, or an alias"), *wanted], key=lambda each: each[0] not in required)
     ordered.sort(key=lambda each: each[0] != "model")
     rows = [
-        _row(f"`{name}`", f"{wants}; required" if name in ("model", required) else wants) for name, wants in ordered
+        _row(f"`{name}`", f"{wants}; required" if name in ("model", *required) else wants) for name, wants in ordered
     ]
     return "| field | |\n|---|---|\n" + "\n".join(rows)
 
@@ -320,6 +327,8 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "routes": route_table,
     "chat-fields": chat_fields,
     "completion-fields": completion_fields,
+    "embedding-fields": embedding_fields,
+    "rerank-fields": rerank_fields,
 }
 _REGION = re.compile(r"(<!-- begin ([\w-]+)[^\n]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 

@@ -1,9 +1,10 @@
-"""One request for a generation, from its arrival to its account."""
+"""One request to an engine, from its arrival to its account."""
 
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from configs.engine import Task
 from router.asgi import Scope, header
 from router.bodies import encode_object, parse_object
 from router.event_stream import Usage
@@ -18,28 +19,35 @@ from router.metrics import (
 )
 from router.model_table import Model
 from router.replicas import Replica
-from router.validation import check_chat, check_completion, requested_model
+from router.validation import check_chat, check_completion, check_embedding, check_rerank, requested_model
 
 
 @dataclass(slots=True, frozen=True)
 class Route:
-    """One OpenAI route for generations."""
+    """
+    One route that engines answer.
+
+    `check` raises InvalidRequest. `task` is what a model must be for. `prompt_field` is where a request has its prompt.
+    """
 
     path: str
     check: Callable[[Mapping[str, object]], None]
-    is_chat: bool
+    task: Task
+    prompt_field: str
+    summary: str
 
     @property
-    def prompt_field(self) -> str:
-        """Where a request of this route has its prompt."""
-        return "messages" if self.is_chat else "prompt"
+    def is_chat(self) -> bool:
+        return self.prompt_field == "messages"
 
 
 ROUTES = {
     route.path: route
     for route in (
-        Route("/v1/chat/completions", check_chat, is_chat=True),
-        Route("/v1/completions", check_completion, is_chat=False),
+        Route("/v1/chat/completions", check_chat, "generate", "messages", "A chat completion, streamed or whole"),
+        Route("/v1/completions", check_completion, "generate", "prompt", "A text completion, streamed or whole"),
+        Route("/v1/embeddings", check_embedding, "embed", "input", "Texts as vectors"),
+        Route("/v1/rerank", check_rerank, "rerank", "documents", "Documents in the order in which they fit a query"),
     )
 }
 
@@ -83,7 +91,7 @@ def parse_call(route: Route, raw: bytes) -> Call:
     body = parse_object(raw)
     name = requested_model(body)
     route.check(body)
-    wants_stream = body.get("stream") is True
+    wants_stream = route.task == "generate" and body.get("stream") is True
     options = body.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     return Call(route, body, raw, name, wants_stream, wants_usage)

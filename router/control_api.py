@@ -65,6 +65,7 @@ def _cards(state: RouterState, model: Model, created_at: int) -> Sequence[dict[s
             # Clients read the context's length under one or the other name.
             "max_model_len": max_model_len,
             "context_length": max_model_len,
+            "task": replicas[0].task if replicas else None,
             "ready_replicas": len(replicas),
         }
         for name in (model.name, *model.aliases)
@@ -110,5 +111,4 @@ def _describe_generations(api: FastAPI) -> None:
         raise ModelNotFound("The request path answers this route.")
 
     for route in ROUTES.values():
-        kind = "chat completion" if route.is_chat else "text completion"
-        api.post(route.path, summary=f"A {kind}, streamed or whole", name=f"create {kind}")(never_called)
+        api.post(route.path, summary=route.summary, name=f"create at {route.path}")(never_called)

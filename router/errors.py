@@ -4,6 +4,7 @@ Every error a client can see, as one tree.
     ServingError                     500 server_error           internal_error
     ├─ InvalidRequest                400 invalid_request_error  invalid_request
     │  ├─ ContextLengthExceeded      400 invalid_request_error  context_length_exceeded
+    │  ├─ ModelDoesNotSupport        400 invalid_request_error  model_does_not_support
     │  └─ UnsupportedParameter       400 invalid_request_error  unsupported_parameter
     ├─ InvalidApiKey                 401 authentication_error   invalid_api_key
     ├─ RouteNotFound                 404 invalid_request_error  not_found
@@ -65,6 +66,10 @@ class InvalidRequest(ServingError):
 
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
+
+
+class ModelDoesNotSupport(InvalidRequest):
+    code = "model_does_not_support"
 
 
 class UnsupportedParameter(InvalidRequest):

@@ -41,13 +41,16 @@ class EventStream:
 
     An event that has only half arrived is held back, so that a broken stream ends after an event and the error
     event that follows can be read. Only events that may end the stream or carry the usage are parsed; tokens are not.
+    The usage comes only when it is wanted, and then in an event of its own, as OpenAI sends it: llama.cpp adds it to
+    the last token of a text completion, asked or not.
     """
 
-    __slots__ = ("_rest", "_wants_usage", "error", "is_done", "usage")
+    __slots__ = ("_owed", "_rest", "_wants_usage", "error", "is_done", "usage")
 
     def __init__(self, *, wants_usage: bool) -> None:
         self._rest = b""
         self._wants_usage = wants_usage
+        self._owed: dict[str, object] | None = None
         self.usage: Usage | None = None
         self.is_done = False
         """Whether `[DONE]` has come: a stream that ends without it was cut. Nothing after it is let through."""
@@ -69,28 +72,42 @@ class EventStream:
         return data
 
     def _inspect(self, data: bytes) -> bytes:
-        return b"".join([event[0] for event in _EVENT.finditer(data) if self._passes(event[1])])
+        return b"".join([self._let_through(event[0], event[1]) for event in _EVENT.finditer(data)])
 
-    def _passes(self, event: bytes) -> bool:
+    def _let_through(self, whole: bytes, event: bytes) -> bytes:
         if self.error is not None or self.is_done:
-            return False
+            return b""
         if not event.startswith(b"data:"):
-            return True
+            return whole
         payload = event[5:].strip()
         if payload == b"[DONE]":
             self.is_done = True
-            return True
+            return whole if self._owed is None else encode_event(self._owed) + whole
         try:
             document = orjson.loads(payload)
         except orjson.JSONDecodeError:
-            return True
-        return self._document_passes(document)
+            return whole
+        return self._let_document_through(whole, document)
 
-    def _document_passes(self, document: object) -> bool:
+    def _let_document_through(self, whole: bytes, document: object) -> bytes:
         if not isinstance(document, dict):
-            return True
+            return whole
         self.error = document.get("error")
+        if self.error is not None:
+            return b""
         usage = read_usage(document)
-        self.usage = usage or self.usage
-        is_for_usage_only = usage is not None and not document.get("choices")
-        return self.error is None and (self._wants_usage or not is_for_usage_only)
+        if usage is None:
+            return whole
+        self.usage = usage
+        if not document.get("choices"):
+            self._owed = None
+            return whole if self._wants_usage else b""
+        if self._wants_usage:
+            self._owed = {**document, "choices": []}
+            return whole
+        del document["usage"]
+        return encode_event(document)
+
+
+def encode_event(document: dict[str, object]) -> bytes:
+    return b"data: " + orjson.dumps(document) + b"\n\n"

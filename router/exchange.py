@@ -27,7 +27,8 @@ class Exchange:
     Pipes one engine's answer into `answer`, from the socket's callback.
 
     A streamed answer goes on as it comes. Any other is collected first: a replica that dies halfway through it can
-    then still be replaced by another, and an error can be put into our terms.
+    then still be replaced by another, and an error can be put into our terms. `replaced` is bytes of whole events, or
+    of a whole answer, and what the client gets instead.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Exchange:
         meter: TokenMeter,
         *,
         wants_usage: bool,
+        replaced: tuple[bytes, bytes] | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._connection = connection
@@ -45,6 +47,7 @@ class Exchange:
         self._profile = profile
         self._meter = meter
         self._events = EventStream(wants_usage=wants_usage)
+        self._replaced = replaced
         self._collected: list[bytes] = []
         self._status = 0
         self._is_stream = False
@@ -109,6 +112,8 @@ class Exchange:
             return
         events = self._events
         passed = events.feed(data)
+        if self._replaced is not None:
+            passed = passed.replace(*self._replaced)
         if self._has_token:
             self._meter.next_token(gap_s)
         elif passed:
@@ -141,7 +146,7 @@ class Exchange:
             self._end(EngineFailed("The engine did not stream its answer.", from_engine=True))
             return
         self._events.usage = read_usage(document)
-        self._answer.send_whole(_OK, body)
+        self._answer.send_whole(_OK, body if self._replaced is None else body.replace(*self._replaced))
         self._end(None)
 
     def _finish_stream(self, passed: bytes) -> None:

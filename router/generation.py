@@ -7,6 +7,7 @@ The request path of a generation, to be read from top to bottom.
 import asyncio
 import logging
 
+from router.abilities import check_abilities
 from router.answer import Answer
 from router.asgi import WRITE_CHUNK, Receive, Scope, Send
 from router.bodies import read_body
@@ -94,6 +95,7 @@ class Generation:
             if failure is not None:
                 self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
             self._account.attempt(model, replica)
+            check_abilities(call, model, replica)
             failure = await self._attempt(call, model, replica)
             if failure is None:
                 return
@@ -158,7 +160,14 @@ class Generation:
 
     def _begin(self, connection: UpstreamConnection, call: Call, replica: Replica) -> Exchange:
         profile = PROFILES[replica.profile]
-        self._exchange = Exchange(connection, self._answer, profile, self._account, wants_usage=call.wants_usage)
+        self._exchange = Exchange(
+            connection,
+            self._answer,
+            profile,
+            self._account,
+            wants_usage=call.wants_usage,
+            replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
+        )
         return self._exchange
 
     def _head(self, call: Call, replica: Replica, body: bytes) -> bytes:

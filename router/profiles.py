@@ -18,6 +18,8 @@ _CONTEXT_TYPES = frozenset({"exceed_context_size_error"})
 _CONTEXT_WORDS = re.compile(
     r"maximum context length|maximum model length|exceeds the available context size", re.IGNORECASE
 )
+_TEXT_OVER_STEP = re.compile(r"input \(\d+ tokens\) is too large to process")
+"""llama.cpp's words for a text to be embedded that is longer than its context; it calls that a fault of its own."""
 _MAX_MESSAGE_CHARACTERS = 2000
 OVERLOADED_STATUSES = frozenset({429, 502, 503, 504})
 """Statuses of an engine that cannot take the request now, where another replica may."""
@@ -35,6 +37,11 @@ class Profile:
     name: str
     counts_tokens: Literal["/tokenize"] | None
     clamps_max_tokens: bool
+    ignores: frozenset[str] = frozenset()
+    """Fields that change an answer and that the engine passes over without a word."""
+    completion_ids: tuple[bytes, bytes] | None = None
+    """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
+    cannot occur within its texts, where quotes are escaped."""
 
     def read_error(self, status: int, body: bytes) -> ServingError:
         """The engine's error in our terms: its words, our status, type and code."""
@@ -56,7 +63,8 @@ class Profile:
         words = str(message)[:_MAX_MESSAGE_CHARACTERS] if message else f"The engine answered with status {status}."
         param = fields.get("param")
         named = param if isinstance(param, str) else None
-        if fields.get("type") in _CONTEXT_TYPES or (status < 500 and _CONTEXT_WORDS.search(words)):
+        is_context_said = _TEXT_OVER_STEP.search(words) or (status < 500 and _CONTEXT_WORDS.search(words))
+        if fields.get("type") in _CONTEXT_TYPES or is_context_said:
             return ContextLengthExceeded(words, param=named or "messages", from_engine=True)
         if status in OVERLOADED_STATUSES:
             return EngineOverloaded(words, retry_after_s=1, from_engine=True)
@@ -70,7 +78,13 @@ class Profile:
 PROFILES = {
     profile.name: profile
     for profile in (
-        Profile("llama_cpp", counts_tokens=None, clamps_max_tokens=True),
+        Profile(
+            "llama_cpp",
+            counts_tokens=None,
+            clamps_max_tokens=True,
+            ignores=frozenset({"dimensions"}),
+            completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
+        ),
         Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),

@@ -29,7 +29,7 @@ async def fit_limit(call: Call, body: bytes, name: str, replica: Replica, state:
     """
     profile = PROFILES[replica.profile]
     max_model_len = replica.max_model_len
-    if max_model_len is None or profile.clamps_max_tokens:
+    if max_model_len is None or profile.clamps_max_tokens or call.route.task != "generate":
         return body
     clamp = decide_clamp(call.body, len(call.raw), max_model_len, engine_fills_context=call.route.is_chat)
     if clamp is Clamp.NOTHING:

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from configs.engine import Task
+
 BLOCKED_AFTER_FAILURE_S = 1.0
 """How long a replica that could not be reached is passed over, in seconds. By then Serve has noticed its death."""
 
@@ -24,6 +26,7 @@ class Replica:
     engine: str
     profile: str
     max_model_len: int | None = None
+    task: Task = "generate"
     num_running: int = 0
     """Requests of this router that the replica is answering."""
     blocked_until: float = 0.0

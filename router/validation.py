@@ -47,6 +47,19 @@ def _is_prompt(value: object) -> bool:
     return all(isinstance(part, str) for part in value) or all(map(_is_integer, value))
 
 
+def _is_input(value: object) -> bool:
+    """As a prompt, but neither empty nor with an empty list in it: there is nothing that its vector could be."""
+    return _is_prompt(value) and value != "" and not (isinstance(value, list) and [] in value)
+
+
+def _is_documents(value: object) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(map(_is_document, value))
+
+
+def _is_document(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("text"), str))
+
+
 _BOOLEAN = _Rule(lambda value: isinstance(value, bool), "a boolean")
 _OBJECT = _Rule(lambda value: isinstance(value, dict), "an object")
 _ARRAY = _Rule(lambda value: isinstance(value, list), "an array")
@@ -84,6 +97,18 @@ COMPLETION_FIELDS: Mapping[str, _Rule] = {
     "best_of": _integer_from(1, 128),
     "logprobs": _integer_from(0, 20),
 }
+EMBEDDING_FIELDS: Mapping[str, _Rule] = {
+    "input": _Rule(_is_input, "a text, an array of texts, an array of tokens or an array of arrays of tokens"),
+    "encoding_format": _Rule(lambda value: value in ("float", "base64"), "float or base64"),
+    "dimensions": _COUNT,
+    "user": _STRING,
+}
+RERANK_FIELDS: Mapping[str, _Rule] = {
+    "query": _STRING,
+    "documents": _Rule(_is_documents, "an array of texts"),
+    "top_n": _COUNT,
+    "return_documents": _BOOLEAN,
+}
 
 
 def check_chat(body: Mapping[str, object]) -> None:
@@ -108,8 +133,26 @@ def check_completion(body: Mapping[str, object]) -> None:
         InvalidRequest: as `check_chat`.
     """
     _check_fields(body, COMPLETION_FIELDS)
-    if body.get("prompt") is None:
-        raise InvalidRequest("`prompt` is missing.", param="prompt")
+    _check_present(body, "prompt")
+
+
+def check_embedding(body: Mapping[str, object]) -> None:
+    """
+    Raises:
+        InvalidRequest: as `check_chat`.
+    """
+    _check_fields(body, EMBEDDING_FIELDS)
+    _check_present(body, "input")
+
+
+def check_rerank(body: Mapping[str, object]) -> None:
+    """
+    Raises:
+        InvalidRequest: as `check_chat`.
+    """
+    _check_fields(body, RERANK_FIELDS)
+    _check_present(body, "query")
+    _check_present(body, "documents")
 
 
 def requested_model(body: Mapping[str, object]) -> str:
@@ -132,6 +175,11 @@ def _check_fields(body: Mapping[str, object], rules: Mapping[str, _Rule]) -> Non
         rule = rules.get(name)
         if rule is not None and value is not None and not rule.accepts(value):
             raise InvalidRequest(f"`{name}` must be {rule.wants}.", param=name)
+
+
+def _check_present(body: Mapping[str, object], name: str) -> None:
+    if body.get(name) is None:
+        raise InvalidRequest(f"`{name}` is missing.", param=name)
 
 
 def _check_message(message: object, param: str) -> None:

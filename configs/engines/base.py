@@ -1,8 +1,13 @@
 """What the settings of every engine have."""
 
-from pydantic import Field
+from typing import ClassVar, Literal, Self, TypeAlias
 
-from configs.settings import ModelName, Seconds, Settings
+from pydantic import Field, model_validator
+
+from configs.settings import ModelName, Seconds, Settings, error_at
+
+Task: TypeAlias = Literal["generate", "embed", "rerank"]
+"""What a model does with a request: write text, turn texts into vectors, or judge documents against a query."""
 
 
 class EngineSettings(Settings):
@@ -10,6 +15,13 @@ class EngineSettings(Settings):
 
     model: ModelName
     """The model's name inside the engine, in its logs and in metrics. Clients ask for the names in the model table."""
+
+    task: Task = "generate"
+    """What the model does: `generate` answers chats and completions, `embed` turns texts into vectors, `rerank` judges
+    documents against a query. `tensorrt_llm` and `simulated` only generate; `ollama` does not rerank."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("generate",)
+    """What the engine can be set up for."""
 
     start_timeout_s: Seconds = 600.0
     """Longest time, in seconds, from the engine's start to its first healthy answer. Then the replica fails with
@@ -25,6 +37,13 @@ class EngineSettings(Settings):
 
     environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables added for the engine. No secrets: Serve logs them."""
+
+    @model_validator(mode="after")
+    def _the_engine_can_do_the_task(self) -> Self:
+        if self.task not in self.tasks:
+            known = ", ".join(self.tasks)
+            raise error_at(("task",), f"is {self.task}, which this engine does not do; it does: {known}")
+        return self
 
     @property
     def num_gpus(self) -> int:

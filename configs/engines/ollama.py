@@ -1,11 +1,11 @@
 """Settings of the engine `ollama`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from configs.engines.addresses import HttpAddress
-from configs.engines.base import EngineSettings
+from configs.engines.base import EngineSettings, Task
 from configs.settings import EnvironmentName, error_at
 
 
@@ -14,6 +14,8 @@ class OllamaSettings(EngineSettings):
 
     engine: Literal["ollama"]
     """Ollama, 0.5 or later."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed")
 
     model_source: Annotated[str, Field(min_length=1)]
     """The model's name in Ollama, with its tag: `qwen2.5-coder:1.5b`."""

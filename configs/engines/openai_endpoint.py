@@ -1,11 +1,11 @@
 """Settings of the engine `openai`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from configs.engines.addresses import HttpAddress
-from configs.engines.base import EngineSettings
+from configs.engines.base import EngineSettings, Task
 from configs.settings import EnvironmentName, Seconds, Settings, error_at
 
 
@@ -36,6 +36,8 @@ class EndpointSettings(EngineSettings):
 
     engine: Literal["openai"]
     """Nothing is started: the server runs already."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank")
 
     base_url: HttpAddress
     """The address to which OpenAI's routes are added: `https://nim.example:8000/v1` for `/v1/chat/completions`."""

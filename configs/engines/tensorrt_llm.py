@@ -17,7 +17,7 @@ class TensorRtLlmSettings(EngineSettings):
 
     model_source: Annotated[str, Field(min_length=1)]
     """Where the weights are: the path of a model folder, a model id of the Hugging Face hub, or, up to version 1.2.1,
-    the folder that `enginehouse build` made."""
+    the folder of an engine that `trtllm-build` compiled."""
 
     start_timeout_s: Seconds = 1800.0
     """Longest time, in seconds, from the engine's start to its first healthy answer: loading a large checkpoint and
@@ -132,7 +132,7 @@ OWN_LLM_ARGS = {
     "guided_decoding_backend": "guided_decoding_backend",
     "reasoning_parser": "reasoning_parser",
     "trust_remote_code": "trust_remote_code",
-    "backend": "an artifact of `enginehouse build` as model_source",
+    "backend": "the folder of a compiled engine as model_source",
     "return_perf_metrics": "nothing: it is always on",
     "enable_iter_perf_stats": "nothing: it is always on",
 }
@@ -145,7 +145,7 @@ OWN_OPTIONS = {
     "--tokenizer": "tokenizer_source",
     "--config": "llm_args",
     "--extra_llm_api_options": "llm_args",
-    "--backend": "an artifact of `enginehouse build` as model_source",
+    "--backend": "the folder of a compiled engine as model_source",
     "--tp_size": "tensor_parallel_size",
     "--tensor_parallel_size": "tensor_parallel_size",
     "--pp_size": "pipeline_parallel_size",

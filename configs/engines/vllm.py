@@ -1,10 +1,10 @@
 """Settings of the engine `vllm`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from configs.engines.base import EngineSettings
+from configs.engines.base import EngineSettings, Task
 from configs.settings import ModelName, Settings, error_at
 
 
@@ -27,6 +27,8 @@ class VllmSettings(EngineSettings):
 
     engine: Literal["vllm"]
     """vLLM, 0.26 or later."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank")
 
     model_source: Annotated[str, Field(min_length=1)]
     """Where the weights are: the path of a model folder, or a model id of the Hugging Face hub."""
@@ -55,8 +57,21 @@ class VllmSettings(EngineSettings):
     max_num_batched_tokens: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
     """Tokens of all requests in one step. Default: vLLM's own, by the GPU."""
 
+    long_prefill_token_threshold: Annotated[int, Field(ge=1, le=10_000_000)] | None = None
+    """Longest part of one prompt in one step, in tokens, so that a long prompt leaves room for short ones. Default:
+    as much as fits the step."""
+
+    scheduling_policy: Literal["fcfs", "priority"] | None = None
+    """Who runs first: who came first, or whose request has the lowest `priority`. Default: who came first."""
+
+    async_scheduling: bool | None = None
+    """Prepare the next step while the GPU works on this one. Default: vLLM's own, on where it can."""
+
     gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] = 0.9
     """Share of the GPU's memory that vLLM takes, 0 to 1: weights, activations, and the KV cache with what is left."""
+
+    kv_cache_dtype: Annotated[str, Field(min_length=1)] | None = None
+    """Precision of the KV cache, by vLLM's name for it: `fp8` holds twice as many tokens. Default: the model's own."""
 
     enable_prefix_caching: bool = True
     """Keep the KV cache of prompts, for prompts that begin alike."""
@@ -77,6 +92,16 @@ class VllmSettings(EngineSettings):
     """LoRA adapters by name, each with the path of its folder or its id on the hub. In the model table, a route's
     `adapter` makes one of them a model of its own."""
 
+    max_loras: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """LoRA adapters that one step may mix; each takes GPU memory. Default: vLLM's own, 1."""
+
+    max_lora_rank: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Highest rank of the LoRA adapters: one of vLLM's powers of two. Default: vLLM's own, 16."""
+
+    structured_outputs_backend: Annotated[str, Field(min_length=1)] | None = None
+    """What holds answers to a JSON schema or a grammar, by vLLM's name for it (`xgrammar`, `guidance`, ...).
+    Default: vLLM chooses by request."""
+
     tool_call_parser: str | None = None
     """What reads tool calls out of this model's answers, by vLLM's name for it. Default: tools are not offered."""
 
@@ -85,6 +110,9 @@ class VllmSettings(EngineSettings):
 
     chat_template: str | None = None
     """Path of a chat template. Default: the model's own."""
+
+    trust_remote_code: bool = False
+    """Run Python code that comes with the checkpoint. Only for checkpoints whose code you have read."""
 
     extra_args: tuple[str, ...] = ()
     """More arguments for `vllm serve`, as one would write them in a shell, each word an item."""

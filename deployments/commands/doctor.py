@@ -1,11 +1,13 @@
 """`enginehouse doctor`: whether this machine can serve, and what to do where it cannot."""
 
+import asyncio
 import importlib.metadata
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -13,6 +15,7 @@ from rich.padding import Padding
 
 from configs.router import ListenerSettings
 from deployments import diagnosis
+from deployments.conformance.checks import OFFERS
 from deployments.diagnosis import Diagnosis, State
 from deployments.packages import DISTRIBUTION, find_intruders
 
@@ -23,17 +26,67 @@ LISTENER = ListenerSettings()
 @click.command()
 @click.option("--host", default=LISTENER.host, show_default=True, help="Address the router is to listen on.")
 @click.option("--port", default=LISTENER.port, show_default=True, help="Port the router is to listen on.")
-def doctor(host: str, port: int) -> None:
+@click.option("--engine", help="Start this engine here and ask everything of it: a kind, or FILE#APPLICATION.")
+@click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting of that engine, as in its args.")
+@click.option("--without", "skipped", multiple=True, help="What that engine cannot do: tools, logprobs, n, schema, ...")
+@click.option("--verbose", is_flag=True, help="Show what the engine prints.")
+@click.option("--parity", nargs=2, metavar="A B", help="Compare two servers of one model, each as MODEL@URL.")
+@click.option("--key-env", default="OPENAI_API_KEY", show_default=True, help="Variable with the key for --parity.")
+@click.pass_context
+def doctor(context: click.Context, /, **options: Any) -> None:  # noqa: ANN401  click's
     """Ask whether this machine can serve, and say what to do where it cannot.
 
     Uses no network and starts nothing. Exit code 1 when something would keep Enginehouse from serving.
+
+    With --engine: start that engine on this machine, ask everything of it that the router relies on, and stop it.
+    With --parity: compare prompts' token counts, greedy text, tool calls and schemas of two servers. Exit code 1 when
+    something is not as promised, or differs.
     """
     console = Console(highlight=False)
-    has_failed = False
-    for found in examine(host, port):
-        report(console, found)
-        has_failed = has_failed or found.state is State.FAIL
-    sys.exit(1 if has_failed else 0)
+    if options["engine"] is not None and options["parity"] is not None:
+        raise click.UsageError("--engine and --parity are two questions; ask one at a time")
+    if options["engine"] is not None:
+        is_well = _ask_engine(console, options)
+    elif options["parity"] is not None:
+        is_well = _ask_parity(console, options["parity"], options["key_env"])
+    else:
+        is_well = _ask_machine(console, options["host"], options["port"])
+    context.exit(0 if is_well else 1)
+
+
+def _ask_machine(console: Console, host: str, port: int) -> bool:
+    found = list(examine(host, port))
+    for each in found:
+        report(console, each)
+    return all(each.state is not State.FAIL for each in found)
+
+
+def _ask_engine(console: Console, options: Mapping[str, Any]) -> bool:
+    from deployments.commands.doctor_engine import examine_engine, settings_of  # noqa: PLC0415  engines are a long import
+
+    unknown = [each for each in options["skipped"] if each not in OFFERS]
+    if unknown:
+        raise click.UsageError(f"--without {unknown[0]}: must be one of {', '.join(sorted(OFFERS))}")
+    settings = settings_of(options["engine"], options["given"])
+
+    def on_line(_: str, line: str) -> None:
+        if options["verbose"]:
+            console.print(line, style="dim", markup=False)
+
+    found = asyncio.run(
+        examine_engine(settings, frozenset(options["skipped"]), lambda each: report(console, each), on_line)
+    )
+    num_failed = sum(each.state is State.FAIL for each in found)
+    console.print(f"{len(found) - num_failed} of {len(found)} as promised")
+    return num_failed == 0
+
+
+def _ask_parity(console: Console, servers: tuple[str, str], key_env: str) -> bool:
+    from deployments.commands import doctor_parity  # noqa: PLC0415  as above
+
+    addresses = [doctor_parity.parse_server(each) for each in servers]
+    comparisons = asyncio.run(doctor_parity.compare_servers(addresses, key_env))
+    return doctor_parity.show(console, servers, comparisons)
 
 
 def examine(host: str, port: int) -> Iterator[Diagnosis]:

@@ -38,6 +38,10 @@ def create_engine(settings: EngineSettings) -> Engine:
             from deployments.engines.vllm import VllmEngine  # noqa: PLC0415
 
             return VllmEngine(settings)
+        case settings_of.TensorRtLlmSettings():
+            from deployments.engines.tensorrt_llm.engine import TensorRtLlmEngine  # noqa: PLC0415
+
+            return TensorRtLlmEngine(settings)
         case settings_of.EndpointSettings():
             from deployments.engines.openai_endpoint import OpenAiEndpointEngine  # noqa: PLC0415
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from configs.engine import Task
 from deployments.engines.front.dialect import Dialect
 from deployments.engines.load import EngineLoad
 
@@ -97,3 +98,12 @@ class Engine(Protocol):
 def one_token(model: str) -> FirstRequest:
     """The cheapest request that goes the whole way."""
     return FirstRequest("/v1/completions", {"model": model, "prompt": "Hi", "max_tokens": 1})
+
+
+def cheapest_request(model: str, task: Task) -> FirstRequest:
+    """The cheapest request that goes the whole way of a model with this task."""
+    if task == "embed":
+        return FirstRequest("/v1/embeddings", {"model": model, "input": "Hi"})
+    if task == "rerank":
+        return FirstRequest("/v1/rerank", {"model": model, "query": "Hi", "documents": ["Hi"]})
+    return one_token(model)

@@ -7,11 +7,18 @@ import orjson
 
 from configs.engine import LlamaCppSettings
 from deployments.engines import prometheus_text
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.load import EngineLoad
 
 # Run by path: the interpreter may belong to an environment that has xllamacpp and nothing of ours.
 SERVER = Path(__file__).with_name("llama_cpp_server.py")
+
+_LAUNCHED = (
+    *("model", "model_source", "task", "max_model_len", "max_num_seqs", "num_threads", "num_gpu_layers"),
+    *("tensor_split", "max_num_batched_tokens", "max_num_micro_batch_tokens", "flash_attention", "kv_cache_type_k"),
+    *("kv_cache_type_v", "chat_template", "pooling", "draft_model_source", "num_speculative_tokens"),
+)
+"""Settings that the engine's process is told of, by their own names."""
 
 
 class LlamaCppEngine:
@@ -28,17 +35,12 @@ class LlamaCppEngine:
 
     @property
     def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
+        return cheapest_request(self._settings.model, self._settings.task)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
         launch = {
-            "model": settings.model,
-            "model_source": settings.model_source,
-            "max_model_len": settings.max_model_len,
-            "max_num_seqs": settings.max_num_seqs,
-            "num_threads": settings.num_threads,
-            "num_gpu_layers": settings.num_gpu_layers,
+            **{name: getattr(settings, name) for name in _LAUNCHED},
             "host": address.host,
             "port": address.port,
             "secret": address.secret,

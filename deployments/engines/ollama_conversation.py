@@ -62,6 +62,9 @@ class OllamaConversation:
                 )
         return body
 
+    def ending(self) -> JsonObject | None:
+        return None
+
     def event(self, event: JsonObject) -> JsonObject | None:
         if self._created is None:
             self._created = event.get("created")

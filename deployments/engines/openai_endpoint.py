@@ -25,6 +25,7 @@ PATHS = {
     "/v1/chat/completions": "/chat/completions",
     "/v1/completions": "/completions",
     "/v1/embeddings": "/embeddings",
+    "/v1/rerank": "/rerank",
 }
 
 

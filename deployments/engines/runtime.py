@@ -317,19 +317,29 @@ class EngineRuntime:
             await asyncio.sleep(QUESTION_TIMEOUT_S)
             raise EngineStartError(f"{self._settings.model} broke off its first request: {error!r}") from error
         if self._front is None and response.status in (401, 403, 404):
-            # It was another's `/health`: our secret and model are unknown there.
-            raise _PortTakenError
+            names = [card.get("id") for card in await self._ask_cards()]
+            if self._settings.model not in names:
+                # It was another's `/health`: our secret and model are unknown there.
+                raise _PortTakenError
+        if response.status == 404:
+            raise EngineStartError(
+                f"{self._settings.model} does not answer {request.path}: is task: {self._settings.task} right for it?"
+            )
         if response.status != 200:
             raise EngineStartError(f"{self._settings.model} refused its first request: {response.status} {answer}")
 
     async def _ask_max_model_len(self) -> int | None:
+        lengths = [card.get("max_model_len") for card in await self._ask_cards()]
+        return next((length for length in lengths if isinstance(length, int)), None)
+
+    async def _ask_cards(self) -> list[dict[str, object]]:
+        """The entries of the engine's list of models; empty where it gives none."""
         try:
             async with self._open_session.get(self._url("/v1/models"), headers=self._authorization) as response:
                 cards = (await response.json())["data"]
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError):
-            return None
-        lengths = [card.get("max_model_len") for card in cards]
-        return next((length for length in lengths if isinstance(length, int)), None)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
+            return []
+        return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
     def _is_ended(self) -> bool:
         return self._child is not None and not self._child.is_running

@@ -6,7 +6,7 @@ from pathlib import Path
 import orjson
 
 from configs.engine import SimulatedSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
 
@@ -27,7 +27,7 @@ class SimulatedEngine:
 
     @property
     def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
+        return cheapest_request(self._settings.model, self._settings.task)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings

@@ -16,8 +16,12 @@ from typing import IO, TypeAlias
 from deployments.engines.child_output import LineReader
 from deployments.engines.contract import ChildCommand
 from deployments.engines.errors import EngineStartError
+from deployments.engines.exit_causes import find_cause
 
 NUM_LAST_LINES = 20
+
+NUM_SEARCHED_LINES = 500
+"""Lines in which the cause of an exit is looked for: vLLM's processes print 60 lines each about another's failure."""
 
 WARDEN = Path(__file__).with_name("warden.py")
 
@@ -30,11 +34,16 @@ OnLine: TypeAlias = Callable[[str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class ExitReport:
-    """How a child ended: by itself with `code`, or by `signal`. Both are None when its warden was killed with it."""
+    """
+    How a child ended: by itself with `code`, or by `signal`. Both are None when its warden was killed with it.
+
+    `cause` is what its output gives as the reason, where one could be told.
+    """
 
     code: int | None
     signal: int | None
     last_lines: tuple[str, ...]
+    cause: str | None = None
 
     def __str__(self) -> str:
         if self.signal is not None:
@@ -45,6 +54,8 @@ class ExitReport:
             end = "was lost together with its warden"
         if not self.last_lines:
             return f"{end} and printed nothing"
+        if self.cause is not None:
+            end = f"{end}: {self.cause}"
         return "\n  ".join([f"{end}; its last lines:", *self.last_lines])
 
 
@@ -69,7 +80,7 @@ class SupervisedChild:
     def __init__(self, command: ChildCommand, on_line: OnLine) -> None:
         self._command = command
         self._on_line = on_line
-        self._last_lines: deque[str] = deque(maxlen=NUM_LAST_LINES)
+        self._last_lines: deque[str] = deque(maxlen=NUM_SEARCHED_LINES)
         self._control: int | None = None
         self._pid: int | None = None
         self._report: asyncio.Future[ExitReport] = asyncio.get_running_loop().create_future()
@@ -87,7 +98,7 @@ class SupervisedChild:
     @property
     def last_lines(self) -> tuple[str, ...]:
         """The last 20 lines of both streams, oldest first."""
-        return tuple(self._last_lines)
+        return tuple(self._last_lines)[-NUM_LAST_LINES:]
 
     async def start(self) -> None:
         """
@@ -185,7 +196,10 @@ class SupervisedChild:
             async with asyncio.timeout(OUTPUT_END_TIMEOUT_S):
                 for reader in readers:
                     await reader.ended.wait()
-        self._report.set_result(ExitReport(code, signal_number, self.last_lines))
+        # Whoever sent another signal did not ask what was printed; an exception there is of an earlier request.
+        has_reason = code not in (None, 0) or signal_number == signal.SIGABRT
+        cause = find_cause(self._last_lines) if has_reason else None
+        self._report.set_result(ExitReport(code, signal_number, self.last_lines, cause))
 
     async def _read_lines(self, stream_name: str, pipe: IO[bytes] | None) -> LineReader:
         def keep(line: str) -> None:

@@ -6,12 +6,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from configs.engine import VllmSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from configs.engine import SpeculativeSettings, Task, VllmSettings
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
 
-GUARD_FOLDER = Path(__file__).with_name("vllm_guard")
+INSIDE_FOLDER = Path(__file__).with_name("inside_vllm")
+"""What runs in vLLM's own interpreter: the launcher, run by path, and the middleware. A folder of its own, for it is on
+that interpreter's import path, where this file would be taken for vLLM."""
 
 
 class VllmEngine:
@@ -28,18 +30,19 @@ class VllmEngine:
 
     @property
     def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
+        return cheapest_request(self._settings.model, self._settings.task)
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
         interpreter = settings.interpreter or sys.executable
-        import_path = [str(GUARD_FOLDER), os.environ.get("PYTHONPATH", "")]
+        import_path = [str(INSIDE_FOLDER), os.environ.get("PYTHONPATH", "")]
+        own = [*_task_arguments(settings.task), *_arguments(settings)]
         return ChildCommand(
             argv=(
-                *(interpreter, "-m", "vllm.entrypoints.cli.main", "serve", settings.model_source),
+                *(interpreter, str(INSIDE_FOLDER / "enginehouse_vllm.py"), settings.model_source),
                 *("--served-model-name", settings.model, "--host", address.host, "--port", str(address.port)),
                 *("--middleware", "enginehouse_guard.Guard"),
-                *_arguments(settings),
+                *(word for _, *words in own for word in words),
                 *settings.extra_args,
             ),
             environment={
@@ -50,6 +53,7 @@ class VllmEngine:
                 **settings.environment,
                 "PYTHONPATH": os.pathsep.join(path for path in import_path if path),
                 "ENGINEHOUSE_SECRET": address.secret,
+                "ENGINEHOUSE_SETTINGS": json.dumps({option: setting for setting, option, *_ in own}),
             },
         )
 
@@ -60,36 +64,64 @@ class VllmEngine:
         return read_load(metrics_text)
 
 
-def _arguments(settings: VllmSettings) -> Iterator[str]:
-    """Options of `vllm serve`, all of them known from 0.26 to 0.33. What is at vLLM's default is not passed."""
-    yield from _valued("--revision", settings.revision)
-    yield from _valued("--tensor-parallel-size", settings.tensor_parallel_size)
-    yield from _valued("--pipeline-parallel-size", settings.pipeline_parallel_size)
-    yield from _valued("--dtype", settings.dtype)
-    yield from _valued("--quantization", settings.quantization)
-    yield from _valued("--max-model-len", settings.max_model_len)
-    yield from _valued("--max-num-seqs", settings.max_num_seqs)
-    yield from _valued("--max-num-batched-tokens", settings.max_num_batched_tokens)
-    yield from _valued("--gpu-memory-utilization", settings.gpu_memory_utilization)
-    yield from _valued("--load-format", settings.load_format)
-    yield from _valued("--reasoning-parser", settings.reasoning_parser)
-    yield from _valued("--chat-template", settings.chat_template)
-    yield "--enable-prefix-caching" if settings.enable_prefix_caching else "--no-enable-prefix-caching"
-    yield "--enable-chunked-prefill" if settings.enable_chunked_prefill else "--no-enable-chunked-prefill"
-    if settings.enforce_eager:
-        yield "--enforce-eager"
+def _arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
+    """A setting, its option of `vllm serve`, and the option's values. What is at vLLM's default is not passed."""
+    yield from _plain_arguments(settings)
     if settings.tool_call_parser is not None:
-        yield from ("--enable-auto-tool-choice", "--tool-call-parser", settings.tool_call_parser)
+        yield "tool_call_parser", "--enable-auto-tool-choice"
+        yield "tool_call_parser", "--tool-call-parser", settings.tool_call_parser
+    if settings.structured_outputs_backend is not None:
+        config = json.dumps({"backend": settings.structured_outputs_backend})
+        yield "structured_outputs_backend", "--structured-outputs-config", config
     if settings.speculative is not None:
-        guess = settings.speculative
-        config: dict[str, str | int] = {"method": guess.method, "num_speculative_tokens": guess.num_speculative_tokens}
-        if guess.model_source is not None:
-            config["model"] = guess.model_source
-        yield from ("--speculative-config", json.dumps(config))
+        yield "speculative", "--speculative-config", _speculative_config(settings.speculative)
     if settings.lora_adapters:
-        yield from ("--enable-lora", "--lora-modules")
-        yield from (f"{name}={source}" for name, source in settings.lora_adapters.items())
+        yield "lora_adapters", "--enable-lora"
+        adapters = (f"{name}={source}" for name, source in settings.lora_adapters.items())
+        yield "lora_adapters", "--lora-modules", *adapters
 
 
-def _valued(option: str, value: str | float | None) -> tuple[str, ...]:
-    return () if value is None else (option, str(value))
+def _plain_arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
+    for setting in _VALUED:
+        value = getattr(settings, setting)
+        if value is not None:
+            yield setting, _option(setting), str(value)
+    for setting in _SWITCHED:
+        value = getattr(settings, setting)
+        if value is not None:
+            yield setting, _option(setting if value else f"no_{setting}")
+    for setting in _FLAGS:
+        if getattr(settings, setting):
+            yield setting, _option(setting)
+
+
+_VALUED = (
+    *("revision", "tensor_parallel_size", "pipeline_parallel_size", "dtype", "quantization", "load_format"),
+    *("max_model_len", "max_num_seqs", "max_num_batched_tokens", "long_prefill_token_threshold", "scheduling_policy"),
+    *("gpu_memory_utilization", "kv_cache_dtype", "max_loras", "max_lora_rank"),
+    *("reasoning_parser", "chat_template"),
+)
+"""Settings whose options have the same name and a value. vLLM has all of these from 0.26 to 0.33."""
+
+_SWITCHED = ("enable_prefix_caching", "enable_chunked_prefill", "async_scheduling")
+"""Settings whose options have a counterpart that begins with `--no-`."""
+
+_FLAGS = ("enforce_eager", "trust_remote_code")
+
+
+def _task_arguments(task: Task) -> Iterator[tuple[str, ...]]:
+    """`--convert` is for models that were trained to generate; vLLM leaves the others as they are."""
+    if task != "generate":
+        yield "task", "--runner", "pooling"
+        yield "task", "--convert", "embed" if task == "embed" else "classify"
+
+
+def _option(setting: str) -> str:
+    return "--" + setting.replace("_", "-")
+
+
+def _speculative_config(guess: SpeculativeSettings) -> str:
+    config: dict[str, str | int] = {"method": guess.method, "num_speculative_tokens": guess.num_speculative_tokens}
+    if guess.model_source is not None:
+        config["model"] = guess.model_source
+    return json.dumps(config)

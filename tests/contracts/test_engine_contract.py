@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 import aiohttp
 import orjson
 import pytest
+import pytest_asyncio
 from contract_engines import CONTRACT_ENGINES, ContractEngine
 
 from configs.engine import EngineSettings
@@ -18,13 +19,16 @@ from deployments.engines.runtime import EngineRuntime
 
 LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}
 
+# One loop for all: an engine that is shared between tests belongs to the loop that started it.
+on_shared_loop = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture(params=[engine.param for engine in CONTRACT_ENGINES])
+
+@pytest.fixture(params=[engine.param for engine in CONTRACT_ENGINES], scope="module")
 def kind(request: pytest.FixtureRequest) -> ContractEngine:
     return request.param
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def settings(kind: ContractEngine) -> Iterator[EngineSettings]:
     with kind.open_settings() as settings:
         yield settings
@@ -35,19 +39,35 @@ def skip_unless(condition: bool, reason: str) -> None:  # noqa: FBT001  an asser
         pytest.skip(reason)
 
 
-@pytest.fixture
+def open_runtime(settings: EngineSettings) -> EngineRuntime:
+    return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, lambda _: None)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def runtime(settings: EngineSettings) -> AsyncIterator[EngineRuntime]:
-    engine = create_engine(settings)
-    async with EngineRuntime(engine, settings, "127.0.0.1", lambda *_: None, lambda _: None) as runtime:
+    """An engine that all tests share, idle before each."""
+    async with open_runtime(settings) as runtime:
         yield runtime
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def doomed(settings: EngineSettings) -> AsyncIterator[EngineRuntime]:
+    """An engine of one test's own, which may end it."""
+    async with open_runtime(settings) as runtime:
+        yield runtime
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def session(runtime: EngineRuntime) -> AsyncIterator[aiohttp.ClientSession]:
-    address = runtime.address
-    headers = {"Authorization": f"Bearer {address.secret}"}
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{address.port}", headers=headers) as session:
+    async with connected(runtime) as session:
         yield session
+    assert await runtime.drain(timeout_s=60), "the engine is still busy"
+
+
+def connected(runtime: EngineRuntime) -> aiohttp.ClientSession:
+    """Speaks with the engine as a router does."""
+    headers = {"Authorization": f"Bearer {runtime.address.secret}"}
+    return aiohttp.ClientSession(f"http://127.0.0.1:{runtime.address.port}", headers=headers)
 
 
 async def events(response: aiohttp.ClientResponse) -> list[dict]:
@@ -86,6 +106,7 @@ def test_another_programs_metrics_are_no_load(settings: EngineSettings) -> None:
         create_engine(settings).load("up 1\n")
 
 
+@on_shared_loop
 async def test_a_chat_is_answered(session: aiohttp.ClientSession) -> None:
     """A chat gives text, a finish reason and usage."""
     body = {"model": "m", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 8}
@@ -101,6 +122,7 @@ async def test_a_chat_is_answered(session: aiohttp.ClientSession) -> None:
     )
 
 
+@on_shared_loop
 async def test_a_stream_ends_with_usage_and_the_end_mark(session: aiohttp.ClientSession) -> None:
     """A streamed chat sends text in events, its usage when asked for, and `[DONE]`."""
     body = {
@@ -117,16 +139,21 @@ async def test_a_stream_ends_with_usage_and_the_end_mark(session: aiohttp.Client
     assert (True, [], True) == (len(text) > 0, last["choices"], last["usage"]["completion_tokens"] >= 1)
 
 
+@on_shared_loop
 async def test_a_stranger_sees_health_only(runtime: EngineRuntime) -> None:
     """Without the secret `/health` is 200; completions and metrics are 401."""
     async with aiohttp.ClientSession(f"http://127.0.0.1:{runtime.address.port}") as stranger:
         health = await stranger.get("/health")
         completion = await stranger.post("/v1/completions", json={"model": "m", "prompt": "a"})
         metrics = await stranger.get("/metrics")
+        responses = (health, completion, metrics)
+        for response in responses:
+            await response.read()
 
-    assert [200, 401, 401] == [response.status for response in (health, completion, metrics)]
+    assert [200, 401, 401] == [response.status for response in responses]
 
 
+@on_shared_loop
 async def test_a_prompt_over_the_context_is_a_bad_request(kind: ContractEngine, session: aiohttp.ClientSession) -> None:
     """A prompt longer than the context is 400 with a message, and the engine is well afterwards."""
     skip_unless(kind.refuses_long_prompts, "it cuts them without a word")
@@ -138,6 +165,7 @@ async def test_a_prompt_over_the_context_is_a_bad_request(kind: ContractEngine, 
     assert (400, "context" in error["message"], 200) == (response.status, True, after.status)
 
 
+@on_shared_loop
 async def test_a_disconnect_frees_the_engine(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
     """Closing the connection of a running stream brings the engine's own counts back to nothing."""
     response = await session.post("/v1/completions", json={**LONG, "stream": True})
@@ -148,6 +176,7 @@ async def test_a_disconnect_frees_the_engine(runtime: EngineRuntime, session: ai
     assert (1, True) == (num_running, await runtime.drain(timeout_s=20))
 
 
+@on_shared_loop
 async def test_requests_over_the_limit_wait(
     kind: ContractEngine, runtime: EngineRuntime, session: aiohttp.ClientSession
 ) -> None:
@@ -160,11 +189,14 @@ async def test_requests_over_the_limit_wait(
         while ((load := await runtime.load()).num_running, load.num_waiting) != (2, 1):
             assert not all(request.done() for request in requests), "all were answered unseen"
             await asyncio.sleep(0.01)
-        statuses = [response.status for response in await asyncio.gather(*requests)]
+        responses = await asyncio.gather(*requests)
+    for response in responses:
+        await response.read()
 
-    assert [200, 200, 200] == statuses
+    assert [200, 200, 200] == [response.status for response in responses]
 
 
+@on_shared_loop
 async def test_totals_count_tokens(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
     """The totals grow by what a request's usage says."""
     before = await runtime.load()
@@ -180,23 +212,26 @@ async def test_totals_count_tokens(runtime: EngineRuntime, session: aiohttp.Clie
     )
 
 
-async def test_stop_ends_a_busy_engine(runtime: EngineRuntime, session: aiohttp.ClientSession) -> None:
+@on_shared_loop
+async def test_stop_ends_a_busy_engine(doomed: EngineRuntime) -> None:
     """A stop does not wait for what runs: draining is done before."""
-    response = await session.post("/v1/completions", json={**LONG, "stream": True})
-    await response.content.readuntil(b"\n\n")
-    async with asyncio.timeout(20):
-        await runtime.stop(grace_s=600)
-    response.close()
+    async with connected(doomed) as session:
+        response = await session.post("/v1/completions", json={**LONG, "stream": True})
+        await response.content.readuntil(b"\n\n")
+        async with asyncio.timeout(20):
+            await doomed.stop(grace_s=600)
+        response.close()
 
     with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", runtime.address.port)
+        await asyncio.open_connection("127.0.0.1", doomed.address.port)
 
 
-async def test_a_killed_engine_is_noticed(kind: ContractEngine, runtime: EngineRuntime) -> None:
+@on_shared_loop
+async def test_a_killed_engine_is_noticed(kind: ContractEngine, doomed: EngineRuntime) -> None:
     """SIGKILL of the engine's process is told by name."""
     skip_unless(kind.is_child, "nothing of ours can be killed")
-    os.kill(runtime.pid or 0, signal.SIGKILL)
+    os.kill(doomed.pid or 0, signal.SIGKILL)
     async with asyncio.timeout(20):
-        message = await runtime.died()
+        message = await doomed.died()
 
     assert message.startswith("m was killed by SIGKILL")

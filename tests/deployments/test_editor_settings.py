@@ -22,3 +22,11 @@ def test_a_key_goes_into_a_header() -> None:
 
     assert "apiKey" not in group
     assert {"Authorization": "Bearer YOUR_KEY"} == group["models"][0]["requestHeaders"]
+
+
+def test_only_models_that_generate_are_offered() -> None:
+    """Nobody can chat with vectors."""
+    models = [*MODELS, OfferedModel("vectors", 512, "embed"), OfferedModel("ranks", 64, "rerank")]
+    assert copilot_settings("http://h/v1", MODELS, needs_key=False) == copilot_settings(
+        "http://h/v1", models, needs_key=False
+    )

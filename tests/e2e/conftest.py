@@ -9,9 +9,11 @@ import pytest
 # The tests' own modules, under names that no other folder of tests uses.
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine_support"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "deployments" / "engines" / "support"))
 
+from gguf_files import write_reranker
 from house import House, open_house
-from house_files import KEYS, KEYS_ENV, free_port, laptop_file, pair_file
+from house_files import KEYS, KEYS_ENV, free_port, laptop_file, library_file, pair_file
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -25,6 +27,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def laptop() -> Iterator[House]:
     """A house on llama.cpp, without keys."""
     with open_house(laptop_file(free_port())) as house:
+        yield house
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A house on llama.cpp with a model for each task."""
+    weights = tmp_path_factory.mktemp("weights") / "reranker.gguf"
+    write_reranker(weights)
+    with open_house(library_file(free_port(), str(weights))) as house:
         yield house
 
 

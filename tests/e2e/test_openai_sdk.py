@@ -153,7 +153,21 @@ def test_completion_stream(client: openai.OpenAI) -> None:
     stream = client.completions.create(
         model=MODEL, prompt="One, two,", max_tokens=NUM_TOKENS, temperature=0, stream=True
     )
-    assert whole.choices[0].text == "".join(chunk.choices[0].text for chunk in stream)
+    chunks = list(stream)
+    assert whole.choices[0].text == "".join(chunk.choices[0].text for chunk in chunks)
+    assert [] == [chunk.usage for chunk in chunks if chunk.usage is not None]
+    assert ["cmpl-"] * 2 == [answer.id[:5] for answer in (whole, chunks[0])]
+
+
+def test_completion_stream_with_usage(client: openai.OpenAI) -> None:
+    """A streamed completion ends with its usage when that was asked for, as a chat does."""
+    stream = client.completions.create(
+        model=MODEL, prompt="One, two,", max_tokens=NUM_TOKENS, stream=True, stream_options={"include_usage": True}
+    )
+    last = list(stream)[-1]
+    assert [] == last.choices
+    assert last.usage is not None
+    assert NUM_TOKENS == last.usage.completion_tokens
 
 
 # models

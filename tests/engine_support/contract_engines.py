@@ -31,6 +31,7 @@ from deployments.engines.simulated import SimulatedEngine
 sys.path.insert(0, str(Path(__file__).parents[1] / "standins/ollama"))
 
 from ollama_standin_files import make_model, make_program
+from vllm_on_cpu import vllm_settings
 
 MAX_MODEL_LEN = 512
 MAX_NUM_SEQS = 2
@@ -58,10 +59,11 @@ class ContractEngine:
     refuses_long_prompts: bool = True
     calls_tools: bool = False
     is_missing: bool = False
+    marks: tuple[pytest.MarkDecorator, ...] = ()
 
     @property
     def param(self) -> object:
-        marks = [pytest.mark.skipif(self.is_missing, reason=f"{self.name} is not installed")]
+        marks = [*self.marks, pytest.mark.skipif(self.is_missing, reason=f"{self.name} is not installed")]
         return pytest.param(self, id=self.name, marks=marks)
 
 
@@ -103,6 +105,12 @@ def ollama() -> Iterator[EngineSettings]:
         )
     finally:
         shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def vllm() -> Iterator[EngineSettings]:
+    """Real vLLM on the CPU; it takes 40 s to start, the others two."""
+    yield vllm_settings()
 
 
 @contextlib.contextmanager
@@ -153,4 +161,5 @@ CONTRACT_ENGINES = [
         "ollama", ollama, has_interpreter=False, checks_keys=False, refuses_long_prompts=False, calls_tools=True
     ),
     ContractEngine("openai", endpoint, is_child=False, tells_queue=False),
+    ContractEngine("vllm", vllm, calls_tools=True, marks=(pytest.mark.vllm, pytest.mark.timeout(400))),
 ]

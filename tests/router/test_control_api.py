@@ -43,6 +43,14 @@ async def test_the_context_is_that_of_the_smallest_replica(door: Door, engine: S
     assert (2048, 2048, 3) == (card["max_model_len"], card["context_length"], card["ready_replicas"])
 
 
+async def test_a_card_says_what_the_model_is_for(door: Door, engine: ScriptedEngine) -> None:
+    """As its replicas say; nothing is claimed while there are none."""
+    door.serve_with(engine.replica("r2", task="embed"))
+    embeds = document((await door.ask("GET", "/v1/models/m")).body)["task"]
+    door.serve_with()
+    assert ("embed", None) == (embeds, document((await door.ask("GET", "/v1/models/m")).body)["task"])
+
+
 async def test_an_unknown_context_is_null(door: Door) -> None:
     """Nobody knows it, so nothing is claimed."""
     assert document((await door.ask("GET", "/v1/models/m")).body)["max_model_len"] is None
@@ -69,7 +77,7 @@ async def test_health_while_draining(door: Door) -> None:
     assert ("draining", "close") == (document(answer.body)["status"], answer.headers["connection"])
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/embeddings", "/docs", "/v1/chat/completions/x"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v1/images", "/docs", "/v1/chat/completions/x"])
 async def test_what_is_not_there_is_not_found(path: str, door: Door) -> None:
     """In the envelope, with the path."""
     answer = await door.ask("GET", path)
@@ -111,6 +119,7 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
     assert isinstance(paths, dict)
     assert {
         "/v1/models", "/v1/models/{name}", "/health", "/v1/chat/completions", "/v1/completions",
+        "/v1/embeddings", "/v1/rerank",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 

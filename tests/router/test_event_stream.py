@@ -81,10 +81,28 @@ def test_usage_that_was_asked_for_passes() -> None:
     assert Usage(3, 2) == stream.usage
 
 
-def test_usage_beside_a_choice_passes() -> None:
-    """An event with a choice is an answer, whatever else it has."""
-    both = event({"choices": [{"index": 0}], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
-    assert both == EventStream(wants_usage=False).feed(both)
+LAST_TOKEN = {"id": "c1", "choices": [{"index": 0, "finish_reason": "stop"}]}
+USAGE_OF_IT = {"prompt_tokens": 1, "completion_tokens": 1}
+
+
+def test_usage_beside_a_choice_is_taken_out() -> None:
+    """The choice is an answer and passes; the usage was not asked for, but is known."""
+    stream = EventStream(wants_usage=False)
+    assert event(LAST_TOKEN) + DONE == stream.feed(event({**LAST_TOKEN, "usage": USAGE_OF_IT}) + DONE)
+    assert Usage(1, 1) == stream.usage
+
+
+def test_usage_beside_a_choice_comes_again_by_itself() -> None:
+    """Where it was asked for, clients look for it in an event without a choice."""
+    both = event({**LAST_TOKEN, "usage": USAGE_OF_IT})
+    by_itself = event({**LAST_TOKEN, "usage": USAGE_OF_IT, "choices": []})
+    assert both + by_itself + DONE == EventStream(wants_usage=True).feed(both + DONE)
+
+
+def test_usage_of_every_token_is_not_repeated() -> None:
+    """An engine that counts along ends with an event for the usage, and that one is enough."""
+    both = event({**LAST_TOKEN, "usage": USAGE_OF_IT})
+    assert both + both + USAGE_EVENT + DONE == EventStream(wants_usage=True).feed(both + both + USAGE_EVENT + DONE)
 
 
 @pytest.mark.parametrize("later", [token("late"), DONE, ERROR_EVENT])

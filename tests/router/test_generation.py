@@ -18,6 +18,8 @@ from wire import (
     TOKENS,
     WHOLE,
     chunk,
+    event,
+    stream,
     whole,
 )
 
@@ -50,6 +52,23 @@ async def test_the_route_is_kept(path: str, door: Door, engine: ScriptedEngine) 
     engine.script(WHOLE)
     assert 200 == (await door.post({**CHAT, **COMPLETION}, path)).status
     assert path == engine.requests[0].path
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_a_completions_id_is_one_of_a_completion(*, is_stream: bool, door: Door, engine: ScriptedEngine) -> None:
+    """llama.cpp gives it a chat's; what a text says of ids stays."""
+    text = 'the "id":"chatcmpl-7" stays'
+    document = {"id": "chatcmpl-7", "object": "text_completion", "choices": [{"index": 0, "text": text}]}
+    engine.script(stream(event(document), DONE) if is_stream else whole(document))
+    answer = await door.post({**COMPLETION, "stream": is_stream}, "/v1/completions")
+    body = answer.body.removeprefix(b"data: ").removesuffix(b"\n\n" + DONE)
+    assert {**document, "id": "cmpl-7"} == orjson.loads(body)
+
+
+async def test_a_chats_id_stays(door: Door, engine: ScriptedEngine) -> None:
+    """Nothing of a chat is replaced."""
+    engine.script(whole({"id": "chatcmpl-7", "choices": []}))
+    assert b'{"id":"chatcmpl-7","choices":[]}' == (await door.post(CHAT)).body
 
 
 async def test_an_alias_becomes_the_models_name(door: Door, engine: ScriptedEngine) -> None:

@@ -8,6 +8,7 @@ from router.profiles import PROFILES, Profile
 VLLM = PROFILES["vllm"]
 
 TOO_LONG_VLLM = "This model's maximum context length is 2048 tokens. However, you requested 4000 tokens."
+TOO_LONG_TEXT = "input (701 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
 TOO_LONG_LLAMA = "the request exceeds the available context size, try increasing it"
 
 
@@ -22,6 +23,8 @@ TOO_LONG_LLAMA = "the request exceeds the available context size, try increasing
          400, TOO_LONG_LLAMA, "messages"),
         (500, {"error": {"message": "x", "type": "exceed_context_size_error"}}, "context_length_exceeded", 400, "x",
          "messages"),
+        (500, {"error": {"message": TOO_LONG_TEXT, "type": "server_error"}}, "context_length_exceeded", 400,
+         TOO_LONG_TEXT, "messages"),
         (400, {"error": {"message": "bad n", "param": "n", "code": 400}}, "invalid_request", 400, "bad n", "n"),
         (400, {"error": {"message": "bad n", "param": 7}}, "invalid_request", 400, "bad n", None),
         (400, {"error": "bad n"}, "invalid_request", 400, "bad n", None),

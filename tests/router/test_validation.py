@@ -1,10 +1,10 @@
 """router.validation: types and ranges, before anything is spent."""
 
 import pytest
-from wire import CHAT, COMPLETION
+from wire import CHAT, COMPLETION, EMBEDDING, RERANK
 
 from router.errors import InvalidRequest
-from router.validation import ROLES, check_chat, check_completion, requested_model
+from router.validation import ROLES, check_chat, check_completion, check_embedding, check_rerank, requested_model
 
 USER = {"role": "user", "content": "hi"}
 
@@ -135,6 +135,53 @@ def test_a_request_needs_a_model(body: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidRequest) as invalid:
         requested_model(body)
     assert ("model", message) == (invalid.value.param, invalid.value.message)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("input", None), ("input", ""), ("input", []), ("input", 7), ("input", {}), ("input", ["a", 1]),
+        ("input", [[]]), ("input", [[1], []]), ("input", [1, "a"]), ("input", [1.5]), ("encoding_format", "int8"),
+        ("encoding_format", ["float"]), ("dimensions", 0), ("dimensions", "9"), ("user", 7),
+    ],
+)  # fmt: skip
+def test_a_fault_in_an_embedding_request_is_named(field: str, value: object) -> None:
+    """`param` is the field; nothing that has no vector is accepted."""
+    with pytest.raises(InvalidRequest) as invalid:
+        check_embedding({**EMBEDDING, field: value})
+    assert field == invalid.value.param
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("input", "a"), ("input", ["a", "b"]), ("input", [1, 2]), ("input", [[1], [2, 3]]),
+        ("encoding_format", "float"), ("encoding_format", "base64"), ("encoding_format", None), ("dimensions", 256),
+        ("truncate_prompt_tokens", "what only some engines know"),
+    ],
+)  # fmt: skip
+def test_what_is_fine_in_an_embedding_request(field: str, value: object) -> None:
+    """Texts and tokens, one or several."""
+    check_embedding({**EMBEDDING, field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("query", None), ("query", 7), ("documents", None), ("documents", []), ("documents", "a"), ("documents", [7]),
+        ("documents", [{"title": "a"}]), ("top_n", 0), ("return_documents", "yes"),
+    ],
+)  # fmt: skip
+def test_a_fault_in_a_rerank_request_is_named(field: str, value: object) -> None:
+    """`param` is the field."""
+    with pytest.raises(InvalidRequest) as invalid:
+        check_rerank({**RERANK, field: value})
+    assert field == invalid.value.param
+
+
+def test_documents_may_be_texts_or_objects_with_a_text() -> None:
+    """Clients send both."""
+    check_rerank({**RERANK, "documents": ["a", {"text": "b"}], "top_n": 1, "return_documents": False})
 
 
 def test_the_model_is_taken_as_it_is() -> None:

@@ -60,6 +60,9 @@ class Conversation(Protocol):
     def event(self, event: JsonObject) -> JsonObject | None:
         """One event of a stream, in OpenAI's form; None leaves it out."""
 
+    def ending(self) -> JsonObject | None:
+        """What is still to be said before a stream's end mark; None for nothing."""
+
 
 class Dialect(Protocol):
     """How one server is spoken with."""

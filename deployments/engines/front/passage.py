@@ -205,6 +205,7 @@ class _Batch:
         for payload in payloads:
             if payload == b"[DONE]":
                 self.is_done = True
+                self._keep(self._conversation.ending())
                 return
             try:
                 document = _event(payload)
@@ -212,9 +213,12 @@ class _Batch:
                 self.failure = str(broke)
                 return
             self.usage = document.get("usage") or self.usage
-            event = self._conversation.event(document)
-            if event is not None:
-                self.events.append(encode_event(event))
+            self._keep(self._conversation.event(document))
+
+    def _keep(self, event: JsonObject | None) -> None:
+        if event is not None:
+            self.usage = event.get("usage") or self.usage
+            self.events.append(encode_event(event))
 
 
 def _event(payload: bytes) -> JsonObject:

@@ -24,6 +24,9 @@ class PlainConversation:
     def event(self, event: JsonObject) -> JsonObject | None:
         return self._named(event)
 
+    def ending(self) -> JsonObject | None:
+        return None
+
     def _named(self, document: JsonObject) -> JsonObject:
         if "model" in document:
             document["model"] = self._model

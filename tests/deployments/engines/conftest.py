@@ -1,6 +1,7 @@
 """Real engine processes for the tests, each stopped at its test's end."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,9 @@ from configs.engine import EngineSettings, SimulatedSettings
 from deployments.engines import create_engine
 from deployments.engines.contract import Engine
 from deployments.engines.runtime import EngineRuntime, Phase
+
+# The tests' own modules. Nothing else is in that folder, so that no test shadows a package on this path.
+sys.path.insert(0, str(Path(__file__).parent / "support"))
 
 
 class StartEngine(Protocol):

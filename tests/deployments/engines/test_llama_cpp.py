@@ -74,7 +74,7 @@ async def test_unusable_weights_fail_the_start_in_one_line(
     settings = SETTINGS.model_copy(update={"model_source": str(path)})
 
     with pytest.raises(
-        EngineStartError, match=rf"exited with code 1; its last lines:\n  llama.cpp cannot start: .*{words}$"
+        EngineStartError, match=rf"exited with code 1: .*{words}; its last lines:\n  llama.cpp cannot start: .*{words}$"
     ):
         await start_engine(settings)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.engines.llama_cpp_server import BadWeightsError, Launch, checked_weights, find_weights, trained_context
+from deployments.engines.llama_cpp_server import BadWeightsError, Launch, checked_weights, find_weights, read_header
 
 
 def gguf(*pairs: tuple[str, int, bytes]) -> bytes:
@@ -35,8 +35,11 @@ def weights_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def launch(**changes: object) -> Launch:
     settings: Launch = {
-        "model": "m", "model_source": "", "max_model_len": 2048, "max_num_seqs": 1, "num_threads": None,
-        "num_gpu_layers": 0, "host": "127.0.0.1", "port": 1, "secret": "",
+        "model": "m", "model_source": "", "task": "generate", "max_model_len": 2048, "max_num_seqs": 1,
+        "num_threads": None, "num_gpu_layers": 0, "tensor_split": [], "max_num_batched_tokens": None,
+        "max_num_micro_batch_tokens": None, "flash_attention": None, "kv_cache_type_k": "f16",
+        "kv_cache_type_v": "f16", "chat_template": None, "pooling": None, "draft_model_source": None,
+        "num_speculative_tokens": 3, "host": "127.0.0.1", "port": 1, "secret": "",
     }  # fmt: skip
     return settings | changes  # type: ignore[return-value]
 
@@ -81,7 +84,7 @@ def test_reads_the_trained_context_past_every_kind_of_value(tmp_path: Path) -> N
         gguf(("name", 8, text("m")), ("tokens", 9, strings), ("types", 9, numbers), ("f", 6, bytes(4)), CONTEXT)
     )
 
-    assert 8192 == trained_context(path)
+    assert 8192 == read_header(path).context_length
 
 
 def test_a_file_that_does_not_say_has_no_trained_context(tmp_path: Path) -> None:
@@ -89,7 +92,7 @@ def test_a_file_that_does_not_say_has_no_trained_context(tmp_path: Path) -> None
     path = tmp_path / "model.gguf"
     path.write_bytes(gguf(("name", 8, text("m"))))
 
-    assert None is trained_context(path)
+    assert None is read_header(path).context_length
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ def test_bad_weights_are_named(tmp_path: Path, content: bytes, words: str) -> No
     path.write_bytes(content)
 
     with pytest.raises(BadWeightsError, match=f"{path}: .*{words}"):
-        trained_context(path)
+        read_header(path)
 
 
 def test_a_context_beyond_the_trained_one_is_refused(tmp_path: Path) -> None:

@@ -124,7 +124,10 @@ async def test_a_failed_start_tells_the_last_lines(
 
     with pytest.raises(EngineStartError) as failure:
         await start_engine(simulated_settings, engine=engine)
-    assert "sim did not start: it exited with code 3; its last lines:\n  out of memory" == failure.value.message
+    assert (
+        "sim did not start: it exited with code 3: out of memory; its last lines:\n  out of memory"
+        == failure.value.message
+    )
 
 
 async def test_a_missing_interpreter_is_named(start_engine: StartEngine, simulated_settings: SimulatedSettings) -> None:

@@ -119,6 +119,22 @@ async def test_reports_the_signal_by_name(start_child: StartChild) -> None:
     assert "was killed by SIGKILL and printed nothing" == str(await child.wait_exit())
 
 
+async def test_the_cause_is_found_above_the_last_lines(start_child: StartChild) -> None:
+    """Other processes of an engine print much about a failure after the one that knows why."""
+    program = "import sys; print('ValueError: no room'); [print(line) for line in range(100)]; sys.exit(1)"
+    report = await (await start_child(program)).wait_exit()
+
+    assert "exited with code 1: no room; its last lines:" == str(report).splitlines()[0]
+
+
+async def test_who_was_killed_has_no_cause_of_its_own(start_child: StartChild) -> None:
+    """An exception of an earlier request is not why somebody sent SIGKILL."""
+    program = "import os; print('ValueError: of a request', flush=True); os.kill(os.getpid(), 9)"
+    report = await (await start_child(program)).wait_exit()
+
+    assert "was killed by SIGKILL; its last lines:" == str(report).splitlines()[0]
+
+
 async def test_hands_on_both_streams(start_child: StartChild, lines: list[tuple[str, str]]) -> None:
     """Each line arrives with the name of its stream."""
     child = await start_child("import sys; print('out'); print('err', file=sys.stderr)")

@@ -73,12 +73,12 @@ class House:
 
     # its life
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, deadline_s: float = START_DEADLINE_S) -> None:
         """Returns once it says that it is ready; fails the test, with the end of its log, when it never does."""
-        deadline = time.monotonic() + START_DEADLINE_S
+        deadline = time.monotonic() + deadline_s
         while "Ready." not in self.output():
             assert self.process.poll() is None, f"exit code {self.process.returncode}:\n{self.last_lines()}"
-            assert time.monotonic() < deadline, f"not ready in {START_DEADLINE_S:g} s:\n{self.last_lines()}"
+            assert time.monotonic() < deadline, f"not ready in {deadline_s:g} s:\n{self.last_lines()}"
             time.sleep(0.1)
         self.family()
 
@@ -186,11 +186,13 @@ class House:
 
 
 @contextlib.contextmanager
-def open_house(config: Json, environment: Mapping[str, str] | None = None) -> Iterator[House]:
+def open_house(
+    config: Json, environment: Mapping[str, str] | None = None, start_deadline_s: float = START_DEADLINE_S
+) -> Iterator[House]:
     """A house that is ready. At its end it is stopped by SIGTERM, and has to leave nothing behind."""
     house = House(config, environment)
     try:
-        house.wait_ready()
+        house.wait_ready(start_deadline_s)
         yield house
         house.signal(signal.SIGTERM)
         assert house.wait_exit() == 0, house.last_lines()

@@ -37,6 +37,19 @@ def laptop_file(port: int) -> Json:
     )
 
 
+def library_file(port: int, reranker: str) -> Json:
+    """llama.cpp three times: `words` generates, `vectors` embeds, and `ranks` reranks with the weights `reranker`."""
+    small: Json = {"engine": "llama_cpp", "max_num_seqs": 2, "num_threads": 1}
+    return serve_file(
+        router(port, {"words": [], "vectors": ["text-embedding-3-small"], "ranks": []}),
+        [
+            model("words", max_model_len=256, **small),
+            model("vectors", task="embed", max_model_len=512, **small),
+            model("ranks", task="rerank", model_source=reranker, max_model_len=64, **small),
+        ],
+    )
+
+
 def pair_file(port: int) -> Json:
     """Two routers, two replicas of the simulated engine, two keys."""
     return serve_file(

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 
-_ENGINE_SCRIPTS = ("llama_cpp_server.py", "simulated_server.py")
+_ENGINE_SCRIPTS = ("llama_cpp_server.py", "simulated_server.py", "enginehouse_vllm.py")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,12 @@ class EngineProcess:
     @cached_property
     def launch(self) -> dict[str, object]:
         """What it was started with: `host`, `port`, `secret`, `model` and the rest of its settings."""
-        launch: dict[str, object] = json.loads(self.process.environ()["ENGINEHOUSE_ENGINE"])
+        environment = self.process.environ()
+        if "ENGINEHOUSE_ENGINE" not in environment:  # vLLM has its own options, and only the secret is not among them
+            words = self.process.cmdline()
+            named = {name: words[words.index(f"--{name}") + 1] for name in ("host", "port", "served-model-name")}
+            return {**named, "model": named["served-model-name"], "secret": environment["ENGINEHOUSE_SECRET"]}
+        launch: dict[str, object] = json.loads(environment["ENGINEHOUSE_ENGINE"])
         return launch
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias, cast
 
 import orjson
 
+from configs.engine import Task
 from router.replicas import Replica
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with a linger time of 0
@@ -156,7 +157,13 @@ class ScriptedEngine:
     def num_open(self) -> int:
         return sum(not connection.is_closed for connection in self.connections)
 
-    def replica(self, replica_id: str, profile: str = "llama_cpp", max_model_len: int | None = None) -> Replica:
+    def replica(
+        self,
+        replica_id: str,
+        profile: str = "llama_cpp",
+        max_model_len: int | None = None,
+        task: Task = "generate",
+    ) -> Replica:
         """The engine as the router's directory would hold it."""
         return Replica(
             replica_id=replica_id,
@@ -167,6 +174,7 @@ class ScriptedEngine:
             engine=profile,
             profile=profile,
             max_model_len=max_model_len,
+            task=task,
         )
 
 

@@ -6,6 +6,8 @@ CHAT: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content"
 CHAT_STREAM: dict[str, object] = {**CHAT, "stream": True}
 CHAT_STREAM_WITH_USAGE: dict[str, object] = {**CHAT_STREAM, "stream_options": {"include_usage": True}}
 COMPLETION: dict[str, object] = {"model": "m", "prompt": "hi"}
+EMBEDDING: dict[str, object] = {"model": "m", "input": "hi"}
+RERANK: dict[str, object] = {"model": "m", "query": "hi", "documents": ["a", "b"]}
 
 USAGE: dict[str, object] = {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5}
 STREAM_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
