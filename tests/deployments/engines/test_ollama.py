@@ -1,6 +1,5 @@
 """`deployments/engines/ollama*.py` with the stand-in as Ollama: starting, downloading, and every way not to start."""
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -22,7 +21,6 @@ from deployments.engines import runtime
 from deployments.engines.contract import EngineAddress
 from deployments.engines.errors import EngineStartError
 from deployments.engines.ollama import OllamaEngine
-from deployments.engines.ollama_dialect import OllamaDialect
 from deployments.engines.ollama_models import with_tag
 from deployments.engines.ports import free_port
 from deployments.engines.runtime import EngineRuntime
@@ -179,23 +177,29 @@ async def test_a_stream_that_breaks_inside_ollama_is_an_error(
     assert (True, False) == ("without saying that it was done" in text, "[DONE]" in text)
 
 
-async def test_an_embedding_model_is_loaded_by_embedding(elsewhere: str, tmp_path: Path) -> None:
-    """A model that only embeds cannot be loaded by generating."""
+async def test_an_embedding_model_embeds(
+    start_engine: StartEngine, elsewhere: str, tmp_path: Path, connect: Connect
+) -> None:
+    """With `task: embed` a model that cannot generate is loaded, and embeds."""
+    make_model(tmp_path / "theirs", "embed:1b", capabilities=("embedding",))
+    engine = await start_engine(
+        OllamaSettings(engine="ollama", model="m", model_source="embed:1b", base_url=elsewhere, task="embed")
+    )
+    body = {"model": "m", "input": ["a", "b"]}
+    async with (await connect(engine)).post("/v1/embeddings", json=body) as response:
+        answer = await response.json()
+
+    assert (4096, "m", 2) == (engine.max_model_len, answer["model"], len(answer["data"]))
+
+
+async def test_an_embedding_model_with_another_task_is_told(
+    start_engine: StartEngine, elsewhere: str, tmp_path: Path
+) -> None:
+    """A model that cannot generate does not start as one that can; the message names the setting."""
     make_model(tmp_path / "theirs", "embed:1b", capabilities=("embedding",))
     settings = OllamaSettings(engine="ollama", model="m", model_source="embed:1b", base_url=elsewhere)
-    dialect = OllamaEngine(settings).dialect(EngineAddress("127.0.0.1", 1, "s3cr3t"))
-    async with aiohttp.ClientSession() as session, asyncio.timeout(20):
-        while not await _is_healthy(dialect, session):  # noqa: ASYNC110  another process's
-            await asyncio.sleep(0.05)
-        await dialect.prepare(session, lambda _: None)
-
-    assert 4096 == dialect.max_model_len
-
-
-async def _is_healthy(dialect: OllamaDialect, session: aiohttp.ClientSession) -> bool:
-    with contextlib.suppress(aiohttp.ClientError):
-        return await dialect.is_healthy(session)
-    return False
+    with pytest.raises(EngineStartError, match="embed:1b only embeds; set task: embed"):
+        await start_engine(settings)
 
 
 # not starting
