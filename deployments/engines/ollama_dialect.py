@@ -50,14 +50,14 @@ class OllamaDialect:
         return OllamaConversation(path, body, self._settings.model_source)
 
     async def is_healthy(self, session: aiohttp.ClientSession) -> bool:
-        """Whether it tells its version. One that others run is asked at most every 5 s as long as all is well."""
+        """Whether it tells its version. Asked at most every 5 s as long as all is well: it logs every question."""
         now = time.monotonic()
         if now < self._healthy_until:
             return True
         async with session.get(f"{self._upstream.url}/api/version") as response:
             # A refused key counts as healthy until `prepare` says what is wrong.
             is_healthy = response.status == 200 or (not self._upstream.is_ours and response.status in (401, 403))
-        if is_healthy and not self._upstream.is_ours:
+        if is_healthy:
             self._healthy_until = now + HEALTH_INTERVAL_S
         return is_healthy
 

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from deployments.engines.contract import EngineAddress
 from deployments.engines.errors import EngineStartError
 from deployments.engines.ollama import OllamaEngine
 from deployments.engines.ollama_models import with_tag
-from deployments.engines.ports import free_port
+from deployments.engines.ports import free_port, is_port_taken
 from deployments.engines.runtime import EngineRuntime
 
 StartEngine = Callable[..., Awaitable[EngineRuntime]]
@@ -50,6 +51,10 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
     port = free_port("127.0.0.1")
     environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{port}", "OLLAMA_MODELS": str(tmp_path / "theirs")}
     with subprocess.Popen([make_program(tmp_path), "serve"], env=environment) as process:
+        deadline = time.monotonic() + 60
+        while not is_port_taken("127.0.0.1", port):
+            assert time.monotonic() < deadline, "it does not listen"
+            time.sleep(0.05)
         yield f"http://127.0.0.1:{port}"
         process.kill()
 
