@@ -173,11 +173,11 @@ async def test_a_stream_that_breaks_inside_ollama_is_an_error(
     engine = await start_engine(settings_for(environment={"STANDIN_BREAKS_AFTER": "2"}))
     session = await connect(engine)
     body = {"model": "m", "prompt": "Hi", "max_tokens": 9, "stream": True}
-    response = await session.post("/v1/completions", json=body)
     text = ""
-    with contextlib.suppress(aiohttp.ClientPayloadError):
-        async for line in response.content:
-            text += line.decode()
+    async with session.post("/v1/completions", json=body) as response:
+        with contextlib.suppress(aiohttp.ClientPayloadError):
+            async for line in response.content:
+                text += line.decode()
 
     assert (True, False) == ("without saying that it was done" in text, "[DONE]" in text)
 
