@@ -18,7 +18,7 @@ class OllamaSettings(EngineSettings):
     tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed")
 
     model_source: Annotated[str, Field(min_length=1)]
-    """The model's name in Ollama, with its tag: `qwen2.5-coder:1.5b`."""
+    """The model's name in Ollama, with its tag: `qwen2.5-coder:1.5b`. Without one it means `:latest`."""
 
     base_url: HttpAddress | None = None
     """Address of an Ollama that runs already, such as `http://10.0.0.7:11434`. Default: the replica starts one."""
@@ -38,7 +38,7 @@ class OllamaSettings(EngineSettings):
 
     max_model_len: Annotated[int, Field(ge=64, le=10_000_000)] | None = None
     """Context of one request, in tokens: prompt and completion together. A started Ollama gets it as its context
-    length. Default: what Ollama gives, 4096 on most machines; Ollama cuts longer prompts without a word."""
+    length. Default: what Ollama gives, 4096 without a large GPU; Ollama cuts longer prompts without a word."""
 
     max_num_seqs: Annotated[int, Field(ge=1, le=256)] | None = None
     """Requests that a started Ollama runs at once; more wait. Default: Ollama's own choice."""

@@ -24,10 +24,9 @@ CONVERTER = Path(__file__).parents[1] / "conversion" / "gguf_to_folder.py"
 )
 @click.option(
     "--interpreter",
-    default=sys.executable,
     help="Python that has the package gguf, such as an engine's own. Default: the one that runs this.",
 )
-def weights(source: str, out: Path, dtype: str, interpreter: str) -> None:
+def weights(source: str, out: Path, dtype: str, interpreter: str | None) -> None:
     """Convert GGUF weights to a Hugging Face folder OUT, which vLLM loads.
 
     SOURCE is the path of a GGUF file, or package:NAME for the one GGUF file inside an installed Python package, as in
@@ -40,6 +39,7 @@ def weights(source: str, out: Path, dtype: str, interpreter: str) -> None:
         path = find_weights(source)
     except BadWeightsError as error:
         raise click.ClickException(str(error)) from error
+    interpreter = interpreter or sys.executable  # as the option's default it would stand in the docs, as a path of ours
     try:
         done = subprocess.run([interpreter, str(CONVERTER), str(path), str(out), "--dtype", dtype], check=False)
     except OSError as error:

@@ -1,7 +1,7 @@
 """Ollama, started by the replica or running elsewhere, behind a front: it asks nobody for a key."""
 
 from configs.engine import OllamaSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.front.counts import read_load
 from deployments.engines.load import EngineLoad
 from deployments.engines.ollama_dialect import OllamaDialect
@@ -21,7 +21,7 @@ class OllamaEngine:
 
     @property
     def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
+        return cheapest_request(self._settings.model, self._settings.task)
 
     def command(self, address: EngineAddress) -> ChildCommand | None:
         """

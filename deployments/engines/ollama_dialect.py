@@ -73,8 +73,10 @@ class OllamaDialect:
             shown = await models.show()
         if shown is None:
             raise EngineStartError(await self._missing(models))
+        if settings.task == "generate" and is_embedding_only(shown):
+            raise EngineStartError(f"{settings.model_source} only embeds; set task: embed for it")
         tell(f"loading {settings.model_source} into memory")
-        await models.load(is_embedding=is_embedding_only(shown))
+        await models.load(settings.task)
         self._take_over(await models.loaded_context(), trained_context(shown))
 
     async def read_load(self, session: aiohttp.ClientSession, in_flight: InFlight) -> EngineLoad:  # noqa: ARG002

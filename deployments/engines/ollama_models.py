@@ -8,6 +8,7 @@ Source:
 import aiohttp
 import orjson
 
+from configs.engine import Task
 from deployments.engines.errors import EngineStartError
 from deployments.engines.front.dialect import JsonObject, Tell
 from deployments.engines.front.wire import read_error
@@ -80,14 +81,15 @@ class OllamaModels:
         if not progress.is_done:
             raise self._pull_failed("it ended before it was done")
 
-    async def load(self, *, is_embedding: bool) -> None:
+    async def load(self, task: Task) -> None:
         """
-        Returns when the model is in memory.
+        Returns when the model is in memory. Ollama has no request for that alone: for the one task it is a generation
+        without a prompt, for the other an embedding.
 
         Raises:
             EngineStartError: it cannot be loaded, and why.
         """
-        path, body = ("/api/embed", {"input": "Hi"}) if is_embedding else ("/api/generate", {"stream": False})
+        path, body = ("/api/embed", {"input": "Hi"}) if task == "embed" else ("/api/generate", {"stream": False})
         status, answer = await self._ask(path, {"model": self._name, **body}, NO_LIMIT)
         if status != 200:
             raise EngineStartError(f"Ollama cannot load {self._name}: {_reason(status, answer)}")

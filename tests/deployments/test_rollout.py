@@ -19,6 +19,7 @@ configs.finding.ConfigError: applications[0].args.port: must be a number
         ({}, "waiting for a place"),
         ({"a": "loading"}, "loading"),
         ({"a": "loading", "b": "loading", "c": "ready"}, "loading (2), ready"),
+        ({"a": "pulling x, 34 %", "b": "ready", "c": "loading"}, "loading, pulling x, 34 %, ready"),
         ({"a": "failed: no such file"}, "waiting for a place, 1 start failed"),
         ({"a": "failed: no such file", "b": "failed: no such file", "c": "loading"}, "loading, 2 starts failed before"),
     ],

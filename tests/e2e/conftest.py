@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 # The tests' own modules, under names that no other folder of tests uses.
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine_support"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "deployments" / "engines" / "support"))
 
