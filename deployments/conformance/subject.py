@@ -1,5 +1,6 @@
 """The server that is asked, and one question to it."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -68,7 +69,8 @@ class Subject:
 
     async def post(self, path: str, body: Mapping[str, object] | bytes) -> Reply:
         data = body if isinstance(body, bytes) else orjson.dumps({"model": self.model, **body})
-        async with self.session.post(path, data=data, headers={"Content-Type": "application/json"}) as response:
+        stream = io.BytesIO(data)  # aiohttp warns of large bytes
+        async with self.session.post(path, data=stream, headers={"Content-Type": "application/json"}) as response:
             return Reply(response.status, await response.read())
 
     async def ask(self, path: str, **fields: object) -> JsonObject:

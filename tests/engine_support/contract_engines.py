@@ -23,14 +23,17 @@ from configs.engine import (
     LlamaCppSettings,
     OllamaSettings,
     SimulatedSettings,
+    TensorRtLlmSettings,
 )
 from deployments.engines.contract import EngineAddress
 from deployments.engines.ports import free_port
 from deployments.engines.simulated import SimulatedEngine
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "standins"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "standins/ollama"))
 
 from ollama_standin_files import make_model, make_program
+from trtllm_installation import make_checkpoint, make_trtllm_bin
 from vllm_on_cpu import vllm_settings
 
 MAX_MODEL_LEN = 512
@@ -108,6 +111,26 @@ def ollama() -> Iterator[EngineSettings]:
 
 
 @contextlib.contextmanager
+def tensorrt_llm() -> Iterator[EngineSettings]:
+    """The stand-in, as an environment of its own with `trtllm-serve` beside its Python."""
+    folder = Path(tempfile.mkdtemp(prefix="trtllm-"))
+    try:
+        yield TensorRtLlmSettings(
+            engine="tensorrt_llm",
+            model="m",
+            model_source=str(make_checkpoint(folder / "model")),
+            interpreter=str(make_trtllm_bin(folder) / "python"),
+            environment={"STANDIN_TOKEN_MS": "5"},
+            max_model_len=MAX_MODEL_LEN,
+            max_num_seqs=MAX_NUM_SEQS,
+            tool_call_parser="qwen3",
+            start_timeout_s=120,
+        )
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
 def vllm() -> Iterator[EngineSettings]:
     """Real vLLM on the CPU; it takes 40 s to start, the others two."""
     yield vllm_settings()
@@ -160,6 +183,7 @@ CONTRACT_ENGINES = [
     ContractEngine(
         "ollama", ollama, has_interpreter=False, checks_keys=False, refuses_long_prompts=False, calls_tools=True
     ),
+    ContractEngine("tensorrt_llm", tensorrt_llm, checks_keys=False, tells_queue=False),
     ContractEngine("openai", endpoint, is_child=False, tells_queue=False),
     ContractEngine("vllm", vllm, calls_tools=True, marks=(pytest.mark.vllm, pytest.mark.timeout(400))),
 ]

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import io
 import logging
 from collections.abc import AsyncIterator, Iterator
 from types import SimpleNamespace
@@ -17,6 +18,9 @@ from deployments.engines.front.wire import DONE, EventReader, encode_event, erro
 logger = logging.getLogger("enginehouse.engine")
 
 _HOP_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+
+LARGE_BODY_BYTES = 2**20
+"""Bodies from here on are sent in pieces: aiohttp would hold up every other answer for one of them, and warns."""
 
 END_TIMEOUT_S = 0.5
 """How long the server may take to end a stream behind its end mark, for its connection to be used again."""
@@ -74,7 +78,7 @@ class Passage:
     async def _post(self, url: str, data: bytes, attempt: "Attempt") -> aiohttp.ClientResponse:
         return await self._session.post(
             url,
-            data=data,
+            data=data if len(data) < LARGE_BODY_BYTES else io.BytesIO(data),
             headers={"Content-Type": "application/json"},
             timeout=self._timeout,
             allow_redirects=False,  # a POST would become a GET, and its body and key are not for another address

@@ -13,6 +13,9 @@ _TYPES = {401: "authentication_error", 403: "authentication_error", 429: "rate_l
 _EVENT = re.compile(rb"(.*?)\r?\n\r?\n", re.DOTALL)
 _MAX_MESSAGE_CHARACTERS = 2000
 
+_TOO_LONG = re.compile(r"`default_max_tokens` \(-?\d+\) must be greater than 0|should not exceed max_num_tokens")
+"""How TensorRT-LLM words a prompt that does not fit. Source: version 1.3.0rc3, its checks of a request's lengths."""
+
 
 def error_document(status: int, message: str, *, param: str | None = None, code: str | None = None) -> JsonObject:
     """OpenAI's error envelope."""
@@ -36,10 +39,13 @@ def read_error(status: int, body: bytes) -> JsonObject:
     inner = document.get("error", document) if isinstance(document, dict) else document
     fields: dict[str, Any] = inner if isinstance(inner, dict) else {"message": inner}
     message = fields.get("message") or fields.get("detail") or f"The server answered {status}."
+    words = message if isinstance(message, str) else orjson.dumps(message).decode()
+    if _TOO_LONG.search(words):
+        words = f"This prompt exceeds the maximum context length of the model: {words}"
     param, code = fields.get("param"), fields.get("code")
     return error_document(
         status,
-        _shortened(message if isinstance(message, str) else orjson.dumps(message).decode()),
+        _shortened(words),
         param=param if isinstance(param, str) else None,
         code=code if isinstance(code, str) else None,
     )
