@@ -43,7 +43,7 @@ check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "mypy";          $(BIN)/mypy
 	@echo "lint-imports";  $(BIN)/lint-imports --no-cache
 	@echo "codespell";     $(BIN)/codespell
-	@echo "configs";       $(BIN)/enginehouse check configs/*.yaml
+	@echo "configs";       ENGINEHOUSE_API_KEYS=only-to-check $(BIN)/enginehouse check configs/*.yaml
 	@echo "schema";        $(BIN)/enginehouse schema | diff -u configs/schema.json - \
 	    || { echo "configs/schema.json is not what the settings say: run 'make docs'" >&2; exit 1; }
 
