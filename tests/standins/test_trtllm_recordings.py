@@ -90,21 +90,32 @@ def id_counts(body: str) -> list[int]:
     return sorted(Counter(re.findall(r"[-_][0-9a-f]{32}", body)).values())
 
 
-def recorded_refusals(lines: list[str]) -> list[tuple[str, str]]:
-    """Place and kind of each refusal in pydantic's text. The record keeps the first five lines only."""
+Refusal = tuple[str, str, str]
+"""Place, kind and message."""
+
+
+def recorded_refusals(lines: list[str]) -> list[Refusal]:
+    """The refusals in pydantic's text, of which the record keeps the first five lines."""
     found = []
     place = ""
     for line in lines[1:]:
         if match := re.fullmatch(r"  (.*) \[type=(\w+), .*", line):
-            # An object's fields may come from attributes where FastAPI checks a body; it names that kind otherwise.
-            found.append((place, match[2].replace("model_type", "model_attributes_type")))
+            found.append(as_in_a_body(place, match[2], match[1]))
             place = ""
         elif not line.startswith("    "):
             place = line
     return found
 
 
-def refusals(answer: Answer) -> list[tuple[str, str]]:
+def as_in_a_body(place: str, kind: str, message: str) -> Refusal:
+    """FastAPI lets an object's fields come from attributes, so that pydantic words one kind of refusal otherwise."""
+    if kind == "model_type":
+        message = "Input should be a valid dictionary or object to extract fields from"
+        return place, "model_attributes_type", message
+    return place, kind, message
+
+
+def refusals(answer: Answer) -> list[Refusal]:
     message = re.sub(r"ValueError\('([^']*)'\)", r"'\1'", answer.json()["message"])
     errors = ast.literal_eval(message)
-    return [(".".join(str(part) for part in error["loc"][1:]), error["type"]) for error in errors]
+    return [(".".join(str(part) for part in error["loc"][1:]), error["type"], error["msg"]) for error in errors]

@@ -178,6 +178,14 @@ def test_without_max_tokens_the_context_is_the_limit(start_trtllm: StartTrtllm) 
     assert 100 == standin.chat("hi", ignore_eos=True).json()["usage"]["total_tokens"]
 
 
+def test_a_stored_response_is_found_and_deleted(shared_trtllm: StandinProcess) -> None:
+    """Answers of /v1/responses are kept until they are deleted."""
+    made = shared_trtllm.request("POST", "/v1/responses", {"model": "m", "input": "ANSWER:hi"}).json()
+    path = f"/v1/responses/{made['id']}"
+    assert made == shared_trtllm.request("GET", path).json()
+    assert [200, 404] == [shared_trtllm.request("DELETE", path).status, shared_trtllm.request("GET", path).status]
+
+
 def test_a_stop_word_ends_the_answer(shared_trtllm: StandinProcess) -> None:
     """It is left out, and named."""
     choice = shared_trtllm.chat("ANSWER:one two three", stop=["two"]).json()["choices"][0]

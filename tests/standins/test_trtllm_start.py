@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from trtllm_installation import make_checkpoint, make_engine_folder
+from trtllm_installation import make_checkpoint, make_engine_folder, make_trtllm_bin
 from trtllm_process import StandinProcess, free_port, wait_for
 
 StartTrtllm = Callable[..., StandinProcess]
@@ -43,6 +43,16 @@ def test_an_installed_python_finds_our_packages(trtllm_bin: Path) -> None:
         [trtllm_bin / "python", "-c", "import uvicorn; print('yes')"], capture_output=True, check=True
     )
     assert b"yes\n" == done.stdout
+
+
+def test_an_installation_may_have_its_own_choices(tmp_path: Path) -> None:
+    """Its version is that of its metadata and of its server, without a variable in the environment."""
+    programs = make_trtllm_bin(tmp_path, version="1.4.0rc1")
+    code = "import importlib.metadata; print(importlib.metadata.version('tensorrt_llm'))"
+    asked = subprocess.run([programs / "python", "-c", code], capture_output=True, check=True)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("STANDIN_")}
+    helped = subprocess.run([programs / "trtllm-serve", "serve", "--help"], env=env, capture_output=True, check=True)
+    assert (b"1.4.0rc1\n", True) == (asked.stdout, b"--served_model_name" in helped.stdout)
 
 
 @pytest.mark.parametrize(

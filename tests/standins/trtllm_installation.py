@@ -8,19 +8,31 @@ STANDIN = Path(__file__).parent / "trtllm_serve" / "trtllm_serve.py"
 """The entry: `python STANDIN MODEL --options` is `trtllm-serve MODEL --options`."""
 
 
-def make_trtllm_bin(folder: Path) -> Path:
+def make_trtllm_bin(folder: Path, **choices: str) -> Path:
     """
     A new `folder/bin` whose `trtllm-serve` is the stand-in. Both programs become the process that they start.
 
+    Args:
+        choices: STANDIN_ variables, without the prefix and in lower case, for each start that does not set its own:
+            `version="1.2.1"`, `token_ms="20"`.
+
     Returns:
-        the folder `bin`: `interpreter` is `bin/python`.
+        the folder `bin`: `interpreter` is `bin/python`, which finds the metadata of a distribution `tensorrt_llm`.
     """
     programs = folder / "bin"
     programs.mkdir(parents=True)
+    packages = folder / "packages"
+    version = choices.get("version", "1.3.0rc3")
+    metadata = packages / f"tensorrt_llm-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: tensorrt_llm\nVersion: {version}\n")
     # Not a link: an interpreter that is reached through one does not find its environment's packages.
-    _write_program(programs / "python", f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
-    serve = f"import os, sys\nos.execv({sys.executable!r}, [{sys.executable!r}, {str(STANDIN)!r}, *sys.argv[1:]])\n"
-    _write_program(programs / "trtllm-serve", f"#!{sys.executable}\n{serve}")
+    python = f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys.executable}" "$@"\n'
+    _write_program(programs / "python", python)
+    defaults = {f"STANDIN_{name.upper()}": value for name, value in choices.items()}
+    command = f"[{sys.executable!r}, {str(STANDIN)!r}, *sys.argv[1:]]"
+    serve = f"os.execve({sys.executable!r}, {command}, {defaults!r} | os.environ)"
+    _write_program(programs / "trtllm-serve", f"#!{sys.executable}\nimport os, sys\n{serve}\n")
     return programs
 
 
