@@ -182,9 +182,7 @@ async def test_requests_over_the_limit_wait(
 ) -> None:
     """Of three requests two run and one waits; all are answered."""
     skip_unless(kind.tells_queue, "nobody tells how many wait")
-    requests = [
-        asyncio.create_task(session.post("/v1/completions", json={**LONG, "max_tokens": 80})) for _ in range(3)
-    ]
+    requests = [asyncio.create_task(session.post("/v1/completions", json={**LONG, "max_tokens": 80})) for _ in range(3)]
     async with asyncio.timeout(60):
         while ((load := await runtime.load()).num_running, load.num_waiting) != (2, 1):
             assert not all(request.done() for request in requests), "all were answered unseen"
