@@ -66,7 +66,8 @@ class AutoscalingConfig(Settings):
     """How measurements become one number. Default: mean."""
 
     policy: AutoscalingPolicy = AutoscalingPolicy()
-    """Which function decides. Default: Serve's own, by ongoing requests."""
+    """Which function decides. Default: Serve's own, by the requests that Serve carries. A model needs
+    `deployments.autoscaling:by_engine_load`, which counts those in the engines."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

@@ -16,7 +16,13 @@ from configs.settings import Port, Settings, error_at
 
 ROUTER_IMPORT_PATH = "deployments.app:router"
 MODEL_IMPORT_PATH = "deployments.app:model"
+ENGINE_LOAD_POLICY = "deployments.autoscaling:by_engine_load"
 OTHER_IMPORT_PATH = "other"
+
+SERVE_POLICIES = (
+    "ray.serve.autoscaling_policy:default_autoscaling_policy",
+    "ray.serve.autoscaling_policy:replica_queue_length_autoscaling_policy",
+)
 
 ProxyLocation = Literal["Disabled", "HeadOnly", "EveryNode"]
 
@@ -182,6 +188,25 @@ class EngineDeployment(DeploymentOptions):
 
     user_config: None = None
     """An engine has nothing that could change without a restart."""
+
+    @model_validator(mode="after")
+    def _scaling_sees_the_load(self) -> Self:
+        """Requests reach an engine past Serve: its own policy would see none, and nothing would wake a model."""
+        scaling = self.autoscaling_config
+        if scaling is None and self.num_replicas == "auto":
+            raise error_at(("num_replicas",), "'auto' needs autoscaling_config beside it, with its policy")
+        if scaling is None:
+            return self
+        place = ("autoscaling_config", "policy")
+        if "policy" not in scaling.model_fields_set:
+            raise error_at(place, f"must be given, with policy_function: {ENGINE_LOAD_POLICY}")
+        if scaling.policy.policy_function in SERVE_POLICIES:
+            message = f"must be {ENGINE_LOAD_POLICY!r}: requests do not pass through Serve, so its own policy sees none"
+            raise error_at((*place, "policy_function"), message)
+        if scaling.min_replicas == 0:
+            message = "must be at least 1 for a model: requests do not pass through Serve, so none would wake it"
+            raise error_at(("autoscaling_config", "min_replicas"), message)
+        return self
 
 
 class ModelApplication(Application):

@@ -9,6 +9,7 @@ import ray
 from ray import serve
 
 from configs.engine import EngineSettings
+from deployments.autoscaling import ONGOING
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.runtime import EngineRuntime
@@ -41,6 +42,7 @@ class EngineReplica:
         host = os.environ.get(ENGINE_HOST_ENV) or str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
         self._runtime = EngineRuntime(create_engine(settings), settings, host, self._log_line, self._enter_phase)
         self._load_task: asyncio.Task[None] | None = None
+        self._num_ongoing = 0
 
     async def start(self) -> None:
         """
@@ -82,6 +84,10 @@ class EngineReplica:
             logger.error("%s", died.message)  # noqa: TRY400 - the message has the reason, the trace says nothing
             raise
 
+    async def record_autoscaling_stats(self) -> dict[str, int]:
+        """Serve's question for the deployment's scaling policy. The answer is at most `LOAD_INTERVAL_S` old."""
+        return {ONGOING: self._num_ongoing}
+
     async def stop(self) -> None:
         """Let what runs finish, then end the engine. Serve has taken the replica out of the routers' lists before."""
         if self._load_task is not None:
@@ -97,6 +103,7 @@ class EngineReplica:
         while True:
             with contextlib.suppress(EngineError):  # check_health says so, and Serve acts on it
                 load = await self._runtime.load()
+                self._num_ongoing = load.num_running + load.num_waiting
                 self._metrics.record(ENGINE_RUNNING, load.num_running, self._labels)
                 self._metrics.record(ENGINE_WAITING, load.num_waiting, self._labels)
                 if load.kv_cache_usage_ratio is not None:

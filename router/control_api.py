@@ -15,7 +15,10 @@ from router.state import RouterState
 
 MODELS_PATH = "/v1/models"
 HEALTH_PATH = "/health"
-ANONYMOUS_PATHS = frozenset({HEALTH_PATH, "/-/healthz", "/openapi.json"})
+PROXY_HEALTH_PATH = "/-/healthz"
+"""Where a proxy of Ray Serve says how it is. A router stands in its place, so it says the same to who asks there:
+KubeRay sends clients to the pods that answer `success`. Source: KubeRay 1.6, `ray-operator/controllers/ray`."""
+ANONYMOUS_PATHS = frozenset({HEALTH_PATH, PROXY_HEALTH_PATH, "/openapi.json"})
 """Paths that need no key: probes have none."""
 
 
@@ -42,10 +45,15 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
         return _json(next(card for card in _cards(state, model, created_at) if card["id"] == name))
 
     @api.get(HEALTH_PATH, summary="Whether this router answers, and how many replicas each model has")
-    @api.get("/-/healthz", include_in_schema=False)
     async def health() -> Response:
         models = {model.name: len(state.directory.of(model.application)) for model in state.table.models}
         return _json({"status": "draining" if state.is_draining else "ok", "ready_replicas": models})
+
+    @api.get(PROXY_HEALTH_PATH, include_in_schema=False)
+    async def proxy_health() -> Response:
+        if state.is_draining:
+            return Response(b"draining", 503, media_type="text/plain")
+        return Response(b"success", media_type="text/plain")
 
     _describe_generations(api)
     return api

@@ -60,7 +60,7 @@ class House:
         self.num_routers: int = router["deployments"][0]["num_replicas"]
         self.base_url = f"http://127.0.0.1:{self.port}/v1"
         self.num_replicas: dict[str, int] = {
-            app["name"]: app["deployments"][0]["num_replicas"] for app in models_of(config)
+            app["name"]: app["deployments"][0].get("num_replicas", 1) for app in models_of(config)
         }
 
     def _start(self) -> "subprocess.Popen[bytes]":

@@ -103,6 +103,17 @@ def router(
     }
 
 
+def scaled(application: Json, **autoscaling_config: object) -> Json:
+    """A model's application whose number of replicas follows its engines' load."""
+    deployment = application["deployments"][0]
+    del deployment["num_replicas"]
+    deployment["autoscaling_config"] = {
+        "policy": {"policy_function": "deployments.autoscaling:by_engine_load"},
+        **autoscaling_config,
+    }
+    return application
+
+
 def model(name: str, *, num_replicas: int = 1, **args: Any) -> Json:
     """A model's application; of the simulated engine unless `engine` says otherwise."""
     return {
