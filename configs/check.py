@@ -70,6 +70,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from reference_rules.applications_are_unique(file)
     yield from reference_rules.there_is_one_router(file)
     yield from reference_rules.routes_lead_to_models(file)
+    yield from reference_rules.fallbacks_do_the_same(file)
     yield from reference_rules.adapters_exist(file)
     yield from reference_rules.models_have_routes(file)
     yield from reference_rules.names_suit_editors(file)

@@ -47,14 +47,29 @@ def there_is_one_router(file: ServeFile) -> Iterator[Problem]:
 def routes_lead_to_models(file: ServeFile) -> Iterator[Problem]:
     applications = {each.name for each in file.applications}
     models = [each.name for each in file.model_apps()]
-    for row, _, route in _rows(file):
-        place: KeyPath = (*row, "application")
-        if route.application not in applications:
-            near = did_you_mean(route.application, models)
-            yield Problem(place, f"there is no application {route.application!r} in this file{near}")
-        elif route.application not in models:
-            message = f"the application {route.application!r} is no model: its import_path is not {MODEL_IMPORT_PATH!r}"
+    for place, name in _destinations(file):
+        if name not in applications:
+            yield Problem(place, f"there is no application {name!r} in this file{did_you_mean(name, models)}")
+        elif name not in models:
+            message = f"the application {name!r} is no model: its import_path is not {MODEL_IMPORT_PATH!r}"
             yield Problem(place, message)
+
+
+def _destinations(file: ServeFile) -> Iterator[tuple[KeyPath, str]]:
+    """Every application that the model table names, and where."""
+    for row, _, route in _rows(file):
+        yield (*row, "application"), route.application
+        yield from (((*row, "fallbacks", index), name) for index, name in enumerate(route.fallbacks))
+
+
+def fallbacks_do_the_same(file: ServeFile) -> Iterator[Problem]:
+    tasks = {each.name: each.args.root.task for each in file.model_apps()}
+    for row, _, route in _rows(file):
+        task = tasks.get(route.application)
+        for index, name in enumerate(route.fallbacks):
+            if task is not None and tasks.get(name, task) != task:
+                message = f"the task of {name!r} is {tasks[name]}, that of {route.application!r} is {task}"
+                yield Problem((*row, "fallbacks", index), message)
 
 
 def adapters_exist(file: ServeFile) -> Iterator[Problem]:
@@ -73,7 +88,7 @@ def _adapters(application: ModelApplication) -> list[str]:
 
 
 def models_have_routes(file: ServeFile) -> Iterator[Problem]:
-    reached = {route.application for _, _, route in _rows(file)}
+    reached = {name for _, name in _destinations(file)}
     for index, application in enumerate(file.applications):
         if isinstance(application, ModelApplication) and application.name not in reached:
             message = f"no row of the router's model table leads to {application.name!r}: nobody can use it"

@@ -68,8 +68,26 @@ class ModelRoute(Settings):
     """One of the `lora_adapters` of the application's engine, to serve it as a model of its own. Default: the
     engine's own model."""
 
+    fallbacks: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Names of other Serve applications that serve the model, one after another, while no replica of `application`
+    takes a request: another engine for the same weights, say. Default: none, and requests wait."""
+
     aliases: tuple[ModelName, ...] = ()
     """Other names for the same model. Give editors an alias and change what is behind it, not their settings."""
+
+    @property
+    def applications(self) -> tuple[str, ...]:
+        """All that may serve the model, in the order in which they are asked."""
+        return (self.application, *self.fallbacks)
+
+    @model_validator(mode="after")
+    def _fallbacks_are_others(self) -> Self:
+        if self.fallbacks and self.adapter is not None:
+            raise error_at(("fallbacks",), "cannot be set beside adapter: other engines do not have it")
+        for index, name in enumerate(self.fallbacks):
+            if name in self.applications[: index + 1]:
+                raise error_at(("fallbacks", index), f"{name!r} is asked already")
+        return self
 
 
 class RequestSettings(Settings):

@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,9 @@ OBJECT_STORE_BYTES = 128 * 1024 * 1024
 
 ENGINE_HOST_ENV = "ENGINEHOUSE_ENGINE_HOST"
 """Environment variable with the address that engines listen on. Default: that of their node."""
+
+REMOVAL_S = 10.0
+"""How long the removal of a cluster's folder is tried, in seconds."""
 
 DASHBOARD_PORT = 8265
 """Ray's default."""
@@ -94,10 +98,18 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
     except BaseException as error:
         ray.shutdown(wait_for_processes=True)
         if isinstance(error, ClusterError) or not isinstance(error, Exception):  # no cluster, or only stopped
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
         raise
     ray.shutdown(wait_for_processes=True)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Ray's agents outlive its shutdown by moments, and write into the folder meanwhile."""
+    deadline = time.monotonic() + REMOVAL_S
+    while folder.exists() and time.monotonic() < deadline:
+        shutil.rmtree(folder, ignore_errors=True)
+        time.sleep(0.1)
 
 
 def _init(**options: Any) -> object:  # noqa: ANN401 - Ray's own options

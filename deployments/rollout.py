@@ -1,6 +1,6 @@
 """How far a deployment has come: Serve's status and the replicas' phases, put into words. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -31,13 +31,16 @@ class Progress:
     reason: str = ""
 
 
-def read_progress(application: str, status: str, message: str, phases: Mapping[str, str]) -> Progress:
+def read_progress(
+    application: str, status: str, message: str, phases: Mapping[str, str], nowhere: str | None = None
+) -> Progress:
     """
     Args:
         application: its name.
         status: Serve's `ApplicationStatus`, by name.
         message: Serve's message with it.
         phases: what each replica said of itself, by replica id; `failed: ...` after an engine did not start.
+        nowhere: why no node has room for a replica, where none has.
     """
     stage = _STAGES.get(status, Stage.DEPLOYING)
     failures = [phase.removeprefix("failed: ") for phase in phases.values() if phase.startswith("failed: ")]
@@ -47,14 +50,14 @@ def read_progress(application: str, status: str, message: str, phases: Mapping[s
         return Progress(application, stage, "unhealthy", _last_words(message))
     if stage is Stage.RUNNING:
         return Progress(application, stage, "ready")
-    return Progress(application, stage, _describe(phases, len(failures)))
+    return Progress(application, stage, _describe(phases, len(failures), nowhere))
 
 
-def _describe(phases: Mapping[str, str], num_failures: int) -> str:
+def _describe(phases: Mapping[str, str], num_failures: int, nowhere: str | None) -> str:
     current = [phase for phase in phases.values() if not phase.startswith("failed: ")]
     if not current:
         again = f", {_times(num_failures)} failed" if num_failures else ""
-        return f"waiting for a place{again}"
+        return f"waiting for a place{again}{f': {nowhere}' if nowhere else ''}"
     # A long piece of work tells its progress as a phase of its own, between loading and warming.
     others = sorted(set(current) - {"starting", "loading", "warming", "ready"})
     counts = {phase: current.count(phase) for phase in ("starting", "loading", *others, "warming", "ready")}
@@ -76,6 +79,15 @@ def _last_words(message: str) -> str:
     return "\n".join(lines[-5:])
 
 
-def is_settled(progress: Sequence[Progress]) -> bool:
-    """Whether nothing is on its way any more: all is running, or something failed."""
-    return any(one.stage is Stage.FAILED for one in progress) or all(one.stage is Stage.RUNNING for one in progress)
+def is_settled(progress: Sequence[Progress], dispensable: Collection[str] = ()) -> bool:
+    """
+    Whether nothing is on its way any more: all is running, or something failed.
+
+    Of the `dispensable` applications one may have failed while the others go on.
+    """
+    return bool(fatal(progress, dispensable)) or all(one.stage in (Stage.RUNNING, Stage.FAILED) for one in progress)
+
+
+def fatal(progress: Sequence[Progress], dispensable: Collection[str]) -> list[Progress]:
+    """The failures for which no fallback stands in."""
+    return [one for one in progress if one.stage is Stage.FAILED and one.application not in dispensable]

@@ -10,13 +10,16 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
+from ray._private.state import available_resources_per_node
 from ray.experimental import internal_kv
 from ray.serve._private.api import serve_start
-from ray.serve._private.common import DeploymentID, DeploymentTargetInfo
+from ray.serve._private.common import DeploymentID, DeploymentTargetInfo, ReplicaState
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
-from ray.serve.schema import ServeDeploySchema
+from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
+
+from deployments.placement import Node
 
 _KV_NAMESPACE = b"enginehouse"
 
@@ -91,6 +94,24 @@ def read_phases(application: str) -> dict[str, str]:
         if value is not None:
             phases[key[len(prefix) :].decode()] = value.decode()
     return phases
+
+
+def read_nodes() -> list[Node]:
+    """The cluster's living nodes."""
+    free = available_resources_per_node()  # type: ignore[no-untyped-call]
+    return [
+        Node(node["NodeManagerAddress"], node["Labels"], node["Resources"], free.get(node["NodeID"], {}))
+        for node in ray.nodes()  # type: ignore[no-untyped-call]
+        if node["Alive"]
+    ]
+
+
+def running_hosts(application: str, deployment: str) -> list[str]:
+    """The addresses of the nodes on which replicas of a deployment run."""
+    controller: Any = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    details = ServeInstanceDetails(**cast("Any", ray.get(controller.get_serve_instance_details.remote())))
+    replicas = details.applications[application].deployments[deployment].replicas
+    return [replica.node_ip for replica in replicas if replica.state is ReplicaState.RUNNING and replica.node_ip]
 
 
 def deploy(config: Mapping[str, Any]) -> None:

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ray import serve
@@ -12,24 +14,58 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
+from configs.serve_file import ServeFile
 from deployments.editor_settings import OfferedModel, copilot_settings
 from deployments.local_cluster import Cluster
-from deployments.rollout import Progress, Stage, is_settled, read_progress
+from deployments.placement import Demand, demands_of, why_nowhere
+from deployments.rollout import Progress, Stage, fatal, is_settled, read_progress
 from deployments.router_client import RouterClient
-from deployments.serve_internals import deploy, forget_phases, read_phases
+from deployments.serve_internals import deploy, forget_phases, read_nodes, read_phases
 
 POLL_S = 0.2
 WATCH_S = 2.0
 Show = Callable[[Sequence[Progress]], None]
 
 
+@dataclass(slots=True, frozen=True)
+class Plan:
+    """
+    What a file says of its applications, by name.
+
+    `demands` is what one replica asks for. `dispensable` are those for which a fallback stands in.
+    """
+
+    demands: Mapping[str, Demand]
+    dispensable: frozenset[str]
+
+
+def read_plan(file: ServeFile) -> Plan:
+    """A model's last resort is indispensable, and so is what another row of the table has nothing else for."""
+    routes = [route for _, router in file.routers() for route in router.user_config.models.values()]
+    alone = {route.application for route in routes if not route.fallbacks}
+    last = {route.applications[-1] for route in routes}
+    covered = {name for route in routes for name in route.applications[:-1]}
+    return Plan(demands_of(file), frozenset(covered - alone - last))
+
+
 class DeployFailedError(Exception):
     """Something in the file did not start, or not in time. The message is the reason, for a person."""
 
 
-def bring_up(config: Mapping[str, Any], client: RouterClient, console: Console, timeout_s: float) -> None:
+def bring_up(
+    config: Mapping[str, Any],
+    plan: Plan,
+    connect: Callable[[], RouterClient],
+    console: Console,
+    timeout_s: float,
+) -> RouterClient:
     """
     Deploy, showing progress, until every model has answered.
+
+    Args:
+        config: the file, as it was read.
+        plan: what is known of its applications.
+        connect: called once a router listens.
 
     Raises:
         DeployFailedError: an application failed, or `timeout_s` passed.
@@ -39,16 +75,25 @@ def bring_up(config: Mapping[str, Any], client: RouterClient, console: Console, 
         forget_phases(application["name"])
     deploy(config)
     with _progress_display(console) as show:
-        progress = _wait_until_settled(show, deadline)
-        failed = [one for one in progress if one.stage is Stage.FAILED]
+        progress = _wait_until_settled(show, plan, deadline)
+        failed = fatal(progress, plan.dispensable)
         if failed:
-            raise DeployFailedError("\n".join(f"{one.application}: {one.reason}" for one in failed))
+            raise DeployFailedError(_reasons(failed))
+        client = connect()
         for model in client.models():
             _wait_for_answer(client, model, deadline)
+    failed = [one for one in progress if one.stage is Stage.FAILED]
+    if failed:
+        console.print(f"{_reasons(failed)}\nIts fallbacks serve meanwhile.", markup=False, soft_wrap=True)
+    return client
 
 
-def announce(client: RouterClient, cluster: Cluster, console: Console, *, needs_key: bool) -> None:
-    """Say where to point an editor, and with which settings."""
+def _reasons(failed: Sequence[Progress]) -> str:
+    return "\n".join(f"{one.application}: {one.reason}" for one in failed)
+
+
+def announce(client: RouterClient, cluster: Cluster, console: Console, *, needs_key: bool, is_watched: bool) -> None:
+    """Say where to point an editor, and with which settings. `is_watched` says that this command goes on."""
     models = client.models()
     console.print(
         "\n[bold]VS Code[/]: the command 'Chat: Manage Language Models' opens chatLanguageModels.json; put there"
@@ -60,7 +105,10 @@ def announce(client: RouterClient, cluster: Cluster, console: Console, *, needs_
         console.print(f"Logs: {cluster.logs}", soft_wrap=True)
     names = ", ".join(model.name for model in models)
     console.print(
-        "Serving " + names + ("" if needs_key else ", to this machine without an API key") + ". Ctrl-C stops."
+        "Serving "
+        + names
+        + ("" if needs_key else ", to this machine without an API key")
+        + (". Ctrl-C stops." if is_watched else ". `serve shutdown` stops.")
     )
     console.print(f"[bold green]Ready.[/] Point your editor at [bold]{client.base_url}[/]", soft_wrap=True)
 
@@ -86,10 +134,20 @@ def take_down(console: Console, router: str, models: Sequence[str]) -> None:
                 time.sleep(POLL_S)
 
 
-def read_all_progress() -> list[Progress]:
-    """Every application's progress, from Serve's status and the replicas' own words."""
+def read_all_progress(demands: Mapping[str, Demand] = MappingProxyType({})) -> list[Progress]:
+    """
+    Every application's progress, from Serve's status and the replicas' own words. Those that are in `demands` say
+    what no node has for them.
+    """
+    nodes = read_nodes() if demands else []
     return [
-        read_progress(name, application.status.value, _message(application), read_phases(name))
+        read_progress(
+            name,
+            application.status.value,
+            _message(application),
+            read_phases(name),
+            why_nowhere(demands[name], nodes) if name in demands else None,
+        )
         for name, application in sorted(serve.status().applications.items())
     ]
 
@@ -99,11 +157,11 @@ def _message(application: ApplicationStatusOverview) -> str:
     return "\n".join([application.message, *(one.message for one in application.deployments.values())])
 
 
-def _wait_until_settled(show: Show, deadline: float) -> list[Progress]:
+def _wait_until_settled(show: Show, plan: Plan, deadline: float) -> list[Progress]:
     while True:
-        progress = read_all_progress()
+        progress = read_all_progress(plan.demands)
         show(progress)
-        if progress and is_settled(progress):
+        if progress and is_settled(progress, plan.dispensable):
             return progress
         if time.monotonic() > deadline:
             waiting = ", ".join(

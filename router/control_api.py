@@ -46,7 +46,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
 
     @api.get(HEALTH_PATH, summary="Whether this router answers, and how many replicas each model has")
     async def health() -> Response:
-        models = {model.name: len(state.directory.of(model.application)) for model in state.table.models}
+        models = {model.name: len(state.directory.of(*model.applications)) for model in state.table.models}
         return _json({"status": "draining" if state.is_draining else "ok", "ready_replicas": models})
 
     @api.get(PROXY_HEALTH_PATH, include_in_schema=False)
@@ -60,7 +60,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
 
 
 def _cards(state: RouterState, model: Model, created_at: int) -> Sequence[dict[str, Any]]:
-    replicas = state.directory.of(model.application)
+    replicas = state.directory.of(*model.applications)
     lengths = [replica.max_model_len for replica in replicas if replica.max_model_len]
     max_model_len = min(lengths) if lengths else None
     return [

@@ -116,17 +116,27 @@ class Generation:
         state = self._state
         deadline = state.loop.time() + self._limits.replica_wait_s
         while True:
-            replicas = state.directory.of(model.application)
-            replica = pick_replica(replicas, tried, state.loop.time(), state.next_turn())
+            replica = self._pick_now(model, tried)
             if replica is not None:
                 return replica
             if isinstance(failure, EngineOverloaded):
                 raise failure
             try:
                 async with asyncio.timeout_at(deadline):
-                    await state.directory.changed(model.application)
+                    await state.directory.changed()
             except TimeoutError:
                 raise failure or _none_ready(model, self._limits.replica_wait_s) from None
+
+    def _pick_now(self, model: Model, tried: set[str]) -> Replica | None:
+        """Of the first application that has one which did not fail just now; else any that is left."""
+        now, turn = self._state.loop.time(), self._state.next_turn()
+        last_resort = None
+        for application in model.applications:
+            replica = pick_replica(self._state.directory.of(application), tried, now, turn)
+            if replica is not None and replica.blocked_until <= now:
+                return replica
+            last_resort = last_resort or replica
+        return last_resort
 
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""

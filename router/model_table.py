@@ -11,12 +11,13 @@ class Model:
     """
     One served model.
 
+    `applications` are asked one after another; the first is the model's own, the others are its fallbacks.
     `aliases` are other names that clients may use. `adapter` is the LoRA adapter of the application's engine that
     it is; None is the engine's own model, whatever the engine calls that.
     """
 
     name: str
-    application: str
+    applications: tuple[str, ...]
     aliases: tuple[str, ...] = ()
     adapter: str | None = None
 
@@ -27,7 +28,7 @@ class ModelTable:
     def __init__(self, config: RouterUserConfig) -> None:
         self.requests: RequestSettings = config.requests
         self.models = tuple(
-            Model(name, route.application, route.aliases, route.adapter) for name, route in config.models.items()
+            Model(name, route.applications, route.aliases, route.adapter) for name, route in config.models.items()
         )
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
 
@@ -46,4 +47,4 @@ class ModelTable:
 
     @property
     def applications(self) -> frozenset[str]:
-        return frozenset(model.application for model in self.models)
+        return frozenset(name for model in self.models for name in model.applications)

@@ -42,24 +42,26 @@ class ReplicaDirectory:
 
     def __init__(self) -> None:
         self._replicas: dict[str, tuple[Replica, ...]] = {}
-        self._changes: dict[str, asyncio.Event] = {}
+        self._change = asyncio.Event()
 
     def update(self, application: str, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
         """Take over Serve's list. Returns the replicas that are no longer in it."""
         known = {replica.replica_id: replica for replica in self.of(application)}
         current = tuple(known.pop(replica.replica_id, replica) for replica in replicas)
         self._replicas[application] = current
-        change = self._changes.pop(application, None)
-        if change is not None:
-            change.set()
+        self._change.set()
+        self._change = asyncio.Event()
         return tuple(known.values())
 
-    def of(self, application: str) -> tuple[Replica, ...]:
-        return self._replicas.get(application, ())
+    def of(self, *applications: str) -> tuple[Replica, ...]:
+        """The replicas of one application, or of several in their order."""
+        if len(applications) == 1:
+            return self._replicas.get(applications[0], ())
+        return tuple(replica for name in applications for replica in self._replicas.get(name, ()))
 
-    async def changed(self, application: str) -> None:
-        """Wait for Serve's next word on the application's replicas."""
-        await self._changes.setdefault(application, asyncio.Event()).wait()
+    async def changed(self) -> None:
+        """Wait for Serve's next word on any replica."""
+        await self._change.wait()
 
     def all(self) -> Iterator[Replica]:
         for replicas in self._replicas.values():

@@ -4,19 +4,19 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, Self
+from typing import Any, NoReturn, Self
 
 import click
 import yaml
 from rich.console import Console
 
 from configs.check import examine
-from configs.router import LOOPBACK_HOSTS, ListenerSettings
+from configs.router import ListenerSettings
 from configs.serve_file import ServeFile
 from deployments.preflight import PortTakenError, first_key, refuse_taken_port
 
@@ -34,6 +34,7 @@ class Options:
     dashboard_port: int | None
     temp_dir: Path | None
     timeout_s: float
+    is_detached: bool
 
 
 @click.command()
@@ -42,20 +43,28 @@ class Options:
 @click.option("--dashboard-port", type=int, help="Port of our own cluster's dashboard; default: 8265, or a free one.")
 @click.option("--temp-dir", type=click.Path(path_type=Path, file_okay=False), help="Where our own cluster keeps files.")
 @click.option("--timeout", "timeout_s", default=1800.0, show_default=True, help="Seconds until all models answer.")
-def serve(file: Path, address: str | None, dashboard_port: int | None, temp_dir: Path | None, timeout_s: float) -> None:
+@click.option("--detach", "is_detached", is_flag=True, help="With --address: return when every model answers.")
+def serve(**options: Any) -> None:  # noqa: ANN401 - click gives each by its name; Options has the types
     """
     Check FILE, start what is in it, wait until every model answers, and serve until Ctrl-C.
 
-    Exit code 0: stopped on request. 1: FILE has errors, or something in it did not start. 2: wrong usage.
+    Exit code 0: stopped on request, or detached. 1: FILE has errors, or something in it did not start; detached,
+    whatever did start goes on. 2: wrong usage.
     """
-    console = Console(highlight=False)
-    config = _checked(file, console)
-    if not address:
+    _run(Options(**options), Console(highlight=False))
+
+
+def _run(options: Options, console: Console) -> None:
+    if options.is_detached and not options.address:
+        raise click.UsageError("--detach needs --address: a cluster of our own ends with this command")
+    config = _checked(options.file, console)
+    if not options.address:
         _refuse_taken_port(config)
     with _Signals() as signals:
-        with suppress(StopRequested):
-            _serve(Options(file, address, dashboard_port, temp_dir, timeout_s), config, console, signals)
-        console.print("Stopped.")
+        try:
+            _serve(options, config, console, signals)
+        except StopRequested:
+            console.print("Stopped." if not options.is_detached else "Stopped waiting; what was deployed goes on.")
 
 
 def _checked(file: Path, console: Console) -> ServeFile:
@@ -79,6 +88,7 @@ def _serve(options: Options, config: ServeFile, console: Console, signals: "_Sig
     # Importing Ray takes a second; a faulty file is told before.
     from deployments import local_cluster, serving  # noqa: PLC0415
     from deployments.router_client import RouterClient  # noqa: PLC0415
+    from deployments.serve_internals import running_hosts  # noqa: PLC0415
 
     cluster = (
         local_cluster.existing_cluster(options.address)
@@ -87,18 +97,22 @@ def _serve(options: Options, config: ServeFile, console: Console, signals: "_Sig
     )
     router = config.router_app()
     key = first_key(router.args.api_keys)
-    client = RouterClient(_base_url(router.args.listener), key)
+    listener = router.args.listener
+
+    def connect() -> RouterClient:
+        hosts = running_hosts(router.name, "Router") if options.address else []
+        return RouterClient(_base_url(listener, hosts), key)
 
     def take_down() -> None:
         serving.take_down(console, router.name, [model.name for model in config.model_apps()])
 
     try:
-        with cluster as running, _stopping(signals, console, take_down):
-            serving.bring_up(
-                yaml.safe_load(options.file.read_text(encoding="utf-8")), client, console, options.timeout_s
-            )
-            serving.announce(client, running, console, needs_key=key is not None)
-            serving.watch_over(console)
+        with cluster as running, _stopping(signals, console, None if options.is_detached else take_down):
+            document = yaml.safe_load(options.file.read_text(encoding="utf-8"))
+            client = serving.bring_up(document, serving.read_plan(config), connect, console, options.timeout_s)
+            serving.announce(client, running, console, needs_key=key is not None, is_watched=not options.is_detached)
+            if not options.is_detached:
+                serving.watch_over(console)
     except SystemExit as error:
         if error.code == signal.SIGTERM:  # Ray's own handler, while it starts
             raise StopRequested from None
@@ -145,12 +159,14 @@ class _Signals:
 
 
 @contextmanager
-def _stopping(signals: _Signals, console: Console, take_down: Callable[[], None]) -> Iterator[None]:
-    """Take everything down at the end, whatever the reason for it."""
+def _stopping(signals: _Signals, console: Console, take_down: Callable[[], None] | None) -> Iterator[None]:
+    """Take everything down at the end, whatever the reason for it; nothing where `take_down` is None."""
     signals.install()  # Ray has set handlers of its own
     try:
         yield
     except BaseException:
+        if take_down is None:
+            raise
         # Raised inside Ray's compiled code, StopRequested comes out as another exception.
         is_wanted = signals.first_at is not None
         if is_wanted:
@@ -167,9 +183,13 @@ def _stopping(signals: _Signals, console: Console, take_down: Callable[[], None]
             raise
 
 
-def _base_url(listener: ListenerSettings) -> str:
-    """Where this machine reaches the router: by loopback, when it listens on every address."""
-    host = listener.host if listener.host in LOOPBACK_HOSTS or listener.host not in ("0.0.0.0", "::") else "127.0.0.1"  # noqa: S104
+def _base_url(listener: ListenerSettings, hosts: Sequence[str]) -> str:
+    """
+    Where this machine reaches a router that listens on every address: by loopback, unless `hosts`, the nodes that
+    have one, say better.
+    """
+    is_everywhere = listener.host in ("0.0.0.0", "::")  # noqa: S104
+    host = (hosts[0] if hosts else "127.0.0.1") if is_everywhere else listener.host
     return f"http://[{host}]:{listener.port}/v1" if ":" in host else f"http://{host}:{listener.port}/v1"
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.rollout import Progress, Stage, is_settled, read_progress
+from deployments.rollout import Progress, Stage, fatal, is_settled, read_progress
 
 CHAIN = """Deploying app 'm' failed with exception:
 Traceback (most recent call last):
@@ -27,6 +27,15 @@ configs.finding.ConfigError: applications[0].args.port: must be a number
 def test_a_deploying_application_says_where_its_replicas_are(phases: dict[str, str], expected: str) -> None:
     """The replicas' phases become one line, in the order in which a replica passes through them."""
     assert Progress("m", Stage.DEPLOYING, expected) == read_progress("m", "DEPLOYING", "", phases)
+
+
+def test_a_replica_without_a_place_says_what_is_missing() -> None:
+    """Only while there is none: a replica that runs has its place."""
+    nowhere = "no node has the label engine=vllm"
+    waiting = read_progress("m", "DEPLOYING", "", {}, nowhere)
+    loading = read_progress("m", "DEPLOYING", "", {"a": "loading"}, nowhere)
+
+    assert ("waiting for a place: no node has the label engine=vllm", "loading") == (waiting.detail, loading.detail)
 
 
 def test_a_failed_engine_is_quoted() -> None:
@@ -60,3 +69,23 @@ def test_a_message_without_an_exception_is_quoted_at_its_end() -> None:
 def test_it_is_settled_when_all_runs_or_something_failed(stages: tuple[Stage, ...], *, expected: bool) -> None:
     """Waiting ends with everything running, and with the first failure."""
     assert expected == is_settled([Progress(str(index), stage, "") for index, stage in enumerate(stages)])
+
+
+@pytest.mark.parametrize(
+    ("stages", "is_over", "fatal_ones"),
+    [
+        ((Stage.FAILED, Stage.RUNNING), True, []),
+        ((Stage.FAILED, Stage.DEPLOYING), False, []),
+        ((Stage.FAILED, Stage.FAILED), True, ["1"]),
+        ((Stage.RUNNING, Stage.FAILED), True, ["1"]),
+    ],
+)
+def test_what_a_fallback_stands_in_for_may_fail(
+    stages: tuple[Stage, ...], *, is_over: bool, fatal_ones: list[str]
+) -> None:
+    """The first application is dispensable: its failure ends nothing while the second is on its way."""
+    progress = [Progress(str(index), stage, "") for index, stage in enumerate(stages)]
+    assert (is_over, fatal_ones) == (
+        is_settled(progress, {"0"}),
+        [one.application for one in fatal(progress, {"0"})],
+    )

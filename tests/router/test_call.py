@@ -85,7 +85,7 @@ def test_an_account_is_closed_with_everything_that_is_known() -> None:
     """Requests by code, seconds from arrival, and the engine's own counts."""
     sink = RecordingSink()
     opened = account(sink)
-    opened.attempt(Model("m", "app", ()), REPLICA)
+    opened.attempt(Model("m", ("app",), ()), REPLICA)
     opened.first_token()
     opened.close("ok", Usage(3, 0))
     labels = {"model": "m", "engine": "vllm", "replica": "r1"}

@@ -176,6 +176,63 @@ async def test_a_new_replica_takes_over_from_one_that_died(
     assert 200 == (await asking).status
 
 
+# a fallback
+
+
+async def test_a_fallback_is_not_asked_while_the_model_has_a_replica(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """However many requests there are."""
+    door.fall_back_on(other_engine.replica("f1"))
+    engine.otherwise = other_engine.otherwise = [WHOLE]
+    answers = [await door.post(CHAT) for _ in range(4)]
+    assert ([200] * 4, 4, 0) == ([one.status for one in answers], len(engine.requests), len(other_engine.requests))
+
+
+async def test_a_fallback_answers_for_a_model_without_replicas(door: Door, other_engine: ScriptedEngine) -> None:
+    """At once, and the model is listed with what the fallback has."""
+    door.serve_with()
+    door.fall_back_on(other_engine.replica("f1"))
+    other_engine.otherwise = [WHOLE]
+    answer = await door.post(CHAT)
+    health = await door.ask("GET", "/health")
+    assert (200, b'"m":1' in health.body) == (answer.status, True)
+
+
+@pytest.mark.parametrize("steps", [[Ending.RESET], [OVERLOADED]], ids=["reset", "overloaded"])
+async def test_a_fallback_answers_for_a_replica_that_does_not(
+    steps: list[Step], door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """As another replica would."""
+    engine.otherwise, other_engine.otherwise = steps, [WHOLE]
+    door.fall_back_on(other_engine.replica("f1"))
+    answer = await door.post(CHAT)
+    assert (200, 1, 1) == (answer.status, len(engine.requests), len(other_engine.requests))
+
+
+async def test_a_replica_that_just_failed_comes_after_a_fallback(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The second request does not try it first."""
+    engine.otherwise, other_engine.otherwise = [Ending.RESET], [WHOLE]
+    door.fall_back_on(other_engine.replica("f1"))
+    answers = [await door.post(CHAT) for _ in range(2)]
+    assert ([200, 200], 1) == ([one.status for one in answers], len(engine.requests))
+
+
+async def test_a_request_that_waits_takes_the_fallback_that_comes(
+    open_door: OpenDoor, other_engine: ScriptedEngine
+) -> None:
+    """Whichever is ready first serves it."""
+    door = await open_door(RequestSettings(replica_wait_s=20))
+    door.fall_back_on()
+    other_engine.otherwise = [WHOLE]
+    waiting = asyncio.create_task(door.post(CHAT))
+    await eventually(lambda: door.state.generations)
+    door.fall_back_on(other_engine.replica("f1"))
+    assert 200 == (await waiting).status
+
+
 # no replica
 
 

@@ -81,16 +81,25 @@ def test_applications_do_not_see_each_other() -> None:
     assert ["r1"] == [one.replica_id for one in directory.all()]
 
 
-async def test_waiting_ends_with_the_next_update_of_that_application() -> None:
-    """Everybody who waits is woken, and only by their own application."""
+async def test_waiting_ends_with_the_next_update() -> None:
+    """Everybody who waits is woken, once."""
     directory = ReplicaDirectory()
-    waiting = [asyncio.ensure_future(directory.changed("a")) for _ in range(2)]
-    await asyncio.sleep(0)
-    directory.update("b", [replica("r9")])
+    waiting = [asyncio.ensure_future(directory.changed()) for _ in range(2)]
     await asyncio.sleep(0)
     assert [False, False] == [waiter.done() for waiter in waiting]
     directory.update("a", [])
+    later = asyncio.ensure_future(directory.changed())
     await eventually(lambda: all(waiter.done() for waiter in waiting))
+    assert not later.done()
+    later.cancel()
+
+
+def test_replicas_of_several_applications() -> None:
+    """In the order in which the applications are named."""
+    directory = ReplicaDirectory()
+    directory.update("b", [replica("r3")])
+    directory.update("a", [replica("r1"), replica("r2")])
+    assert ["r1", "r2", "r3"] == [one.replica_id for one in directory.of("a", "none", "b")]
 
 
 def test_a_replica_does_not_show_its_secret() -> None:

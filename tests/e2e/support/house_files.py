@@ -103,6 +103,14 @@ def router(
     }
 
 
+def with_fallbacks(application: Json, **fallbacks: Sequence[str]) -> Json:
+    """The router's application, with fallbacks for some of its models."""
+    models = application["deployments"][0]["user_config"]["models"]
+    for name, applications in fallbacks.items():
+        models[name]["fallbacks"] = list(applications)
+    return application
+
+
 def scaled(application: Json, **autoscaling_config: object) -> Json:
     """A model's application whose number of replicas follows its engines' load."""
     deployment = application["deployments"][0]

@@ -28,9 +28,9 @@ def free_port() -> int:
         return port
 
 
-def table_of_m(requests: RequestSettings) -> ModelTable:
+def table_of_m(requests: RequestSettings, fallbacks: tuple[str, ...] = ()) -> ModelTable:
     """The model table of every test: one model `m`, with the alias `default`."""
-    route = ModelRoute(application=APPLICATION, aliases=("default",))
+    route = ModelRoute(application=APPLICATION, fallbacks=fallbacks, aliases=("default",))
     return ModelTable(RouterUserConfig(models={"m": route}, requests=requests))
 
 
@@ -64,6 +64,11 @@ class Door:
         """Tell the router that these are the model's replicas now."""
         self.replicas = list(replicas)
         self.state.take_over_replicas(APPLICATION, replicas)
+
+    def fall_back_on(self, *replicas: Replica) -> None:
+        """Tell the router that these are replicas of an application that is the model's fallback."""
+        self.state.take_over_table(table_of_m(self.state.table.requests, ("fallback",)))
+        self.state.take_over_replicas("fallback", replicas)
 
     @property
     def num_running(self) -> int:
