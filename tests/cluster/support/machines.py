@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -18,10 +17,12 @@ import house_processes as processes
 import psutil
 import yaml
 from house import ENVIRONMENT, ROOT, clean_environment
-from house_files import Json, free_port
+from house_files import Json, free_port, router_of
 from waiting import wait_for
 
 BIN = Path(sys.executable).parent
+HEAD = "127.0.0.9"
+"""Not 127.0.0.1, for which Ray takes the machine's own address."""
 START_DEADLINE_S = 60.0
 DEPLOY_DEADLINE_S = 180.0
 
@@ -45,16 +46,19 @@ class Machines:
     def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="eh-c-"))
         self.dashboard_port = free_port()
+        self.port = 0
         self._gcs_port = free_port()
         self._environment = {**clean_environment(), **ENVIRONMENT, **(environment or {})}
         self._nodes: dict[str, subprocess.Popen[bytes]] = {}
         self._seen: dict[int, psutil.Process] = {}
+
+    def start_head(self) -> None:
         head = ["--head", f"--port={self._gcs_port}", f"--dashboard-port={self.dashboard_port}"]
-        self._start("127.0.0.1", NodeShape(0), [*head, "--dashboard-host=127.0.0.1", f"--temp-dir={self.folder}"])
+        self._start(HEAD, NodeShape(0), [*head, "--dashboard-host=127.0.0.1", f"--temp-dir={self.folder}"])
 
     @property
     def address(self) -> str:
-        return f"127.0.0.1:{self._gcs_port}"
+        return f"{HEAD}:{self._gcs_port}"
 
     def add(self, host: str, shape: NodeShape) -> None:
         """A node at `host`, 127.0.0.x. Returns once the cluster knows it."""
@@ -82,7 +86,8 @@ class Machines:
         """The addresses of the living nodes, by the head's own list."""
         with contextlib.suppress(OSError):
             nodes = self._ask("/nodes?view=summary")["data"]["summary"]
-            return {node["ip"] for node in nodes if node["raylet"].get("state") == "ALIVE"}
+            raylets = [node["raylet"] for node in nodes]
+            return {raylet["nodeManagerAddress"] for raylet in raylets if raylet.get("state") == "ALIVE"}
         return set()
 
     def kill(self, host: str) -> None:
@@ -98,6 +103,7 @@ class Machines:
 
     def serve(self, file: Json, *options: str) -> "subprocess.CompletedProcess[str]":
         """`enginehouse serve FILE --address ... --detach`, to its end."""
+        self.port = router_of(file)["args"]["listener"]["port"]
         path = self.folder / "house.yaml"
         path.write_text(yaml.safe_dump(file, sort_keys=False), encoding="utf-8")
         command = [sys.executable, "-m", "deployments.cli", "serve", str(path), "--address", self.address, "--detach"]
@@ -115,6 +121,20 @@ class Machines:
             for replica in deployment["replicas"]
             if replica["state"] == "RUNNING"
         )
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def ready_replicas(self) -> dict[str, int]:
+        """By the word of whichever router answers; nothing where none does."""
+        with (
+            contextlib.suppress(OSError),
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer,
+        ):
+            ready: dict[str, int] = json.load(answer)["ready_replicas"]
+            return ready
+        return {}
 
     def engines(self, model: str) -> list[processes.EngineProcess]:
         return processes.engines(self.family(), model)
@@ -148,6 +168,7 @@ class Machines:
 def open_machines(shapes: Mapping[str, NodeShape], environment: Mapping[str, str] | None = None) -> Iterator[Machines]:
     machines = Machines(environment)
     try:
+        machines.start_head()
         for host, shape in shapes.items():
             machines.add(host, shape)
         yield machines
@@ -158,8 +179,3 @@ def open_machines(shapes: Mapping[str, NodeShape], environment: Mapping[str, str
 def has_gpus(engine: processes.EngineProcess) -> list[str]:
     """The GPUs that Ray gave to the engine."""
     return [gpu for gpu in engine.process.environ().get("CUDA_VISIBLE_DEVICES", "").split(",") if gpu]
-
-
-def is_local(host: str) -> bool:
-    """Whether this machine can have a node at `host`: Linux has the whole of 127/8, others only its first address."""
-    return os.uname().sysname == "Linux" or host == "127.0.0.1"

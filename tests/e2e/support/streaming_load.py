@@ -4,11 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from time import monotonic
+from typing import Any, Protocol
 
 import aiohttp
 import openai
-from house import House
 from house_files import KEYS
 
 PROMPT = "The house on the hill"
@@ -16,14 +16,22 @@ THINK_S = 0.02
 """A client's pause between two requests, in seconds: a connection is idle often enough to be closed as such."""
 
 
+class Served(Protocol):
+    """Whoever answers at an address that ends with `/v1`."""
+
+    @property
+    def base_url(self) -> str: ...
+
+
 @dataclass(slots=True)
 class Outcome:
-    """One answer as far as it came. `error` is what the SDK raised."""
+    """One answer as far as it came. `error` is what the SDK raised. `asked_at` is monotonic time, in a load."""
 
     text: str = ""
     num_chunks: int = 0
     finish_reason: str | None = None
     error: Exception | None = None
+    asked_at: float = 0.0
 
     @property
     def is_whole(self) -> bool:
@@ -44,7 +52,7 @@ class Pace:
         return {"simulated": {"num_tokens": self.num_tokens, **pace}}
 
 
-def sdk(house: House) -> openai.AsyncOpenAI:
+def sdk(house: Served) -> openai.AsyncOpenAI:
     """The SDK, which must not hide a failure by trying again."""
     return openai.AsyncOpenAI(base_url=house.base_url, api_key=KEYS[0], max_retries=0, timeout=120)
 
@@ -58,7 +66,7 @@ async def whole(client: openai.AsyncOpenAI, pace: Pace) -> Outcome:
     return Outcome(answer.choices[0].text, 1, answer.choices[0].finish_reason)
 
 
-async def whole_on_new_connection(house: House) -> Outcome:
+async def whole_on_new_connection(house: Served) -> Outcome:
     """One short answer on a connection of its own."""
     body = {"model": "simulated", "prompt": PROMPT, **Pace(5).extra_body}
     headers = {"authorization": f"Bearer {KEYS[0]}", "connection": "close"}
@@ -101,7 +109,7 @@ class Load:
 
 
 @asynccontextmanager
-async def load(house: House, num_clients: int, pace: Pace) -> AsyncIterator[Load]:
+async def load(house: Served, num_clients: int, pace: Pace) -> AsyncIterator[Load]:
     """
     So many clients of three kinds, which ask again and again: for a whole answer and for a stream, each on a
     connection that it keeps, and for a whole answer on a new connection each time.
@@ -114,7 +122,10 @@ async def load(house: House, num_clients: int, pace: Pace) -> AsyncIterator[Load
 
     async def client(ask: Callable[[], Coroutine[Any, Any, Outcome]]) -> None:
         while not is_over.is_set():
-            account.outcomes.append(await ask())
+            asked_at = monotonic()
+            outcome = await ask()
+            outcome.asked_at = asked_at
+            account.outcomes.append(outcome)
             await asyncio.sleep(THINK_S)
 
     async with asyncio.TaskGroup() as clients:
