@@ -58,12 +58,14 @@ def gpus_are_reserved(file: ServeFile) -> Iterator[Problem]:
     for index, application in enumerate(file.applications):
         if not isinstance(application, ModelApplication) or not isinstance(application.args.root, VllmSettings):
             continue
-        num_gpus = application.args.root.num_gpus
+        settings = application.args.root
         for number, deployment in enumerate(application.deployments):
             options = deployment.ray_actor_options
-            if options is not None and (options.num_gpus or 0) < num_gpus:
-                path: KeyPath = ("applications", index, "deployments", number, "ray_actor_options")
-                yield Problem(path, f"must reserve the GPUs that vLLM uses: num_gpus: {num_gpus}")
+            path: KeyPath = ("applications", index, "deployments", number, "ray_actor_options")
+            if options is not None and (options.num_gpus or 0) < settings.num_gpus:
+                yield Problem(path, f"must reserve the GPUs that vLLM uses: num_gpus: {settings.num_gpus}")
+            elif options is not None and options.num_gpus and settings.distributed_executor_backend == "ray":
+                yield Problem((*path, "num_gpus"), "must be 0: with the backend `ray`, vLLM reserves its GPUs itself")
 
 
 def gpus_of_llama_cpp_are_decided(file: ServeFile) -> Iterator[Problem]:

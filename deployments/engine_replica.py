@@ -40,6 +40,8 @@ class EngineReplica:
         self._labels = {"model": settings.model, "engine": engine_name, "replica": self._replica_id}
         self._metrics = RayMetrics()
         host = os.environ.get(ENGINE_HOST_ENV) or str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
+        # For an engine that is itself a program of Ray's: vLLM over several nodes.
+        os.environ["ENGINEHOUSE_RAY"] = f"{ray.get_runtime_context().gcs_address} {ray.__version__}"
         self._runtime = EngineRuntime(create_engine(settings), settings, host, self._log_line, self._enter_phase)
         self._load_task: asyncio.Task[None] | None = None
         self._num_ongoing = 0

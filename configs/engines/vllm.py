@@ -42,6 +42,10 @@ class VllmSettings(EngineSettings):
     pipeline_parallel_size: Annotated[int, Field(ge=1, le=64)] = 1
     """Stages of consecutive layers, each on GPUs of its own."""
 
+    distributed_executor_backend: Literal["mp", "ray"] | None = None
+    """How vLLM runs its ranks: `mp` in processes of one node, on GPUs that the replica reserves; `ray` on GPUs of
+    several nodes, which vLLM reserves itself, so that the replica reserves none. Default: `mp`."""
+
     dtype: Literal["auto", "bfloat16", "float16", "float32"] = "auto"
     """Precision of weights and activations. `auto` takes the checkpoint's."""
 
@@ -119,7 +123,9 @@ class VllmSettings(EngineSettings):
 
     @property
     def num_gpus(self) -> int:
-        return 0 if self.runs_on_cpu else self.tensor_parallel_size * self.pipeline_parallel_size
+        if self.runs_on_cpu or self.distributed_executor_backend == "ray":
+            return 0
+        return self.tensor_parallel_size * self.pipeline_parallel_size
 
     @property
     def runs_on_cpu(self) -> bool:
@@ -146,6 +152,7 @@ OWN_VLLM_OPTIONS = {
     "-tp": "tensor_parallel_size",
     "--pipeline-parallel-size": "pipeline_parallel_size",
     "-pp": "pipeline_parallel_size",
+    "--distributed-executor-backend": "distributed_executor_backend",
     "--lora-modules": "lora_adapters",
 }
 """Options of `vllm serve` that Enginehouse must know of, and the settings to use instead."""

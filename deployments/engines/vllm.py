@@ -96,7 +96,8 @@ def _plain_arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
 
 
 _VALUED = (
-    *("revision", "tensor_parallel_size", "pipeline_parallel_size", "dtype", "quantization", "load_format"),
+    *("revision", "tensor_parallel_size", "pipeline_parallel_size", "distributed_executor_backend"),
+    *("dtype", "quantization", "load_format"),
     *("max_model_len", "max_num_seqs", "max_num_batched_tokens", "long_prefill_token_threshold", "scheduling_policy"),
     *("gpu_memory_utilization", "kv_cache_dtype", "max_loras", "max_lora_rank"),
     *("reasoning_parser", "chat_template"),

@@ -47,6 +47,11 @@ async def failure_of(**changes: object) -> str:
             id="tool parser",
         ),
         pytest.param(
+            {"distributed_executor_backend": "ray"},
+            "vLLM cannot start: distributed_executor_backend: Ray is not installed for",
+            id="several nodes without Ray",
+        ),
+        pytest.param(
             {"max_model_len": 100_000},
             "User-specified max_model_len (100000) is greater than the derived max_model_len",
             id="context above the model's",

@@ -117,6 +117,34 @@ def bound_shutdown() -> None:
     config.__init__ = bounded
 
 
+def join_cluster(backend: str | None) -> None:
+    """
+    With vLLM's backend `ray`, its ranks become actors of the cluster that this process was started on.
+
+    Raises:
+        CannotStartError: there is no Ray here, or another version than the cluster's, which would fail later, and
+            with less to read.
+    """
+    if backend != "ray":
+        return
+    # Ray hides all GPUs from a replica that reserves none, and vLLM takes that for a machine without.
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        del os.environ["CUDA_VISIBLE_DEVICES"]
+    address, _, expected = os.environ.pop("ENGINEHOUSE_RAY", "").partition(" ")
+    try:
+        version = str(importlib.import_module("ray").__version__)
+    except ImportError as error:
+        wanted = f"Ray {expected}".rstrip()
+        message = f"distributed_executor_backend: {wanted} is not installed for {sys.executable}"
+        raise CannotStartError(message) from error
+    if expected and version != expected:
+        raise CannotStartError(
+            f"distributed_executor_backend: the cluster runs Ray {expected}, and {sys.executable} has {version}"
+        )
+    if address:
+        os.environ["RAY_ADDRESS"] = address
+
+
 def refuse_missing_folder(model_source: str) -> None:
     """
     What is plainly a path must be a model's folder: vLLM would take it for a name on the hub.
@@ -175,6 +203,10 @@ def main() -> None:
         arguments = vllm.parse(renamed(sys.argv[1:], settings, vllm.options))
     except CannotStartError as error:
         sys.exit(f"vLLM cannot start: vLLM {vllm.version} {explain(str(error), settings, vllm.options)}")
+    try:
+        join_cluster(arguments.distributed_executor_backend)
+    except CannotStartError as error:
+        sys.exit(f"vLLM cannot start: {error}")
     bound_shutdown()
     vllm.serve(arguments)
 

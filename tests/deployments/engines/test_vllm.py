@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import ray
 
 from configs.engine import ModelArgs, VllmSettings
 from deployments.engines import create_engine
@@ -246,3 +248,24 @@ async def test_the_guard_lets_nobody_in_without_the_secret(
     await guard.Guard(app)({"type": "http", "path": path, "headers": headers}, None, send)
 
     assert expected == sent[0]["status"]
+
+
+# several nodes
+
+
+def test_vllm_joins_the_cluster_of_its_replica(launcher: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its address, with the GPUs that Ray hides from a replica without any; with `mp` nothing changes."""
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("ENGINEHOUSE_RAY", f"10.0.0.1:6379 {ray.__version__}")
+    launcher.join_cluster("mp")
+    assert (None, "") == (os.environ.get("RAY_ADDRESS"), os.environ.get("CUDA_VISIBLE_DEVICES"))
+    launcher.join_cluster("ray")
+    assert ("10.0.0.1:6379", None) == (os.environ.get("RAY_ADDRESS"), os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def test_another_ray_than_the_clusters_is_refused(launcher: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the model is loaded, with both versions."""
+    monkeypatch.setenv("ENGINEHOUSE_RAY", "10.0.0.1:6379 1.0.0")
+    with pytest.raises(launcher.CannotStartError, match=rf"the cluster runs Ray 1\.0\.0, and .* has {ray.__version__}"):
+        launcher.join_cluster("ray")
