@@ -12,6 +12,7 @@ from yarl import URL
 from configs.engine import EngineSettings
 from deployments.engines.contract import Engine, EngineAddress, FirstRequest
 from deployments.engines.errors import EngineDied, EngineStartError, EngineUnresponsive
+from deployments.engines.exit_causes import find_cause
 from deployments.engines.front.server import Front
 from deployments.engines.load import EngineLoad
 from deployments.engines.ports import free_port, is_port_taken
@@ -274,7 +275,8 @@ class EngineRuntime:
 
     def _why_not_ready(self) -> str:
         if self._child is not None:
-            return "\n  ".join(["its last lines:", *self._child.last_lines])
+            cause = find_cause(self._child.last_lines)
+            return "\n  ".join([f"{cause}; its last lines:" if cause else "its last lines:", *self._child.last_lines])
         return (self._front.health_failure if self._front is not None else "") or "it gave no sign"
 
     async def _while_alive(self, step: Awaitable[_Result]) -> _Result:
@@ -293,7 +295,9 @@ class EngineRuntime:
             await asyncio.gather(task, exited, return_exceptions=True)
 
     async def _becomes_healthy(self) -> None:
-        while not await self._is_healthy():  # noqa: ASYNC110  the event is in another process
+        while not await self._is_healthy():
+            if self._front is not None and self._front.is_hopeless:
+                raise EngineStartError(f"{self._settings.model} did not start: {self._front.health_failure}")
             await asyncio.sleep(HEALTH_POLL_S)
 
     async def _is_healthy(self) -> bool:

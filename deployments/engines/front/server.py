@@ -39,6 +39,8 @@ class Front:
         self._runner: web.AppRunner | None = None
         self.health_failure = ""
         """Why the last question for the server's health was not answered well; empty when it was."""
+        self.is_hopeless = False
+        """Whether no later question will be answered better: its certificate is not one to be trusted."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -110,6 +112,7 @@ class Front:
             is_healthy = await self._dialect.is_healthy(self._open_session)
             self.health_failure = "" if is_healthy else f"{self._dialect.upstream.url} is not healthy"
         except (aiohttp.ClientError, OSError) as error:  # a TimeoutError is an OSError
+            self.is_hopeless = isinstance(error, aiohttp.ClientConnectorCertificateError)
             self.health_failure = f"{self._dialect.upstream.url} does not answer: {str(error) or 'timed out'}"
         return web.Response(status=503 if self.health_failure else 200)
 

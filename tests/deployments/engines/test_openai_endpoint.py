@@ -240,10 +240,10 @@ async def test_a_private_authority_is_trusted_by_its_file(
 async def test_a_certificate_of_strangers_is_refused(
     start_engine: StartEngine, serve: Serve, server_tls: ssl.SSLContext, stranger: Authority
 ) -> None:
-    """An endpoint that another authority vouches for is never asked, and the reason is named."""
+    """An endpoint that another authority vouches for is never asked; the reason is named, and not waited for."""
     tls = EndpointTlsSettings(ca_file=str(stranger.file))
-    with pytest.raises(EngineStartError, match="certificate verify failed"):
-        await start_engine(settings_for(serve(server_tls), tls=tls, start_timeout_s=2))
+    with pytest.raises(EngineStartError, match=r"did not start: .* certificate verify failed"):
+        await start_engine(settings_for(serve(server_tls), tls=tls, start_timeout_s=100))
 
 
 async def test_certificates_need_not_be_checked(
