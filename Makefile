@@ -20,7 +20,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-fast test-vllm check format setup setup-dev docs bench lock doctor clean
+.PHONY: help serve test test-fast test-cluster test-vllm check format setup setup-dev docs bench lock doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,10 @@ test: check ## Run every check, then every test
 	@$(BIN)/python -m pytest
 
 test-fast: setup-dev ## Run the tests that need no Ray cluster
-	@$(BIN)/python -m pytest -m "not ray and not vllm"
+	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster"
+
+test-cluster: setup-dev ## Run the tests on Ray clusters of several nodes, all on this machine
+	@$(BIN)/python -m pytest -m cluster
 
 test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; installs 3 GB at first
 	@$(BIN)/python -m pytest -m vllm

@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine_support"))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here starts a cluster."""
+    """Everything here starts a cluster of several nodes, which takes a minute."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.ray)
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.timeout(400))

@@ -32,7 +32,7 @@ async def test_replicas_come_with_the_load_and_go_after_it(elastic: House) -> No
     assert 1 == len(elastic.engines())
     outcomes = [Outcome() for _ in range(5)]
     async with sdk(elastic) as client:
-        streams = [asyncio.create_task(streamed(client, Pace(300, token_ms=100), outcome)) for outcome in outcomes]
+        streams = [asyncio.create_task(streamed(client, Pace(200, token_ms=100), outcome)) for outcome in outcomes]
         await eventually("three replicas run", lambda: len(elastic.engines()) == 3, 60)
         await asyncio.gather(*streams)
         await eventually("one replica is left", lambda: len(elastic.engines()) == 1, 60)
