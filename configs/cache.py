@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from configs.settings import EnvironmentName, Settings, error_at
+from configs.settings import EnvironmentName, Seconds, Settings, error_at
 
 
 def _is_redis_address(value: str) -> str:
@@ -186,3 +186,24 @@ class CacheSettings(Settings):
         if isinstance(self.store, MemoryStoreSettings) and self.max_entry_bytes > self.store.max_bytes:
             raise error_at(("max_entry_bytes",), f"must be at most the store's max_bytes ({self.store.max_bytes})")
         return self
+
+
+class CachePolicy(Settings):
+    """Which answers of one model are kept, for how long, and for whom."""
+
+    mode: Literal["off", "deterministic", "always"] = "deterministic"
+    """Which answers are kept, and shared while they are made: `deterministic` are greedy ones (`temperature: 0`) and
+    those with a `seed`, beside all embeddings and ranks. A request may ask for more or less by its header
+    `x-enginehouse-cache`; nothing is kept or shared with `off`."""
+
+    ttl_s: Seconds = 86_400.0
+    """How long an answer is kept, in seconds."""
+
+    ttl_jitter_ratio: Annotated[float, Field(ge=0, le=0.5)] = 0.1
+    """By how much that varies at random, up and down, so that what was kept together does not end together."""
+
+    shared_by: Literal["key", "everybody"] = "key"
+    """Who gets an answer that is kept: whoever has the API key that it was made for, or everybody here."""
+
+    keep_truncated: bool = False
+    """Keep answers that end because `max_tokens` was reached, too."""

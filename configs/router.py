@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from configs.cache import CachePolicy, CacheSettings
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -57,6 +58,9 @@ class RouterArgs(Settings):
     api_keys: ApiKeySettings = ApiKeySettings()
     """Accepted API keys. With none, everybody on this machine is served, and nobody else."""
 
+    cache: CacheSettings = CacheSettings()
+    """Where answers are kept that would only be made again. Each model has its own policy, in the model table."""
+
 
 class ModelRoute(Settings):
     """One row of the model table."""
@@ -74,6 +78,9 @@ class ModelRoute(Settings):
 
     aliases: tuple[ModelName, ...] = ()
     """Other names for the same model. Give editors an alias and change what is behind it, not their settings."""
+
+    cache: CachePolicy = CachePolicy()
+    """Which answers are kept, for how long, and for whom."""
 
     @property
     def applications(self) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from typing import Protocol
 
 from router.asgi import Headers, Message, Send, WriteChunk
 from router.driving import Driver
@@ -16,6 +17,31 @@ EVENT_STREAM_HEADERS: Headers = [
     (b"x-accel-buffering", b"no"),  # nginx in front of us would otherwise collect tokens
 ]
 JSON_HEADERS: Headers = [(b"content-type", b"application/json")]
+
+
+class AnswerSink(Protocol):
+    """Who takes an engine's answer: one client's `Answer`, or something that hands it to several."""
+
+    on_full: Callable[[], None] | None
+    on_drained: Callable[[], None] | None
+
+    @property
+    def full_since(self) -> float | None: ...
+
+    @property
+    def status(self) -> int | None: ...
+
+    @property
+    def has_content(self) -> bool: ...
+
+    @property
+    def is_complete(self) -> bool: ...
+
+    def start_stream(self) -> None: ...
+
+    def write(self, data: bytes, *, is_last: bool) -> None: ...
+
+    def send_whole(self, status: int, body: bytes) -> None: ...
 
 
 class Answer:
@@ -53,6 +79,10 @@ class Answer:
         self._is_unwritable = False
         self.full_since: float | None = None
         """Loop time since when the client has not taken what was sent, in seconds."""
+
+    def add_header(self, name: bytes, value: bytes) -> None:
+        """A header for the answer, whatever it will be. Call it before anything is sent."""
+        self._headers.append((name, value))
 
     def start_stream(self, headers: Headers = EVENT_STREAM_HEADERS) -> None:
         """Send status 200 and the headers of an event stream, unless they were sent before."""

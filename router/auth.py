@@ -44,18 +44,22 @@ class KeyRing:
         """Whether everybody is accepted, because there is no key."""
         return not self._digests
 
-    def check(self, scope: Scope) -> None:
+    def check(self, scope: Scope) -> str:
         """
+        The tenant: a digest of the key; empty where there are no keys.
+
         Raises:
             InvalidApiKey: the request has no accepted key. The key itself is never repeated.
         """
         if not self._digests:
-            return
+            return ""
         key = presented_key(scope)
         if key is None:
             raise InvalidApiKey("No API key was given. Send it as `Authorization: Bearer KEY`.")
-        if _digest(key) not in self._digests:
+        digest = _digest(key)
+        if digest not in self._digests:
             raise InvalidApiKey("The API key is not accepted here.")
+        return digest.hex()
 
 
 def _digest(key: str) -> bytes:

@@ -9,6 +9,7 @@ from router.asgi import Scope, header
 from router.bodies import encode_object, parse_object
 from router.event_stream import Usage
 from router.metrics import (
+    CACHE,
     COMPLETION_TOKENS,
     INTER_TOKEN_LATENCY,
     PROMPT_TOKENS,
@@ -138,13 +139,24 @@ class Account:
             self.sink.record_all(INTER_TOKEN_LATENCY, self.gaps_s, self.labels)
             self.gaps_s = []
 
-    def close(self, code: str, usage: Usage | None) -> None:
-        """The request is over. `code` is `ok`, an error's code, or `client_disconnected`."""
+    def count_tokens(self, usage: Usage | None) -> None:
+        """What the engine says that it read and wrote."""
+        if usage is not None and usage.num_prompt_tokens:
+            self.sink.record(PROMPT_TOKENS, usage.num_prompt_tokens, self.labels)
+        if usage is not None and usage.num_completion_tokens:
+            self.sink.record(COMPLETION_TOKENS, usage.num_completion_tokens, self.labels)
+
+    def close(self, code: str, cache_outcome: str | None = None) -> None:
+        """
+        The request is over.
+
+        Args:
+            code: `ok`, an error's code, or `client_disconnected`.
+            cache_outcome: what the response cache did for it, where there is one.
+        """
         self.record_gaps()
         record = self.sink.record
         record(REQUESTS, 1, {**self.labels, "route": self.route, "code": code})
         record(REQUEST_LATENCY, self.now() - self.arrived_at, self.labels)
-        if usage is not None and usage.num_prompt_tokens:
-            record(PROMPT_TOKENS, usage.num_prompt_tokens, self.labels)
-        if usage is not None and usage.num_completion_tokens:
-            record(COMPLETION_TOKENS, usage.num_completion_tokens, self.labels)
+        if cache_outcome is not None:
+            record(CACHE, 1, {**self.labels, "outcome": cache_outcome})

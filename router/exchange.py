@@ -5,7 +5,7 @@ from typing import Protocol
 
 import orjson
 
-from router.answer import Answer
+from router.answer import AnswerSink
 from router.errors import ClientDisconnected, EngineFailed, EngineTimeout, EngineUnavailable, ServingError
 from router.event_stream import EventStream, Usage, read_usage
 from router.profiles import Profile
@@ -34,7 +34,7 @@ class Exchange:
     def __init__(
         self,
         connection: UpstreamConnection,
-        answer: Answer,
+        answer: AnswerSink,
         profile: Profile,
         meter: TokenMeter,
         *,

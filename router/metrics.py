@@ -58,6 +58,11 @@ PROMPT_TOKENS = Metric("enginehouse_prompt_tokens", "counter", "tokens", "Prompt
 COMPLETION_TOKENS = Metric(
     "enginehouse_completion_tokens", "counter", "tokens", "Completion tokens, by the engine's own count."
 )
+CACHE = Metric(
+    "enginehouse_cache_requests", "counter", "requests",
+    "Requests by what the response cache did for them: `hit`, `joined` another's generation, `miss` or `bypass`.",
+    labels=("model", "engine", "replica", "outcome"),
+)  # fmt: skip
 RUNNING = Metric(
     "enginehouse_running_requests", "gauge", "requests", "Requests of this router that a replica is answering now.",
     labels=("model", "engine", "replica", "router"),
@@ -74,7 +79,7 @@ ENGINE_KV_CACHE = Metric(
 
 METRICS = (
     REQUESTS, RETRIES, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY, REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS,
-    RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
+    CACHE, RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """The model table: what clients may ask for, and which application serves it. Never changed, only replaced."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from configs.cache import CachePolicy
 from configs.router import RequestSettings, RouterUserConfig
 from router.errors import ModelNotFound
 
@@ -20,6 +21,7 @@ class Model:
     applications: tuple[str, ...]
     aliases: tuple[str, ...] = ()
     adapter: str | None = None
+    cache: CachePolicy = field(default_factory=CachePolicy)
 
 
 class ModelTable:
@@ -28,7 +30,8 @@ class ModelTable:
     def __init__(self, config: RouterUserConfig) -> None:
         self.requests: RequestSettings = config.requests
         self.models = tuple(
-            Model(name, route.applications, route.aliases, route.adapter) for name, route in config.models.items()
+            Model(name, route.applications, route.aliases, route.adapter, route.cache)
+            for name, route in config.models.items()
         )
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
 

@@ -27,6 +27,8 @@ class Replica:
     profile: str
     max_model_len: int | None = None
     task: Task = "generate"
+    fingerprint: str = ""
+    """Of everything that makes the engine's answers what they are; replicas with the same one say the same."""
     num_running: int = 0
     """Requests of this router that the replica is answering."""
     blocked_until: float = 0.0
@@ -58,6 +60,11 @@ class ReplicaDirectory:
         if len(applications) == 1:
             return self._replicas.get(applications[0], ())
         return tuple(replica for name in applications for replica in self._replicas.get(name, ()))
+
+    def fingerprint(self, application: str) -> str | None:
+        """That of all replicas of an application; None while they differ, as in an update, or there are none."""
+        found = {replica.fingerprint for replica in self.of(application)}
+        return found.pop() if len(found) == 1 else None
 
     async def changed(self) -> None:
         """Wait for Serve's next word on any replica."""

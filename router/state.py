@@ -9,6 +9,7 @@ import aiohttp
 from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
+from router.caching.shared_answers import SharedAnswers
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
 from router.replicas import Replica, ReplicaDirectory
@@ -31,7 +32,13 @@ class RouterState:
     """
 
     def __init__(
-        self, table: ModelTable, keys: KeyRing, listener: ListenerSettings, sink: MetricSink, router_id: str
+        self,
+        table: ModelTable,
+        keys: KeyRing,
+        listener: ListenerSettings,
+        sink: MetricSink,
+        router_id: str,
+        shared_answers: SharedAnswers | None = None,
     ) -> None:
         self.table = table
         self.names_answers = True
@@ -42,6 +49,8 @@ class RouterState:
         self.router_id = router_id
         self.loop = asyncio.get_running_loop()
         self.directory = ReplicaDirectory()
+        self.shared_answers = shared_answers
+        """None where nothing is kept or shared."""
         self.generations: set[Ticking] = set()
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
@@ -88,6 +97,8 @@ class RouterState:
 
     async def close(self) -> None:
         self._ticker.cancel()
+        if self.shared_answers is not None:
+            await self.shared_answers.close()
         for pool in self._pools.values():
             pool.close()
         if self._session is not None:

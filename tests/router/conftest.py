@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 import uvloop
 
+from cache.store import Store
 from configs.router import ListenerSettings, RequestSettings
 
 # The tests' own modules. Nothing else is in that folder, so that no test shadows a package on this path.
@@ -61,9 +62,12 @@ async def open_door() -> AsyncIterator[OpenDoor]:
     async with AsyncExitStack() as doors:
 
         async def open_one(
-            requests: RequestSettings = REQUESTS, listener: ListenerSettings | None = None, keys: Iterable[str] = ()
+            requests: RequestSettings = REQUESTS,
+            listener: ListenerSettings | None = None,
+            keys: Iterable[str] = (),
+            store: Store | None = None,
         ) -> Door:
-            door = await Door.open(requests, listener, keys)
+            door = await Door.open(requests, listener, keys, store)
             doors.push_async_callback(door.close)
             return door
 

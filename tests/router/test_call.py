@@ -9,7 +9,7 @@ from router.asgi import Headers
 from router.call import ROUTES, Account, parse_call, request_id
 from router.errors import InvalidRequest
 from router.event_stream import Usage
-from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_LATENCY, REQUESTS, TIME_TO_FIRST_TOKEN
+from router.metrics import CACHE, COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_LATENCY, REQUESTS, TIME_TO_FIRST_TOKEN
 from router.model_table import Model
 from router.replicas import Replica
 
@@ -87,20 +87,22 @@ def test_an_account_is_closed_with_everything_that_is_known() -> None:
     opened = account(sink)
     opened.attempt(Model("m", ("app",), ()), REPLICA)
     opened.first_token()
-    opened.close("ok", Usage(3, 0))
+    opened.count_tokens(Usage(3, 0))
+    opened.close("ok", "miss")
     labels = {"model": "m", "engine": "vllm", "replica": "r1"}
     assert [
         (TIME_TO_FIRST_TOKEN, 2.0, labels),
+        (PROMPT_TOKENS, 3, labels),
         (REQUESTS, 1, {**labels, "route": "/v1/completions", "code": "ok"}),
         (REQUEST_LATENCY, 2.0, labels),
-        (PROMPT_TOKENS, 3, labels),
+        (CACHE, 1, {**labels, "outcome": "miss"}),
     ] == [(one.metric, one.value, one.labels) for one in sink.records]
 
 
 def test_a_request_that_reached_no_replica_is_counted_too() -> None:
     """Its labels are empty, and all there."""
     sink = RecordingSink()
-    account(sink).close("invalid_request", None)
+    account(sink).close("invalid_request")
     assert [REQUESTS, REQUEST_LATENCY] == [one.metric for one in sink.records]
     assert 0 == sink.total(COMPLETION_TOKENS)
     for one in sink.records:

@@ -97,7 +97,7 @@ async def test_an_unreachable_replica_is_passed_by(
     door: Door, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first request finds out, and the next ones know."""
-    monkeypatch.setattr("router.generation.BLOCKED_AFTER_FAILURE_S", 600)
+    monkeypatch.setattr("router.attempts.BLOCKED_AFTER_FAILURE_S", 600)
     engine.otherwise = [WHOLE]
     door.serve_with(engine.replica("good"), unreachable("gone"))
     assert [200] * 6 == [(await door.post(CHAT)).status for _ in range(6)]
@@ -108,7 +108,7 @@ async def test_a_connection_that_dies_after_its_head_blocks_its_replica(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It makes no difference whether the connection had served before."""
-    monkeypatch.setattr("router.generation.BLOCKED_AFTER_FAILURE_S", 600)
+    monkeypatch.setattr("router.attempts.BLOCKED_AFTER_FAILURE_S", 600)
     engine.script(WHOLE)
     engine.otherwise = [STREAM_HEAD, Ending.RESET]
     other_engine.otherwise = [WHOLE]

@@ -9,15 +9,20 @@ from polling import eventually
 from raw_client import ClientAnswer, RawClient, request
 from recording_sink import RecordingSink
 
+from cache.store import Store
+from configs.cache import CachePolicy
 from configs.router import ListenerSettings, ModelRoute, RequestSettings, RouterUserConfig
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.caching.shared_answers import SharedAnswers
 from router.listener import ClientProtocol, Listener, bind
 from router.model_table import ModelTable
 from router.replicas import Replica
 from router.state import RouterState
 
 APPLICATION = "application-of-m"
+MAX_ENTRY_BYTES = 4096
+"""Of answers that are shared."""
 
 
 def free_port() -> int:
@@ -46,11 +51,16 @@ class Door:
 
     @classmethod
     async def open(
-        cls, requests: RequestSettings, listener: ListenerSettings | None = None, keys: Iterable[str] = ()
+        cls,
+        requests: RequestSettings,
+        listener: ListenerSettings | None = None,
+        keys: Iterable[str] = (),
+        store: Store | None = None,
     ) -> "Door":
         settings = (listener or ListenerSettings()).model_copy(update={"port": free_port()})
         sink = RecordingSink()
-        state = RouterState(table_of_m(requests), KeyRing(keys), settings, sink, "router-1")
+        shared = None if store is None else SharedAnswers(store, MAX_ENTRY_BYTES)
+        state = RouterState(table_of_m(requests), KeyRing(keys), settings, sink, "router-1", shared)
         opened = Listener(RouterApp(state), bind(settings))
         await opened.start()
         return cls(state, opened, settings.port, sink)
@@ -89,6 +99,12 @@ class Door:
     async def client(self, receive_buffer_bytes: int | None = None) -> RawClient:
         return await RawClient.connect(self.port, receive_buffer_bytes)
 
+    def set_policy(self, policy: CachePolicy) -> None:
+        """What of the model's answers is kept."""
+        route = ModelRoute(application=APPLICATION, aliases=("default",), cache=policy)
+        config = RouterUserConfig(models={"m": route}, requests=self.state.table.requests)
+        self.state.take_over_table(ModelTable(config))
+
     async def post(
         self, body: object, path: str = "/v1/chat/completions", headers: dict[str, str] | None = None
     ) -> ClientAnswer:
@@ -112,4 +128,5 @@ class OpenDoor(Protocol):
         requests: RequestSettings = ...,
         listener: ListenerSettings | None = None,
         keys: Iterable[str] = (),
+        store: Store | None = None,
     ) -> Door: ...

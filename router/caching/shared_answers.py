@@ -1,0 +1,166 @@
+"""The answers that requests share: those that are kept, and those that are being made."""
+
+import asyncio
+import logging
+import random
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from cache.entry import Entry
+from cache.keys import Key, NotCacheable, make_key
+from cache.store import Store
+from configs.cache import CachePolicy
+from router.answer import Answer
+from router.caching.controls import Controls
+from router.caching.flight import Flight, Follower
+from router.caching.identity import identity_of, is_deterministic
+from router.caching.transcripts import NotAnAnswer, is_keepable, stream_from_whole, whole_from_stream
+from router.call import Call
+from router.errors import ClientDisconnected, ServingError
+from router.event_stream import Usage
+from router.model_table import Model
+from router.replicas import Replica
+
+logger = logging.getLogger("enginehouse.router")
+
+
+@dataclass(slots=True, frozen=True)
+class Sharing:
+    """How one request may share its answer. `fingerprint` is that of the engine that must make it."""
+
+    key: Key
+    fingerprint: str
+    controls: Controls
+    policy: CachePolicy
+
+
+def decide_sharing(
+    call: Call, model: Model, controls: Controls, tenant: str, fingerprint: str | None
+) -> Sharing | None:
+    """None where the request gets an answer of its own, which nobody else will get."""
+    policy = model.cache
+    if policy.mode == "off" or controls.is_wanted is False or not (controls.may_read or controls.may_write):
+        return None
+    is_kept_anyway = policy.mode == "always" or is_deterministic(call)
+    if fingerprint is None or not (is_kept_anyway or controls.is_wanted):
+        return None
+    owner = tenant if policy.shared_by == "key" else ""
+    try:
+        identity = identity_of(call, fingerprint, model.adapter, owner, controls.namespace)
+        groups = (f"model:{model.name}", f"namespace:{controls.namespace}" if controls.namespace else "namespace:-")
+        key = make_key(identity, groups)  # type: ignore[arg-type]  # it came out of JSON
+    except NotCacheable:
+        return None
+    return Sharing(key, fingerprint, controls, policy)
+
+
+class Making(Protocol):
+    """What makes an answer: `router.making.Attempts`."""
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def replica(self) -> Replica | None: ...
+
+    async def run(self) -> None: ...
+
+
+class SharedAnswers:
+    """Belongs to one event loop. `max_entry_bytes` bounds what is kept, and what a late follower can be told."""
+
+    def __init__(self, store: Store, max_entry_bytes: int) -> None:
+        self._store = store
+        self.max_entry_bytes = max_entry_bytes
+        self._flights: dict[tuple[bytes, bool], Flight] = {}
+        self._tasks: dict[Flight, asyncio.Task[None]] = {}
+
+    async def look_up(self, sharing: Sharing) -> Entry | None:
+        """A kept answer that is not too old for the client."""
+        if not sharing.controls.may_read:
+            return None
+        entry = await self._store.get(sharing.key)
+        max_age_s = sharing.controls.max_age_s
+        return None if entry is None or (max_age_s is not None and entry.age_s() > max_age_s) else entry
+
+    def flight(self, sharing: Sharing, call: Call) -> Flight | None:
+        """A generation of the same answer, in the same form, that is under way."""
+        if not sharing.controls.may_read:
+            return None
+        flight = self._flights.get((sharing.key.digest, call.wants_stream))
+        return flight if flight is not None and flight.is_joinable and not flight.is_complete else None
+
+    def launch(self, flight: Flight, making: Making, sharing: Sharing, call: Call) -> None:
+        """Make the answer, which `making` writes to `flight`. It ends when it is over, or nobody follows any more."""
+        place = (sharing.key.digest, call.wants_stream)
+        self._flights[place] = flight
+        task = asyncio.get_running_loop().create_task(self._fly(flight, making, sharing, call))
+        self._tasks[flight] = task
+
+        def landed(_: asyncio.Task[None]) -> None:
+            del self._tasks[flight]
+            if self._flights.get(place) is flight:
+                del self._flights[place]
+
+        task.add_done_callback(landed)
+
+    def leave(self, flight: Flight, follower: Follower) -> None:
+        """A client is gone, or has all of it. The engine stops when it was the last one."""
+        flight.leave(follower)
+        task = self._tasks.get(flight)
+        if task is not None and flight.num_followers == 0 and not flight.is_complete:
+            flight.is_joinable = False
+            task.cancel()
+
+    async def close(self) -> None:
+        for task in tuple(self._tasks.values()):
+            task.cancel()
+        await self._store.close()
+
+    async def _fly(self, flight: Flight, making: Making, sharing: Sharing, call: Call) -> None:
+        error: ServingError | ClientDisconnected | None = None
+        try:
+            await making.run()
+        except (ServingError, ClientDisconnected) as failure:
+            error = failure
+        except asyncio.CancelledError:
+            error = ClientDisconnected()
+            raise
+        except Exception:
+            logger.exception("a shared generation failed in the router")
+            error = ServingError("The router failed on this request; its log says why.")
+        finally:
+            flight.account.record_gaps()
+            flight.account.count_tokens(making.usage)
+            flight.end(error)
+        if error is None and making.replica is not None and making.replica.fingerprint == sharing.fingerprint:
+            await self._keep(flight, sharing, call)
+
+    async def _keep(self, flight: Flight, sharing: Sharing, call: Call) -> None:
+        said = flight.kept
+        if said is None or not sharing.controls.may_write:
+            return
+        policy = sharing.policy
+        try:
+            document = whole_from_stream(said, is_chat=call.route.is_chat) if flight.is_stream else orjson.loads(said)
+        except (NotAnAnswer, orjson.JSONDecodeError) as error:
+            logger.warning("an answer is not kept, for it cannot be put together: %s", error)
+            return
+        if call.route.task == "generate" and not is_keepable(document, keep_truncated=policy.keep_truncated):
+            return
+        ttl_s = policy.ttl_s * random.uniform(1 - policy.ttl_jitter_ratio, 1 + policy.ttl_jitter_ratio)  # noqa: S311 - no secret
+        payload = orjson.dumps(document) if flight.is_stream else said
+        await self._store.put(sharing.key, Entry.now(payload, ttl_s))
+
+
+def replay(entry: Entry, call: Call, answer: Answer) -> None:
+    """Give a kept answer again, in the form that the client asked for."""
+    answer.add_header(b"age", str(int(entry.age_s())).encode())
+    if call.wants_stream:
+        events = stream_from_whole(orjson.loads(entry.payload), wants_usage=call.wants_usage)
+        answer.start_stream()
+        answer.write(events, is_last=True)
+    else:
+        answer.send_whole(200, entry.payload)
