@@ -13,6 +13,7 @@ from deployments.autoscaling import ONGOING
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.runtime import EngineRuntime
+from deployments.fingerprint import build_of, fingerprint_of
 from deployments.local_cluster import ENGINE_HOST_ENV
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
@@ -71,6 +72,7 @@ class EngineReplica:
             "profile": engine.profile,
             "task": self._settings.task,
             "max_model_len": self._runtime.max_model_len,
+            "fingerprint": fingerprint_of(self._settings, self._runtime.version or build_of(self._labels["engine"])),
         }
 
     async def check_health(self) -> None:

@@ -21,6 +21,9 @@ OBJECT_STORE_BYTES = 128 * 1024 * 1024
 ENGINE_HOST_ENV = "ENGINEHOUSE_ENGINE_HOST"
 """Environment variable with the address that engines listen on. Default: that of their node."""
 
+CONNECT_TIMEOUT_S = 10.0
+"""How long an existing cluster has to accept a connection, in seconds."""
+
 REMOVAL_S = 10.0
 """How long the removal of a cluster's folder is tried, in seconds."""
 
@@ -36,8 +39,11 @@ class Cluster:
     """
     A cluster that this process is connected to.
 
-    `logs` is the folder of its logs on this machine; None on a cluster that was there before.
+    `address` is where other commands find it. `logs` is the folder of its logs on this machine; None on a cluster that
+    was there before.
     """
+
+    address: str
 
     dashboard_url: str | None
     logs: Path | None
@@ -55,9 +61,10 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
     Raises:
         ClusterError: there is none.
     """
+    _refuse_unreachable(address)
     context = _init(address=address)
     try:
-        yield Cluster(_dashboard(context), None)
+        yield Cluster(_gcs_address(), _dashboard(context), None)
     finally:
         ray.shutdown()
 
@@ -94,7 +101,7 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
             dashboard_port=dashboard_port or _free_dashboard_port(),
             object_store_memory=OBJECT_STORE_BYTES,
         )
-        yield Cluster(_dashboard(context), folder / "session_latest" / "logs")
+        yield Cluster(_gcs_address(), _dashboard(context), folder / "session_latest" / "logs")
     except BaseException as error:
         ray.shutdown(wait_for_processes=True)
         if isinstance(error, ClusterError) or not isinstance(error, Exception):  # no cluster, or only stopped
@@ -128,6 +135,21 @@ def _free_dashboard_port() -> int:
             probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _refuse_unreachable(address: str) -> None:
+    """Ray itself tries for more than ten minutes, without a word."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdigit() or "/" in host:
+        return  # `auto`, or a form that Ray knows and we do not
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        raise ClusterError(f"no Ray cluster answers at {address}: {error.strerror or error}") from error
+
+
+def _gcs_address() -> str:
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def _dashboard(context: object) -> str | None:

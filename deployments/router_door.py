@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import os
 import socket
 import threading
 from collections.abc import Coroutine, Sequence
@@ -11,9 +12,13 @@ from typing import TypeVar
 
 import uvloop
 
+from cache.opening import open_store
+from cache.store import StoreStats
+from configs.cache import CacheSettings
 from configs.router import ListenerSettings
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import MetricSink
 from router.model_table import ModelTable
@@ -35,10 +40,13 @@ class DoorSettings:
     keys: KeyRing
     sink: MetricSink
     router_id: str
+    cache: CacheSettings
 
     def open(self, table: ModelTable, door: str = "") -> RouterState:
         """The state of a door on the running event loop. `door` tells its metrics from those of another."""
-        return RouterState(table, self.keys, self.listener, self.sink, self.router_id + door)
+        store = open_store(self.cache, os.environ)
+        shared = SharedAnswers(store, self.cache.max_entry_bytes)
+        return RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
 
 
 class ServeDoor:
@@ -54,6 +62,9 @@ class ServeDoor:
 
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
         self._state.take_over_replicas(application, replicas)
+
+    async def purge(self, model: str | None, namespace: str | None) -> int:
+        return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
 
     async def close(self) -> None:
         await self._state.close()
@@ -97,6 +108,16 @@ class OwnDoor:
             TimeoutError: the listener's event loop did not answer in time.
         """
         await asyncio.wait_for(self._on_loop(asyncio.sleep(0)), timeout_s)
+
+    async def purge(self, model: str | None, namespace: str | None) -> int:
+        """As `SharedAnswers.purge`."""
+        shared = None if self._state is None else self._state.shared_answers
+        return 0 if shared is None else await self._on_loop(shared.purge(model, namespace))
+
+    async def cache_stats(self) -> StoreStats | None:
+        """Of the store behind this door; None before it is open."""
+        shared = None if self._state is None else self._state.shared_answers
+        return None if shared is None else await self._on_loop(shared.stats())
 
     async def drain(self, timeout_s: float) -> bool:
         """Stop accepting and finish what runs. Returns whether it was finished within `timeout_s`."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from pydantic import ValidationError
@@ -39,7 +40,7 @@ class RouterReplica:
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
-        settings = DoorSettings(args.listener, keys, self._metrics, replica_id)
+        settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache)
         self._settings = settings
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
@@ -87,6 +88,15 @@ class RouterReplica:
         self._is_listening = True
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
+
+    async def purge_cache(self, model: str | None, namespace: str | None) -> int:
+        """For `enginehouse cache purge`: how many answers were forgotten here."""
+        return sum([await door.purge(model, namespace) for door in self._doors])
+
+    async def cache_stats(self) -> dict[str, Any]:
+        """For `enginehouse cache stats`: what is kept behind the router's own listener."""
+        stats = await self._own_door.cache_stats()
+        return {} if stats is None else asdict(stats)
 
     async def stop(self) -> None:
         """Close the doors behind the last client."""

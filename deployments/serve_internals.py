@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
+from ray import serve
 from ray._private.state import available_resources_per_node
+from ray.exceptions import RayError
 from ray.experimental import internal_kv
 from ray.serve._private.api import serve_start
 from ray.serve._private.common import DeploymentID, DeploymentTargetInfo, ReplicaState
@@ -112,6 +114,24 @@ def running_hosts(application: str, deployment: str) -> list[str]:
     details = ServeInstanceDetails(**cast("Any", ray.get(controller.get_serve_instance_details.remote())))
     replicas = details.applications[application].deployments[deployment].replicas
     return [replica.node_ip for replica in replicas if replica.state is ReplicaState.RUNNING and replica.node_ip]
+
+
+def ask_all_routers(method: str, *arguments: object) -> list[Any]:
+    """
+    What a method returns on each router replica of the cluster.
+
+    Raises:
+        RuntimeError: one of them failed; the message has its words.
+    """
+    answers: list[Any] = []
+    for name, application in serve.status().applications.items():
+        if "Router" in application.deployments:
+            handle = serve.get_deployment_handle("Router", name)
+            try:
+                answers += handle.broadcast(method, *arguments).results(timeout_s=30)
+            except RayError as error:
+                raise RuntimeError(str(error).strip().splitlines()[-1]) from error
+    return answers
 
 
 def deploy(config: Mapping[str, Any]) -> None:

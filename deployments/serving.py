@@ -101,6 +101,7 @@ def announce(client: RouterClient, cluster: Cluster, console: Console, *, needs_
     console.print(copilot_settings(client.base_url, models, needs_key=needs_key), markup=False, soft_wrap=True)
     if cluster.dashboard_url:
         console.print(f"\nRay dashboard: {cluster.dashboard_url}")
+    console.print(f"Ray address: {cluster.address}", soft_wrap=True)
     if cluster.logs:
         console.print(f"Logs: {cluster.logs}", soft_wrap=True)
     names = ", ".join(model.name for model in models)

@@ -76,6 +76,8 @@ class EngineRuntime:
         self._num_health_failures = 0
         self._is_stopping = False
         self._found_max_model_len: int | None = None
+        self.version = ""
+        """The engine's own, once it is ready; empty where it does not say."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -255,6 +257,7 @@ class EngineRuntime:
             await self._warm_up(self._engine.first_request)
         if self._engine.max_model_len is None:
             self._found_max_model_len = await self._ask_max_model_len()
+        self.version = await self._ask_version()
 
     async def _prepare(self, front: Front) -> None:
         try:
@@ -335,6 +338,14 @@ class EngineRuntime:
     async def _ask_max_model_len(self) -> int | None:
         lengths = [card.get("max_model_len") for card in await self._ask_cards()]
         return next((length for length in lengths if isinstance(length, int)), None)
+
+    async def _ask_version(self) -> str:
+        try:
+            async with self._open_session.get(self._url("/version"), headers=self._authorization) as response:
+                document = await response.json() if response.status == 200 else {}
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return ""
+        return str(document.get("version", "")) if isinstance(document, dict) else ""
 
     async def _ask_cards(self) -> list[dict[str, object]]:
         """The entries of the engine's list of models; empty where it gives none."""

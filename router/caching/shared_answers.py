@@ -10,7 +10,7 @@ import orjson
 
 from cache.entry import Entry
 from cache.keys import Key, NotCacheable, make_key
-from cache.store import Store
+from cache.store import EVERYTHING, Store, StoreStats
 from configs.cache import CachePolicy
 from router.answer import Answer
 from router.caching.controls import Controls
@@ -113,6 +113,20 @@ class SharedAnswers:
         if task is not None and flight.num_followers == 0 and not flight.is_complete:
             flight.is_joinable = False
             task.cancel()
+
+    async def purge(self, model: str | None, namespace: str | None) -> int:
+        """
+        Forget the kept answers of a model, or of a namespace, or all. Returns how many there were.
+
+        Raises:
+            StoreUnavailable: the store could not be asked.
+        """
+        if model is not None:
+            return await self._store.purge(f"model:{model}")
+        return await self._store.purge(EVERYTHING if namespace is None else f"namespace:{namespace}")
+
+    async def stats(self) -> StoreStats:
+        return await self._store.stats()
 
     async def close(self) -> None:
         for task in tuple(self._tasks.values()):
