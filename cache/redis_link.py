@@ -125,8 +125,7 @@ class RedisLink:
             "socket_connect_timeout": self._limit_s,
             "retry": _NEVER_AGAIN,
             "protocol": 2,
-            "lib_name": None,  # two round trips less for each new connection
-            "lib_version": None,
+            "driver_info": None,  # two commands less for each new connection
         }
         if settings.username is not None:
             options["username"] = settings.username
