@@ -1,1 +1,1 @@
-"""The response cache: bytes, keys and stores. It is not built yet, and nothing reads from it."""
+"""The response cache: bytes, keys and stores. Nothing reads from it yet."""

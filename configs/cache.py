@@ -31,6 +31,16 @@ RedisAddress = Annotated[str, Field(min_length=1), AfterValidator(_is_redis_addr
 TcpAddress = Annotated[str, Field(min_length=1), AfterValidator(_is_tcp_address)]
 """`HOST:PORT` or `[IPV6]:PORT`."""
 
+
+def _is_not_empty(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("must name at least one")
+    return value
+
+
+# not Field(min_length=1), which also complains when one of them is wrong
+TcpAddresses = Annotated[tuple[TcpAddress, ...], AfterValidator(_is_not_empty)]
+
 ByteCount = Annotated[int, Field(ge=0)]
 
 
@@ -59,7 +69,7 @@ class RedisTlsSettings(Settings):
 class SentinelSettings(Settings):
     """A Redis master that is found, and found again after a failover, through Sentinels."""
 
-    addresses: Annotated[tuple[TcpAddress, ...], Field(min_length=1)]
+    addresses: TcpAddresses
     """The Sentinels, each `HOST:PORT`."""
 
     service: Annotated[str, Field(min_length=1)]
@@ -115,7 +125,7 @@ class RedisStoreSettings(Settings):
     sentinel: SentinelSettings | None = None
     """A master behind Redis Sentinel."""
 
-    cluster: Annotated[tuple[TcpAddress, ...], Field(min_length=1)] | None = None
+    cluster: TcpAddresses | None = None
     """Some nodes of a Redis Cluster, each `HOST:PORT`; they name the others."""
 
     database: Annotated[int, Field(ge=0, le=65_535)] = 0
