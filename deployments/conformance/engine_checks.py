@@ -53,9 +53,9 @@ async def load(runtime: EngineRuntime, subject: Subject) -> None:
 async def disconnect(runtime: EngineRuntime, subject: Subject) -> None:
     """A client that leaves in the middle of a stream frees the engine."""
     body = {"model": subject.model, "prompt": "Once upon a time", "max_tokens": 1000, "stream": True}
-    response = await subject.session.post(COMPLETION, json=body)
-    await response.content.readany()
-    response.close()
+    async with subject.session.post(COMPLETION, json=body) as response:
+        await response.content.readany()
+        response.close()
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT_S):
             while not (await runtime.load()).is_idle:  # noqa: ASYNC110  the event is in another process
