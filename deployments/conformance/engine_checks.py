@@ -26,9 +26,12 @@ async def strangers(runtime: EngineRuntime, subject: Subject) -> None:  # noqa: 
     """Without the replica's secret nothing but the health is answered."""
     address = runtime.address
     async with aiohttp.ClientSession(f"http://{address.host}:{address.port}") as stranger:
-        health = await stranger.get("/health")
-        others = [await stranger.get("/metrics"), await stranger.post(COMPLETION, json={"prompt": "a"})]
-        statuses = [response.status for response in (health, *others)]
+        statuses = []
+        for method, path in (("GET", "/health"), ("GET", "/metrics"), ("POST", COMPLETION)):
+            body = {"prompt": "a"} if method == "POST" else None
+            async with stranger.request(method, path, json=body) as response:
+                await response.read()
+                statuses.append(response.status)
     demand(statuses == [200, 401, 401], "statuses 200, 401, 401", statuses)
 
 
