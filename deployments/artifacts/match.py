@@ -9,10 +9,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT: Final = 1
 """Of the manifest. A later one is refused: what it says may matter."""
 
 PROBE = Path(__file__).with_name("probe.py")
@@ -97,7 +97,7 @@ def _by_config(folder: Path) -> Built:
 
 
 def reasons(built: Built, runtime: Runtime) -> "list[str]":
-    """Why it cannot run there; empty where nothing speaks against it. What either side does not tell is not compared."""
+    """Why it cannot run there; empty where nothing speaks against it. What a side does not tell is not compared."""
     found = []
     for name, old, new in (
         ("TensorRT-LLM", built.tensorrt_llm, runtime.tensorrt_llm),
@@ -122,10 +122,8 @@ def _parallel_reasons(built: Built, runtime: Runtime) -> "list[str]":
     given = (built.tensor_parallel_size, built.pipeline_parallel_size)
     if None in given or given == wanted:
         return []
-    return [
-        f"built for tensor_parallel_size {given[0]} and pipeline_parallel_size {given[1]}, the model's settings say "
-        f"{wanted[0]} and {wanted[1]}"
-    ]
+    sizes = "tensor_parallel_size {} and pipeline_parallel_size {}"
+    return [f"built for {sizes.format(*given)}, the model's settings say {wanted[0]} and {wanted[1]}"]
 
 
 def file_reasons(folder: Path, sizes: "dict[str, int]") -> "list[str]":

@@ -77,9 +77,7 @@ def _gpus_by_torch() -> "list[dict[str, object]] | None":
         for index in range(cuda.device_count()):
             major, minor = cuda.get_device_capability(index)
             free_bytes = cuda.mem_get_info(index)[0]
-            found.append(
-                {"name": cuda.get_device_name(index), "sm": major * 10 + minor, "free_bytes": int(free_bytes)}
-            )
+            found.append({"name": cuda.get_device_name(index), "sm": major * 10 + minor, "free_bytes": int(free_bytes)})
     except Exception as error:  # noqa: BLE001  as above
         print(f"torch does not tell which GPUs are here: {error}", file=sys.stderr)  # noqa: T201
         return None
