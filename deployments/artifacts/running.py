@@ -1,5 +1,6 @@
 """One step of a build: its process, its log, and what is told meanwhile."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -119,10 +120,8 @@ def end_group(process: subprocess.Popen[bytes]) -> None:
         os.killpg(process.pid, signal.SIGTERM)
     except ProcessLookupError:
         return
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=STOP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        pass
     try:
         os.killpg(process.pid, signal.SIGKILL)  # its children, too, which may not have obeyed
     except ProcessLookupError:
