@@ -11,8 +11,7 @@ from typing import Any
 from deployments.artifacts.checkpoint import Checkpoint, read_checkpoint
 from deployments.artifacts.environment import Environment
 from deployments.artifacts.errors import ArtifactError, StepFailedError
-from deployments.artifacts.manifest import BuiltOn, Manifest, read_manifest, write_manifest, written_files
-from deployments.artifacts.match import MANIFEST
+from deployments.artifacts.manifest import BUILD_LOGS, BuiltOn, Manifest, read_manifest, write_manifest, written_files
 from deployments.artifacts.needs import find_free, needs, shortages
 from deployments.artifacts.plan import Step, Tools, plan
 from deployments.artifacts.recipe import Recipe
@@ -47,23 +46,29 @@ def construct(order: Order, environment: Environment, say: Say) -> bool:
         ArtifactError: it cannot be built; finished steps are kept for the next run.
     """
     checkpoint = read_checkpoint(Path(order.recipe.source))
-    gpu = _build_gpu(environment)
     with opened(order.output) as folder:
-        if order.output.exists():
-            try:
-                _check_same(order, environment, checkpoint)
-            finally:
-                if not folder.logs.exists():  # made for the lock alone
-                    folder.remove()
-            return False
-        steps = _steps(order, environment, checkpoint, folder)
-        _begin(folder, _inputs(order.recipe, environment, checkpoint, gpu), say)
-        _check_needs(order, environment, checkpoint, folder)
-        for number, step in enumerate(steps, start=1):
-            _do(folder, step, f"step {number} of {len(steps)}, {step.name}", number)
-        say("computing checksums")
-        manifest = _manifest(order.recipe, environment, checkpoint, gpu, folder.output(steps[-1]))
-        _publish(folder, steps[-1], manifest, order.output)
+        try:
+            return _construct(order, environment, checkpoint, folder, say)
+        except ArtifactError:
+            if not folder.logs.exists():  # no tool has run yet
+                folder.remove()
+            raise
+
+
+def _construct(order: Order, environment: Environment, checkpoint: Checkpoint, folder: WorkFolder, say: Say) -> bool:
+    if order.output.exists():
+        _check_same(order, environment, checkpoint)
+        folder.remove()
+        return False
+    gpu = _build_gpu(environment)
+    steps = _steps(order, environment, checkpoint, folder)
+    _begin(folder, _inputs(order.recipe, environment, checkpoint, gpu), say)
+    _check_needs(order, environment, checkpoint, folder)
+    for number, step in enumerate(steps, start=1):
+        _do(folder, step, f"step {number} of {len(steps)}, {step.name}", number)
+    say("computing checksums")
+    manifest = _manifest(order.recipe, environment, checkpoint, gpu, folder.output(steps[-1]))
+    _publish(folder, steps[-1], manifest, order.output)
     return True
 
 
@@ -89,6 +94,8 @@ def _check_same(order: Order, environment: Environment, checkpoint: Checkpoint) 
         raise ArtifactError(f"{order.output} exists already, and is left alone: {error}") from error
     wanted = _identity(order.recipe, environment.tensorrt_llm, environment.tensorrt, checkpoint.fingerprint)
     built = _identity(there.recipe, there.tensorrt_llm, there.tensorrt, there.source_fingerprint)
+    if environment.gpus:
+        wanted["GPU"], built["GPU"] = f"SM {environment.gpus[0][1]}", f"SM {there.gpu.sm}"
     others = [name for name in wanted if wanted[name] != built[name]]
     if others:
         name = others[0]
@@ -167,10 +174,9 @@ def _publish(folder: WorkFolder, last: Step, manifest: Manifest, output: Path) -
     """The engine with its manifest and the build's logs, in one move."""
     engine = folder.output(last)
     write_manifest(engine, manifest)
-    shutil.copytree(folder.logs, engine / "build-logs", dirs_exist_ok=True)
+    shutil.copytree(folder.logs, engine / BUILD_LOGS, dirs_exist_ok=True)
     try:
         engine.rename(output)
     except OSError as error:
-        (engine / MANIFEST).unlink()
         raise ArtifactError(f"the engine cannot be moved from {engine} to {output}: {error.strerror}") from error
     folder.remove()

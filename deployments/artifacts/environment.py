@@ -5,10 +5,10 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 from deployments.artifacts.errors import ArtifactError
 from deployments.artifacts.match import PROBE
+from deployments.engines.tensorrt_llm.launcher import interpreter_of
 
 PROBE_TIMEOUT_S = 300.0
 """Importing TensorRT-LLM, where nothing else tells its version, takes up to minutes on a cold disk."""
@@ -65,10 +65,6 @@ def _interpreter_on_path() -> str:
     """That of TensorRT-LLM's programs, which name it in their first line; else ours."""
     for name in ("trtllm-build", "trtllm-serve"):
         program = shutil.which(name)
-        if program is None:
-            continue
-        with Path(program).open("rb") as file:
-            first = file.readline(1024).decode("utf-8", "replace").strip()
-        if first.startswith("#!") and " " not in first:
-            return first[2:]
+        if program is not None:
+            return interpreter_of(program)
     return sys.executable

@@ -13,6 +13,9 @@ from deployments.artifacts.errors import ArtifactError
 from deployments.artifacts.match import FORMAT, MANIFEST, file_reasons
 from deployments.artifacts.recipe import Recipe
 
+BUILD_LOGS = "build-logs"
+"""Folder, beside the engine, of what the tools said."""
+
 _CHUNK_BYTES = 4 * 1024**2
 
 
@@ -46,11 +49,12 @@ class Manifest(Settings):
 
 
 def written_files(folder: Path) -> dict[str, WrittenFile]:
-    """Every file of a folder, read as a whole."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
+    """Every file of an engine's folder, read as a whole; neither its manifest nor logs."""
+    paths = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
     return {
-        str(path.relative_to(folder)): WrittenFile(size_bytes=path.stat().st_size, sha256=sha256_of(path))
-        for path in paths
+        name: WrittenFile(size_bytes=path.stat().st_size, sha256=sha256_of(path))
+        for name, path in paths.items()
+        if name != MANIFEST and not name.startswith(f"{BUILD_LOGS}/")
     }
 
 

@@ -88,7 +88,7 @@ class WorkFolder:
         self._write_state()
 
     def remove(self) -> None:
-        shutil.rmtree(self.path)
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def _read_state(self) -> dict[str, Any] | None:
         try:
