@@ -10,7 +10,8 @@ def test_versions_are_in_the_order_of_pep_440() -> None:
     ordered = ["1.2.1", "1.3.0.dev1", "1.3.0a1", "1.3.0b2", "1.3.0rc3.dev7", "1.3.0rc3", "1.3.0rc20", "1.3.0rc20.post1"]
     ordered += ["1.3.0rc21", "1.3.0", "1.3.0.post1", "1.10.0"]
 
-    assert ordered == sorted(reversed(ordered), key=order)
+    backwards = ordered[::-1]
+    assert ordered == sorted(backwards, key=order)
 
 
 def test_trailing_zeros_and_local_parts_do_not_count() -> None:
