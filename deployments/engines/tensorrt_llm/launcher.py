@@ -252,10 +252,11 @@ def main() -> NoReturn:
     try:
         check_model(launch["model_source"])
         server = find_server(launch["interpreter"])
+        if is_compiled(launch["model_source"]):
+            check_artifact(launch, server)  # sooner than the server is asked for its options, which may take minutes
         known = known_options(server)
         llm_args = launch["llm_args"]
         if is_compiled(launch["model_source"]):
-            check_artifact(launch, server)
             llm_args = {name: value for name, value in llm_args.items() if name not in TORCH_ONLY}
         words = arguments(launch, known, write_config(llm_args))
     except CannotLaunch as error:
