@@ -1,6 +1,7 @@
 """A build as a whole: checks, steps, and the engine that appears when all is done."""
 
 import importlib.metadata
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -148,7 +149,7 @@ def _do(folder: WorkFolder, step: Step, label: str, number: int) -> None:
         return
     folder.discard(step)
     progress, log = Progress(label), folder.log(number, step)
-    run_step(step, log, progress, folder.lock)
+    run_step(step, folder.path, log, progress, folder.lock)
     missing = folder.missing(step)
     if missing:
         raise StepFailedError(f"{step.name}: ended well, but left no {', '.join(missing)}; its output is in {log}")
@@ -173,6 +174,7 @@ def _manifest(recipe: Recipe, environment: Environment, checkpoint: Checkpoint, 
 def _publish(folder: WorkFolder, last: Step, manifest: Manifest, output: Path) -> None:
     """The engine with its manifest and the build's logs, in one move."""
     engine = folder.output(last)
+    _make_durable(engine)
     write_manifest(engine, manifest)
     shutil.copytree(folder.logs, engine / BUILD_LOGS, dirs_exist_ok=True)
     try:
@@ -180,3 +182,11 @@ def _publish(folder: WorkFolder, last: Step, manifest: Manifest, output: Path) -
     except OSError as error:
         raise ArtifactError(f"the engine cannot be moved from {engine} to {output}: {error.strerror}") from error
     folder.remove()
+
+
+def _make_durable(engine: Path) -> None:
+    """On the disk, before a name says that it is complete."""
+    for path in engine.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())

@@ -59,11 +59,12 @@ class Progress:
         return f"{seconds // 60} min {seconds % 60} s" if seconds >= 60 else f"{seconds} s"
 
 
-def run_step(step: Step, log: Path, progress: Progress, lock: int) -> None:
+def run_step(step: Step, folder: Path, log: Path, progress: Progress, lock: int) -> None:
     """
     Runs it to its end. Whatever ends this function ends the step's processes, too.
 
     Args:
+        folder: what it runs in: the tools leave caches where they are.
         lock: a file descriptor that the processes inherit.
 
     Raises:
@@ -76,6 +77,7 @@ def run_step(step: Step, log: Path, progress: Progress, lock: int) -> None:
         try:
             process = subprocess.Popen(
                 step.argv,
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

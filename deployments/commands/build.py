@@ -58,7 +58,10 @@ _OPTIONS = [
         help="Their data set: a folder, or a name on the hub. Default: quantize.py's, which it downloads.",
     ),
     click.option(
-        "--build-arg", "extra_build_args", multiple=True, help="One more word for trtllm-build. May be repeated."
+        "--build-arg",
+        "extra_build_args",
+        multiple=True,
+        help="One more word for trtllm-build; paths absolute. Repeated for each.",
     ),
     click.option("--ignore-needs", is_flag=True, help="Build although less is free than is thought to be needed."),
     click.option(
@@ -125,7 +128,8 @@ def _verify(folder: Path) -> None:
 
 def _build(options: dict[str, Any]) -> None:
     output = Path(options.pop("output")).absolute()
-    interpreter = options.pop("interpreter")
+    interpreter = _absolute(options.pop("interpreter"), is_program=True)
+    options["calibration_data"] = _absolute(options["calibration_data"], is_program=False)
     order = Order(
         output=output,
         examples_folder=options.pop("examples_folder").absolute(),
@@ -145,6 +149,13 @@ def _build(options: dict[str, Any]) -> None:
     for name in ("tensor_parallel_size", "pipeline_parallel_size"):
         if getattr(order.recipe, name) > 1:
             click.echo(f"  {name}: {getattr(order.recipe, name)}")
+
+
+def _absolute(name: str | None, *, is_program: bool) -> str | None:
+    """A path of this folder, for tools that run in another. A program on the PATH or a name on the hub stays."""
+    if name is None or (is_program and "/" not in name) or not Path(name).exists():
+        return name
+    return str(Path(name).absolute())
 
 
 def _needs_no_build(version: str) -> bool:

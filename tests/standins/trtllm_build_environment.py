@@ -35,6 +35,11 @@ class BuildEnvironment:
         return self.folder / "examples"
 
     @property
+    def cwd(self) -> Path:
+        """Where `enginehouse build` is called; the tools leave nothing there."""
+        return self.folder / "cwd"
+
+    @property
     def record(self) -> Path:
         return self.folder / "record.jsonl"
 
@@ -50,12 +55,13 @@ class BuildEnvironment:
 
     def build(self, *words: object, **variables: str) -> subprocess.CompletedProcess[str]:
         environ = {**self.environ, **variables}
-        return subprocess.run(self.command(*words), env=environ, capture_output=True, text=True, check=False)
+        command = self.command(*words)
+        return subprocess.run(command, env=environ, cwd=self.cwd, capture_output=True, text=True, check=False)
 
     def start(self, *words: object, **variables: str) -> subprocess.Popen[str]:
         environ = {**self.environ, **variables}
         return subprocess.Popen(
-            self.command(*words), env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            self.command(*words), env=environ, cwd=self.cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
 
     def notes(self) -> list[dict[str, Any]]:
@@ -90,6 +96,7 @@ def make_build_environment(
             (packages / name / "__init__.py").write_text(f"__version__ = {number!r}\n")
             write_metadata(packages, name, number)
     environment = BuildEnvironment(folder)
+    environment.cwd.mkdir()
     tools = {
         "bin/trtllm-build": "build",
         "examples/quantization/quantize.py": "quantize",

@@ -44,7 +44,7 @@ def test_a_whole_build(trtllm: BuildEnvironment, weights: Path, place: Path) -> 
     done = trtllm.build(weights, place / "engine", "--tensor-parallel-size", 2, "--max-batch-size", 8)
 
     assert 0 == done.returncode, done.stderr
-    assert ["engine"] == names(place)
+    assert (["engine"], []) == (names(place), names(trtllm.cwd))
     assert ["build-logs", "config.json", "manifest.json", "rank0.engine", "rank1.engine"] == names(place / "engine")
     manifest = json.loads((place / "engine/manifest.json").read_text())
     assert ("1.2.1", "10.14.1.48", 90, 2, 8) == (
@@ -66,6 +66,19 @@ def test_a_quantized_build(trtllm: BuildEnvironment, weights: Path, place: Path)
 
     assert 0 == done.returncode, done.stderr
     assert ["quantize.py", "trtllm-build"] == trtllm.tools_called()
+
+
+def test_paths_may_be_relative(trtllm: BuildEnvironment, weights: Path, place: Path) -> None:
+    """To where the command is given; the tools run elsewhere."""
+    (trtllm.cwd / "model").symlink_to(weights)
+    (trtllm.cwd / "texts").mkdir()
+    command = trtllm.command("model", "engine", "--quantization", "int8_sq", "--calibration-data", "texts")
+    command[command.index("--interpreter") + 1] = "../bin/python"
+    done = subprocess.run(command, env=trtllm.environ, cwd=trtllm.cwd, capture_output=True, text=True, check=False)
+
+    assert 0 == done.returncode, done.stderr
+    assert str(trtllm.cwd / "texts") in trtllm.notes()[0]["argv"]
+    assert ["engine", "model", "texts"] == names(trtllm.cwd)
 
 
 def test_gemma_is_built(trtllm: BuildEnvironment, tmp_path: Path, place: Path) -> None:

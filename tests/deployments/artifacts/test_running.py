@@ -32,7 +32,7 @@ def test_the_tools_last_line_is_told_where_no_terminal_is(
             (tmp_path / "seen").touch()
 
     step = Step("converted", (sys.executable, "-c", SAYS_HALF, str(tmp_path / "seen")), ())
-    run_step(step, tmp_path / "log", Progress("step 1 of 2, converted", write), lock)
+    run_step(step, tmp_path, tmp_path / "log", Progress("step 1 of 2, converted", write), lock)
 
     assert "step 1 of 2, converted: begins\n" == told[0]
     assert any(line.startswith("step 1 of 2, converted: ") and line.endswith(" s: half\n") for line in told)
@@ -42,14 +42,14 @@ def test_the_tools_last_line_is_told_where_no_terminal_is(
 def test_a_tool_that_cannot_be_executed_is_told(tmp_path: Path, lock: int) -> None:
     """By its path."""
     with pytest.raises(StepFailedError, match="cannot execute /no/such/tool: No such file"):
-        run_step(Step("engine", ("/no/such/tool",), ()), tmp_path / "log", Progress("step"), lock)
+        run_step(Step("engine", ("/no/such/tool",), ()), tmp_path, tmp_path / "log", Progress("step"), lock)
 
 
 def test_a_tool_that_a_signal_ended_is_told(tmp_path: Path, lock: int) -> None:
     """As the system does when memory runs out."""
     step = Step("engine", ("/bin/sh", "-c", "kill -9 $$"), ())
     with pytest.raises(StepFailedError, match="engine: sh ended with signal 9"):
-        run_step(step, tmp_path / "log", Progress("step"), lock)
+        run_step(step, tmp_path, tmp_path / "log", Progress("step"), lock)
 
 
 def test_a_line_that_was_rewritten_counts_as_it_stood_last(tmp_path: Path) -> None:
