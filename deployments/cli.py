@@ -11,6 +11,7 @@ COMMANDS = {
     "serve": "deployments.commands.serve",
     "doctor": "deployments.commands.doctor",
     "weights": "deployments.commands.weights",
+    "build": "deployments.commands.build",
 }
 """Each subcommand's module; its function of the same name is the command."""
 

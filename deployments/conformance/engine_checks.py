@@ -26,9 +26,12 @@ async def strangers(runtime: EngineRuntime, subject: Subject) -> None:  # noqa: 
     """Without the replica's secret nothing but the health is answered."""
     address = runtime.address
     async with aiohttp.ClientSession(f"http://{address.host}:{address.port}") as stranger:
-        health = await stranger.get("/health")
-        others = [await stranger.get("/metrics"), await stranger.post(COMPLETION, json={"prompt": "a"})]
-        statuses = [response.status for response in (health, *others)]
+        statuses = []
+        for method, path in (("GET", "/health"), ("GET", "/metrics"), ("POST", COMPLETION)):
+            body = {"prompt": "a"} if method == "POST" else None
+            async with stranger.request(method, path, json=body) as response:
+                await response.read()
+                statuses.append(response.status)
     demand(statuses == [200, 401, 401], "statuses 200, 401, 401", statuses)
 
 
@@ -53,9 +56,9 @@ async def load(runtime: EngineRuntime, subject: Subject) -> None:
 async def disconnect(runtime: EngineRuntime, subject: Subject) -> None:
     """A client that leaves in the middle of a stream frees the engine."""
     body = {"model": subject.model, "prompt": "Once upon a time", "max_tokens": 1000, "stream": True}
-    response = await subject.session.post(COMPLETION, json=body)
-    await response.content.readany()
-    response.close()
+    async with subject.session.post(COMPLETION, json=body) as response:
+        await response.content.readany()
+        response.close()
     try:
         async with asyncio.timeout(RELEASE_TIMEOUT_S):
             while not (await runtime.load()).is_idle:  # noqa: ASYNC110  the event is in another process

@@ -206,9 +206,10 @@ async def test_the_load_follows_the_requests(runtime: EngineRuntime, session: ai
 
 async def test_an_abandoned_answer_is_not_an_error(session: aiohttp.ClientSession) -> None:
     """A client that leaves before its answer begins leaves a well engine behind."""
+    timeout = aiohttp.ClientTimeout(total=0.05)
+    body = {**COMPLETION, "max_tokens": 300}
     with contextlib.suppress(TimeoutError):
-        await session.post(
-            PATHS["completion"], json={**COMPLETION, "max_tokens": 300}, timeout=aiohttp.ClientTimeout(total=0.05)
-        )
+        async with session.post(PATHS["completion"], json=body, timeout=timeout):
+            pass
 
     assert 6 == (await whole(session, PATHS["completion"], COMPLETION))["usage"]["completion_tokens"]

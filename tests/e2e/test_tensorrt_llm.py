@@ -2,7 +2,9 @@
 
 import functools
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import openai
@@ -11,6 +13,7 @@ from contract_engines import tensorrt_llm
 from house import House, open_house
 from house_files import Json, free_port, model, router, serve_file
 from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
+from trtllm_build_environment import A100, make_build_environment, make_weights
 from waiting import wait_for
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -140,3 +143,27 @@ def test_what_cannot_start_ends_the_command(changes: dict[str, Any], reason: str
             assert reason in house.output()
         finally:
             house.close()
+
+
+def test_an_engine_is_built_and_served_where_it_fits(tmp_path: Path) -> None:
+    """From a checkpoint to a token; and on another GPU the command ends with the reason."""
+    trtllm = make_build_environment(tmp_path / "trtllm")
+    done = trtllm.build(make_weights(tmp_path / "model"), tmp_path / "engine")
+    assert 0 == done.returncode, done.stderr
+    args = {"model_source": str(tmp_path / "engine"), "interpreter": str(trtllm.python), "tool_call_parser": None}
+    environment = {"STANDIN_TOKEN_MS": "5", "PATH": f"{trtllm.folder / 'bin'}:{os.environ['PATH']}"}
+    for app in application(**args, tokenizer_source=str(tmp_path / "model"), environment=environment):
+        with (
+            open_house(serve_file(router(free_port(), {"trt": []}), [app])) as house,
+            openai.OpenAI(base_url=house.base_url, api_key="none", max_retries=0, timeout=60) as sdk,
+        ):
+            answer = sdk.chat.completions.create(model="trt", messages=MESSAGES, max_tokens=4)
+            assert "trt" == answer.model
+
+        trtllm.set_gpus(A100)
+        refused = House(serve_file(router(free_port(), {"trt": []}), [app]))
+        try:
+            assert 1 == refused.wait_exit()
+            assert "built for SM 90 (NVIDIA H100 80GB HBM3), this GPU is SM 80" in refused.output()
+        finally:
+            refused.close()

@@ -23,20 +23,29 @@ def make_trtllm_bin(folder: Path, **choices: str) -> Path:
     programs.mkdir(parents=True)
     packages = folder / "packages"
     version = choices.get("version", "1.3.0rc3")
-    metadata = packages / f"tensorrt_llm-{version}.dist-info" / "METADATA"
-    metadata.parent.mkdir(parents=True)
-    metadata.write_text(f"Metadata-Version: 2.1\nName: tensorrt_llm\nVersion: {version}\n")
+    write_metadata(packages, "tensorrt_llm", version)
     # Not a link: an interpreter that is reached through one does not find its environment's packages.
     python = f'#!/bin/sh\nPYTHONPATH="{packages}" exec "{sys.executable}" "$@"\n'
-    _write_program(programs / "python", python)
-    defaults = {f"STANDIN_{name.upper()}": value for name, value in choices.items()}
-    command = f"[{sys.executable!r}, {str(STANDIN)!r}, *sys.argv[1:]]"
-    serve = f"os.execve({sys.executable!r}, {command}, {defaults!r} | os.environ)"
-    _write_program(programs / "trtllm-serve", f"#!{sys.executable}\nimport os, sys\n{serve}\n")
+    write_program(programs / "python", python)
+    write_trtllm_serve(programs, choices)
     return programs
 
 
-def _write_program(path: Path, text: str) -> None:
+def write_metadata(packages: Path, name: str, version: str) -> None:
+    """What `importlib.metadata` finds of a distribution."""
+    metadata = packages / f"{name}-{version}.dist-info" / "METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
+
+
+def write_trtllm_serve(programs: Path, choices: dict[str, str]) -> None:
+    defaults = {f"STANDIN_{name.upper()}": value for name, value in choices.items()}
+    command = f"[{sys.executable!r}, {str(STANDIN)!r}, *sys.argv[1:]]"
+    serve = f"os.execve({sys.executable!r}, {command}, {defaults!r} | os.environ)"
+    write_program(programs / "trtllm-serve", f"#!{sys.executable}\nimport os, sys\n{serve}\n")
+
+
+def write_program(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o755)
 

@@ -26,6 +26,9 @@ GPU_MEMORY_POLL_S = 1.0
 PARENT_LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "SLURM_", "UCX_", "I_MPI_")
 """Variables of an MPI job around us: TensorRT-LLM would take itself for a part of it."""
 
+ARTIFACT_CHECK = Path(__file__).parents[2] / "artifacts" / "match.py"
+ARTIFACT_CHECK_TIMEOUT_S = 120.0
+
 TORCH_ONLY = ("cuda_graph_config", "enable_iter_perf_stats")
 """Arguments that a compiled engine's server does not know."""
 
@@ -106,6 +109,39 @@ def is_compiled(model_source: str) -> bool:
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "pretrained_config" in config and "build_config" in config
+
+
+def check_artifact(launch: Launch, server: str) -> None:
+    """
+    Asks whether the compiled engine was built for this TensorRT-LLM, these GPUs and as many ranks, and is whole. Reads
+    sizes, no contents. What nobody can tell here is not compared.
+
+    Raises:
+        CannotLaunch: it was not.
+    """
+    llm_args = launch["llm_args"]
+    words = [str(llm_args.get(name, 1)) for name in ("tensor_parallel_size", "pipeline_parallel_size")]
+    interpreter = launch["interpreter"] or interpreter_of(server)
+    command = [interpreter, str(ARTIFACT_CHECK), launch["model_source"], *words]
+    try:
+        answer = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, timeout=ARTIFACT_CHECK_TIMEOUT_S, check=True
+        )
+        reasons = json.loads(answer.stdout)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        raise CannotLaunch(f"whether the engine {launch['model_source']} fits here cannot be told: {error}") from error
+    if reasons:
+        raise CannotLaunch(
+            f"the engine {launch['model_source']} cannot run here: {'; '.join(reasons)}. Build it again with "
+            "`enginehouse build`"
+        )
+
+
+def interpreter_of(server: str) -> str:
+    """The Python that a program names in its first line; ours where it names none."""
+    with Path(server).open("rb") as file:
+        first = file.readline(1024).decode("utf-8", "replace").strip()
+    return first[2:] if first.startswith("#!/") and " " not in first else sys.executable
 
 
 def check_model(model_source: str) -> None:
@@ -216,6 +252,8 @@ def main() -> NoReturn:
     try:
         check_model(launch["model_source"])
         server = find_server(launch["interpreter"])
+        if is_compiled(launch["model_source"]):
+            check_artifact(launch, server)  # sooner than the server is asked for its options, which may take minutes
         known = known_options(server)
         llm_args = launch["llm_args"]
         if is_compiled(launch["model_source"]):
