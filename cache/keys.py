@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
@@ -21,10 +20,6 @@ _OPTIONS: Final = (
     | orjson.OPT_PASSTHROUGH_DATETIME
     | orjson.OPT_PASSTHROUGH_SUBCLASS
 )
-
-# Where a whole number may stand as a float (1.0, 1e3), or NaN or infinity, which orjson writes as null. Also found
-# inside strings, which costs a walk through the fields and changes nothing.
-_DOUBTFUL: Final = re.compile(rb"[0-9]\.0[,}\]]|[0-9]e[0-9]|null")
 
 _INTEGERS: Final = range(-(2**63), 2**64)  # what orjson writes
 
@@ -68,22 +63,29 @@ def canonical_json(value: Json) -> bytes:
         NotCacheable: as `make_key` does.
     """
     try:
-        written = orjson.dumps(value, option=_OPTIONS)
-        if _DOUBTFUL.search(written) is None:
-            return written
+        # first as it is: what orjson accepts is JSON, and not too deep for the walk
+        orjson.dumps(value, option=_OPTIONS)
         return orjson.dumps(_with_plain_numbers(value), option=_OPTIONS)
     except TypeError as error:  # orjson's JSONEncodeError is one
         raise NotCacheable(str(error)) from error
 
 
 def _with_plain_numbers(value: Json) -> Json:
-    """`value` with integers for floats that are whole. It has been through orjson, so it is JSON and not too deep."""
-    if isinstance(value, float):
+    """
+    `value` with integers for floats that are whole.
+
+    Source:
+        Walking through 40 fields takes 5 µs however long the texts in them are. Looking for such floats in what orjson
+        wrote takes 50 µs for 4 KB, and grows with the prompt.
+    """
+    if type(value) is str:
+        return value
+    if type(value) is dict:
+        return {name: _with_plain_numbers(item) for name, item in value.items()}
+    if type(value) is list or type(value) is tuple:
+        return [_with_plain_numbers(item) for item in value]
+    if type(value) is float:
         if not math.isfinite(value):
             raise NotCacheable(f"{value} is not a number in JSON")
         return int(value) if value.is_integer() and int(value) in _INTEGERS else value
-    if isinstance(value, Mapping):
-        return {name: _with_plain_numbers(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_plain_numbers(item) for item in value]
     return value

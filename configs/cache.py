@@ -114,7 +114,7 @@ class BreakerSettings(Settings):
 
 
 class RedisStoreSettings(Settings):
-    """A store in Redis 6.2 or newer, or Valkey, shared by all router replicas. Slow or gone, it is a miss."""
+    """A store in Redis 7 or newer, shared by all router replicas. Slow or gone, it is a miss."""
 
     type: Literal["redis"]
     """Keep entries in Redis."""

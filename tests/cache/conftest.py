@@ -1,12 +1,14 @@
 """Fixtures: a real Redis, and stores that are closed after their test."""
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from cache.opening import open_store
 from cache.store import Store
@@ -19,6 +21,13 @@ from cached import OpenStore
 from redis_server import RedisServer
 
 SECRETS = {"CACHE_KEY": "a secret for the tests' own entries", "REDIS_PASSWORD": "opensesame"}
+
+
+def pytest_asyncio_loop_factories(
+    config: pytest.Config, item: pytest.Item
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The router runs on uvloop, so its cache does."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """What only a store in Redis can get wrong: who wrote an entry, what a purge leaves, and how the place is reached."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,8 +11,9 @@ from cached import OpenStore, eventually, found, keep, key
 from redis_server import RedisServer, free_port
 
 from cache.entry import Entry, Envelope
+from cache.keys import Key
 from cache.opening import open_store
-from cache.redis_names import RedisNames
+from cache.redis_names import SHARDS, RedisNames
 from cache.store import BadSecret, Store
 from configs.cache import CacheSettings
 
@@ -21,6 +23,12 @@ NAMES = RedisNames("enginehouse:")
 @pytest.fixture
 def store(redis_server: RedisServer, open_redis_store: OpenStore) -> Store:
     return open_redis_store(address=redis_server.address)
+
+
+def in_one_shard(count: int, *groups: str) -> list[Key]:
+    """Keys that Redis keeps side by side."""
+    keys = (key(number, *groups) for number in itertools.count())
+    return list(itertools.islice((place for place in keys if place.digest[0] % SHARDS == 0), count))
 
 
 def stored_under(server: RedisServer, name: str) -> bytes:
@@ -56,7 +64,7 @@ async def test_a_planted_entry_is_a_miss(store: Store, redis_server: RedisServer
 
 async def test_an_entry_copied_to_another_key_is_a_miss(store: Store, redis_server: RedisServer) -> None:
     """Nor does he answer one question with what was said to another."""
-    same_shard = [place for place in map(key, range(1000)) if place.digest[0] % 64 == 0][:2]
+    same_shard = in_one_shard(2)
     await keep(store, *same_shard)
     source, target = (NAMES.read(place)[-1] for place in same_shard)
     redis_server.ask("SET", target, stored_under(redis_server, source))
@@ -91,20 +99,31 @@ async def test_an_entry_that_redis_kept_too_long_is_a_miss(store: Store, redis_s
     assert 1 == redis_server.ask("EXISTS", NAMES.read(key("a"))[-1])
 
 
-async def test_a_generation_that_redis_evicts_forgets_its_entries(store: Store, redis_server: RedisServer) -> None:
-    """And never revives those of before a purge."""
-    await keep(store, key("a", "acme"))
-    old = stored_under(redis_server, NAMES.read(key("a", "acme"))[-1])
+async def test_an_entry_of_before_a_purge_is_a_miss(store: Store, redis_server: RedisServer) -> None:
+    """Even if it is still there, or comes back: a new generation of its group has begun."""
+    old, new = in_one_shard(2, "acme")
+    await keep(store, old)
+    name = NAMES.read(old)[-1]
+    value = stored_under(redis_server, name)
     await store.purge("acme")
-    redis_server.ask("SET", NAMES.read(key("a", "acme"))[-1], old)
-    before = await found(store, key("a", "acme"))
-    await keep(store, key("b", "acme"))
-    assert ([False], [False]) == (before, await found(store, key("a", "acme")))
+    await keep(store, new)
+    redis_server.ask("SET", name, value)
+    assert [False, True] == await found(store, old, new)
+
+
+async def test_a_generation_that_redis_evicts_forgets_its_entries(store: Store, redis_server: RedisServer) -> None:
+    """And the next write begins another."""
+    old, new = in_one_shard(2, "acme")
+    await keep(store, old)
+    redis_server.ask("DEL", NAMES.read(old)[1])
+    before = await found(store, old)
+    await keep(store, new)
+    assert ([False], [False, True]) == (before, await found(store, old, new))
 
 
 async def test_a_purge_leaves_nothing_in_redis(store: Store, redis_server: RedisServer) -> None:
     """Also when there is more than one step erases: entries and indexes are gone."""
-    keys = [key(number, "acme") for number in range(30_000) if key(number, "acme").digest[0] % 64 == 0][:250]
+    keys = in_one_shard(250, "acme")
     for place in keys:
         await store.put(place, Entry.now(b"x", 60))
     await eventually("all are written", lambda: _counts(store, 250))
@@ -170,7 +189,7 @@ def test_a_short_signing_key_is_named() -> None:
 
 @pytest.fixture
 def guarded_redis() -> Iterator[RedisServer]:
-    """Only the user `house` is let in, with what the store needs: the rights that the documentation names."""
+    """Only the user `house` is let in, with the rights that the store needs and no others."""
     rights = "+mget +evalsha +eval +get +set +pexpire +zadd +zremrangebyscore +time +del +zrange +zrem +unlink"
     rules = f"house on >opensesame ~enginehouse:* {rights} +exists +zcount +info"
     with RedisServer("--user", *rules.split(), "--user", "default", "off") as server:
