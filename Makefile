@@ -5,6 +5,8 @@ CONFIG ?= configs/laptop.yaml
 VENV := .venv
 BIN := $(VENV)/bin
 
+REDIS := $(VENV)/redis
+
 # Real vLLM has an environment of its own. The tests look for both there: tests/contracts, tests/vllm.
 VLLM_VENV := $(VENV)/vllm-cpu
 VLLM_WEIGHTS := $(VLLM_VENV)/smollm2/config.json
@@ -28,7 +30,7 @@ help: ## Show this list
 serve: setup ## Install what is missing, then serve CONFIG (default: configs/laptop.yaml)
 	@exec $(BIN)/enginehouse serve $(CONFIG)
 
-test: check ## Run every check, then every test
+test: check $(REDIS) ## Run every check, then every test
 	@$(BIN)/python -m pytest
 
 test-fast: setup-dev ## Run the tests that need no Ray cluster
@@ -73,6 +75,20 @@ clean: ## Remove .venv, caches and build output
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The files of the environment. Each is made after its work is done, so that an interrupted one is done again.
+
+# The response cache is tested on a real Redis, which no Python package brings.
+$(VENV)/redis: | $(VENV)/created
+	@for program in redis-server redis-sentinel redis-cli; do \
+	    command -v "$$program" >/dev/null || missing=1; \
+	done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Redis, for the tests of the response cache"; \
+	    apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server redis-sentinel redis-tools \
+	        >/dev/null; \
+	elif [ -n "$$missing" ]; then \
+	    echo "The tests need Redis (Debian: packages redis-server, redis-sentinel and redis-tools)." >&2; exit 1; \
+	fi
+	@touch $@
 
 $(VENV)/created:
 	@for candidate in $(INTERPRETERS); do \
