@@ -9,8 +9,8 @@ from typing import Final, Self
 import zstandard
 
 from cache.keys import Key
+from configs.cache import MIN_SIGNING_KEY_BYTES
 
-MIN_SIGNING_KEY_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)

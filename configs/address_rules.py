@@ -6,6 +6,7 @@ Environment variables and ports of Ray Serve are those of 2.60 (`ray/serve/_priv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from configs.cache import MIN_SIGNING_KEY_BYTES, secret_names
 from configs.finding import KeyPath, Problem
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings
 from configs.serve_file import RouterApplication, ServeFile
@@ -74,6 +75,18 @@ def keys_are_there(file: ServeFile, environment: Environment) -> Iterator[Proble
                 yield Problem((*place, "env"), f"the environment variable {keys.env!r} holds no key")
         if keys.file is not None:
             yield from (Problem((*place, "file"), message) for message in _key_file_faults(keys.file))
+
+
+def cache_secrets_are_there(file: ServeFile, environment: Environment) -> Iterator[Problem]:
+    for index, router in file.routers():
+        store = router.args.cache.store
+        available = {**router.runtime_env.env_vars, **environment}
+        for path, name in secret_names(store):
+            place: KeyPath = ("applications", index, "args", "cache", "store", *path)
+            if name not in available:
+                yield Problem(place, f"the environment variable {name!r} is not set")
+            elif path == ("signing_key_env",) and len(available[name].encode()) < MIN_SIGNING_KEY_BYTES:
+                yield Problem(place, f"the environment variable {name!r} holds less than {MIN_SIGNING_KEY_BYTES} bytes")
 
 
 def _key_file_faults(file: str) -> Iterator[str]:

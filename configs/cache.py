@@ -1,5 +1,6 @@
 """Settings of the response cache's store: where answers are kept, and how much of them."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -173,6 +174,20 @@ class RedisStoreSettings(Settings):
         if self.username is not None and self.password_env is None:
             raise error_at(("username",), "needs password_env beside it")
         return self
+
+
+MIN_SIGNING_KEY_BYTES = 16
+
+
+def secret_names(store: MemoryStoreSettings | RedisStoreSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """The environment variables that a store takes its secrets from, each with the setting that names it."""
+    if isinstance(store, MemoryStoreSettings):
+        return
+    yield ("signing_key_env",), store.signing_key_env
+    if store.password_env is not None:
+        yield ("password_env",), store.password_env
+    if store.sentinel is not None and store.sentinel.password_env is not None:
+        yield ("sentinel", "password_env"), store.sentinel.password_env
 
 
 StoreSettings = Annotated[MemoryStoreSettings | RedisStoreSettings, Field(discriminator="type")]

@@ -18,7 +18,7 @@ from configs.check import examine
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
 SCHEMA = json.loads((Path(__file__).parent / "rayservice.schema.json").read_text(encoding="utf-8"))
-KEYS = {"ENGINEHOUSE_API_KEYS": "only-to-check"}
+SECRETS = ("ENGINEHOUSE_API_KEYS", "ENGINEHOUSE_REDIS_PASSWORD", "ENGINEHOUSE_CACHE_KEY")
 Json: TypeAlias = dict[str, Any]
 
 
@@ -99,7 +99,7 @@ def test_serve_and_enginehouse_take_the_serve_file(service: Json, tmp_path: Path
     file = tmp_path / "serve.yaml"
     file.write_text(service["spec"]["serveConfigV2"], encoding="utf-8")
     ServeDeploySchema.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
-    _, findings = examine(file, KEYS)
+    _, findings = examine(file, dict.fromkeys(SECRETS, "only to check this file"))
     assert [] == findings
 
 
@@ -153,13 +153,14 @@ def test_clients_reach_the_port_that_the_routers_listen_on(service: Json) -> Non
 
 
 def test_names_agree(service: Json) -> None:
-    """The secret's variable, the volume's claim, and the label that the network policy goes by."""
-    router = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"][0]
+    """The secrets' variables, the volume's claim, and the label that the network policy goes by."""
+    router = yaml.safe_load(service["spec"]["serveConfigV2"])["applications"][0]["args"]
+    named = {router["api_keys"]["env"], *(value for key, value in router["cache"]["store"].items() if "_env" in key)}
     claim = load("models.yaml")["metadata"]["name"]
     wanted = load("network-policy.yaml")["spec"]["podSelector"]["matchLabels"]
     for template in templates(service):
         assert wanted == template["metadata"]["labels"]
-        assert [router["args"]["api_keys"]["env"]] == [one["name"] for one in template["spec"]["containers"][0]["env"]]
+        assert named == {one["name"] for one in template["spec"]["containers"][0]["env"]} == set(SECRETS)
     for group in groups(service):
         claims = [
             volume["persistentVolumeClaim"]["claimName"]

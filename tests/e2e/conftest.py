@@ -9,6 +9,7 @@ import pytest
 # The tests' own modules, under names that no other folder of tests uses.
 sys.path.insert(0, str(Path(__file__).parents[1] / "engine_support"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "cache" / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "deployments" / "engines" / "support"))
 
 from gguf_files import write_reranker

@@ -46,7 +46,7 @@ class House:
         self.file = self.folder / "house.yaml"
         self.dashboard_port = free_port()
         self._log = self.folder / "output.txt"
-        self._environment = {**clean_environment(), **ENVIRONMENT, **(environment or {})}
+        self.environment = {**clean_environment(), **ENVIRONMENT, **(environment or {})}
         self._seen: dict[int, psutil.Process] = {}
         self._write(config)
         self.process = self._start()
@@ -68,7 +68,7 @@ class House:
         with self._log.open("wb") as log:
             return subprocess.Popen(
                 [sys.executable, "-m", "deployments.cli", "serve", str(self.file), *options],
-                cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip
 
     # its life
@@ -180,7 +180,7 @@ class House:
         command: list[Path | str] = [Path(sys.executable).with_name("serve"), "deploy", str(self.file)]
         done = subprocess.run(
             [*command, "--address", f"http://127.0.0.1:{self.dashboard_port}"],
-            cwd=ROOT, env=self._environment, capture_output=True, text=True, timeout=60, check=False,
+            cwd=ROOT, env=self.environment, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
 

@@ -1,0 +1,127 @@
+"""The response cache of a whole house: two routers, one Redis, the OpenAI SDK."""
+
+import asyncio
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+
+import openai
+import pytest
+from house import ROOT, House, open_house
+from house_files import free_port, model, router, serve_file
+from redis_server import RedisServer
+from waiting import eventually
+
+SECRETS = {"CACHE_SIGNING_KEY": "a secret for the tests' own entries"}
+NUM_REQUESTS = 2_000
+NUM_DIFFERENT = 600
+"""Prompts: seven of ten requests repeat an earlier one."""
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def caching(redis: RedisServer) -> Iterator[House]:
+    """Two routers on one port that share a Redis, and one replica of the simulated engine."""
+    table = router(free_port(), {"simulated": ["default"]}, num_replicas=2)
+    store = {"type": "redis", "address": redis.address, "signing_key_env": "CACHE_SIGNING_KEY"}
+    table["args"]["cache"] = {"store": {**store, "lookup_budget_ms": 200}}
+    with open_house(serve_file(table, [model("simulated")]), SECRETS) as house:
+        yield house
+
+
+def sdk(house: House) -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=house.base_url, api_key="none", max_retries=0, timeout=60)
+
+
+async def ask(client: openai.AsyncOpenAI, prompt: str, *, stream: bool = False) -> tuple[str, str]:
+    """The answer's text, and what the cache did."""
+    extra = {"simulated": {"num_tokens": 8, "inter_token_ms": 0, "prefill_base_ms": 0}}
+    if not stream:
+        raw = await client.completions.with_raw_response.create(
+            model="default", prompt=prompt, temperature=0, max_tokens=16, extra_body=extra
+        )
+        return raw.parse().choices[0].text, raw.headers["x-enginehouse-cache"]
+    opened = await client.completions.with_raw_response.create(
+        model="default", prompt=prompt, temperature=0, max_tokens=16, extra_body=extra, stream=True
+    )
+    text = "".join([chunk.choices[0].text async for chunk in opened.parse()])
+    return text, opened.headers["x-enginehouse-cache"]
+
+
+async def test_repeats_are_byte_identical_and_survive_redis(caching: House, redis: RedisServer) -> None:
+    """
+    Seven of ten requests repeat an earlier one, whole or streamed, at either router. Redis is killed and started again
+    twice in between: nothing fails, and every repeat says what the first answer said.
+    """
+    chance = random.Random(7)  # noqa: S311 - the same requests in each run
+    prompts = [f"prompt {number}" for number in range(NUM_DIFFERENT)]
+    prompts += chance.choices(prompts, k=NUM_REQUESTS - NUM_DIFFERENT)
+    chance.shuffle(prompts)
+    requests = iter([(prompt, chance.random() < 0.5) for prompt in prompts])
+    said: dict[str, set[str]] = {}
+    outcomes: Counter[str] = Counter()
+
+    async def client() -> None:
+        async with sdk(caching) as own:
+            for prompt, stream in requests:
+                text, outcome = await ask(own, prompt, stream=stream)
+                said.setdefault(prompt, set()).add(text)
+                outcomes[outcome] += 1
+
+    async def disturb() -> None:
+        for share in (0.3, 0.6):
+            await eventually(f"{share:.0%} are answered", lambda share=share: outcomes.total() > share * NUM_REQUESTS)  # type: ignore[misc]
+            await asyncio.to_thread(redis.kill)
+            gone_at = outcomes.total()
+            await eventually("some are answered without it", lambda gone_at=gone_at: outcomes.total() > gone_at + 50)  # type: ignore[misc]
+            await asyncio.to_thread(redis.start)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(disturb())
+        for _ in range(8):
+            tasks.create_task(client())
+
+    assert (NUM_REQUESTS, NUM_DIFFERENT) == (outcomes.total(), len(said))
+    assert {1} == {len(texts) for texts in said.values()}
+    assert outcomes["hit"] > NUM_REQUESTS / 10
+
+
+async def test_what_one_router_keeps_the_other_gives(caching: House) -> None:
+    """By both of them in the end: which router answers a new connection is the kernel's choice."""
+    outcomes: Counter[str] = Counter()
+    for _ in range(16):
+        async with sdk(caching) as client:
+            outcomes[(await ask(client, "for both routers"))[1]] += 1
+    assert {"miss": 1, "hit": 15} == outcomes
+
+
+async def test_the_operator_looks_and_empties(caching: House) -> None:
+    """`enginehouse cache` finds the house by its Ray address; what is purged is made anew."""
+    address = re.search(r"Ray address: (\S+)", caching.output())
+    assert address
+
+    def command(*words: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "deployments.cli", "cache", *words, "--address", address[1]],
+            cwd=ROOT, env=caching.environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    async with sdk(caching) as client:
+        await ask(client, "to be forgotten")
+        before = (await ask(client, "to be forgotten"))[1]
+        shown = await asyncio.to_thread(command, "stats")
+        told = await asyncio.to_thread(command, "purge", "--model", "simulated")
+        after = (await ask(client, "to be forgotten"))[1]
+    assert ("hit", "miss") == (before, after)
+    assert ["router 1: ", "router 2: "] == [line[:10] for line in shown.splitlines()]
+    assert re.fullmatch(r"[1-9]\d* answers forgotten\n", told)
