@@ -224,13 +224,14 @@ def test_tools_that_outlive_their_build_keep_others_out(trtllm: BuildEnvironment
     """A killed build ends nothing, and its tool still writes into the folder."""
     first = trtllm.start(weights, place / "engine", STANDIN_BUILD_HANG="trtllm-build")
     wait_for("it compiles", lambda: any("child_pid" in note for note in trtllm.notes()))
+    tool = trtllm.notes()[-1]["pid"]
     first.kill()
     first.communicate(timeout=DEADLINE_S)
     try:
         second = trtllm.build(weights, place / "engine")
         assert (1, True) == (second.returncode, "or a tool that it has left behind" in second.stderr)
     finally:
-        os.killpg(trtllm.notes()[-1]["pid"], signal.SIGKILL)
+        os.killpg(tool, signal.SIGKILL)
 
 
 def test_verify_reads_everything(trtllm: BuildEnvironment, weights: Path, place: Path) -> None:

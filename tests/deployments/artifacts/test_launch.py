@@ -17,13 +17,10 @@ from deployments.engines.contract import EngineAddress
 Change = Callable[[Path, BuildEnvironment], None]
 
 
-def launch(trtllm: BuildEnvironment, engine: Path, *words: str, **settings: Any) -> subprocess.CompletedProcess[str]:
-    """
-    Args:
-        words: an option that the server refuses, so that a launch that is not refused ends, too.
-    """
+def launch(trtllm: BuildEnvironment, engine: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
+    """With an option that the server does not know, so that a launch that is not refused ends, too."""
     given = {"engine": "tensorrt_llm", "model": "m", "model_source": str(engine), "interpreter": str(trtllm.python)}
-    args = ModelArgs.model_validate({**given, "extra_args": list(words), **settings}).root
+    args = ModelArgs.model_validate({**given, "extra_args": ["--no_such_option"], **settings}).root
     started = create_engine(args).command(EngineAddress("127.0.0.1", 9, "s3cret"))
     assert started is not None
     environ = {**trtllm.environ, **started.environment}
@@ -107,7 +104,7 @@ def test_an_engine_that_fits_goes_on(trtllm: BuildEnvironment, engine: Path) -> 
     """To the next thing that is checked. A file whose contents changed is found by --verify, not at each start."""
     path = engine / "rank0.engine"
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    done = launch(trtllm, engine, "--no_such_option")
+    done = launch(trtllm, engine)
 
     assert "extra_args: this trtllm-serve has no option --no_such_option" == done.stderr.strip().splitlines()[-1]
 
