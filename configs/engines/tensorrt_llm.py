@@ -16,8 +16,8 @@ class TensorRtLlmSettings(EngineSettings):
     """TensorRT-LLM, 1.2 or later, with its PyTorch backend. Checkpoints are loaded as they are: nothing is compiled."""
 
     model_source: Annotated[str, Field(min_length=1)]
-    """Where the weights are: the path of a model folder, a model id of the Hugging Face hub, or, up to version 1.2.1,
-    the folder of an engine that `trtllm-build` compiled."""
+    """Where the weights are: the path of a model folder, a model id of the Hugging Face hub, or, up to version
+    1.3.0rc20, the folder of an engine that `trtllm-build` compiled."""
 
     start_timeout_s: Seconds = 1800.0
     """Longest time, in seconds, from the engine's start to its first healthy answer: loading a large checkpoint and

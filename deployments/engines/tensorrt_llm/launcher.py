@@ -175,6 +175,8 @@ def arguments(launch: Launch, known: frozenset[str], config_file: str) -> list[s
             raise CannotLaunch(
                 f"{launch['model_source']} is a compiled engine, and this trtllm-serve takes none any more"
             )
+        if launch["tokenizer"] is None:
+            raise CannotLaunch("tokenizer_source must be set: a compiled engine has no tokenizer; name its checkpoint")
         words += ["--backend", "tensorrt"]
     if "--served_model_name" in known:
         words += ["--served_model_name", launch["model"]]

@@ -20,6 +20,7 @@ Change = Callable[[Path, BuildEnvironment], None]
 def launch(trtllm: BuildEnvironment, engine: Path, **settings: Any) -> subprocess.CompletedProcess[str]:
     """With an option that the server does not know, so that a launch that is not refused ends, too."""
     given = {"engine": "tensorrt_llm", "model": "m", "model_source": str(engine), "interpreter": str(trtllm.python)}
+    given["tokenizer_source"] = str(engine)
     args = ModelArgs.model_validate({**given, "extra_args": ["--no_such_option"], **settings}).root
     started = create_engine(args).command(EngineAddress("127.0.0.1", 9, "s3cret"))
     assert started is not None

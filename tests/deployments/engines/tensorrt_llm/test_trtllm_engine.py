@@ -109,9 +109,17 @@ def test_an_option_that_the_server_lacks_is_named(settings: dict[str, object], m
 def test_a_compiled_engine_has_its_own_backend(tmp_path: Path) -> None:
     """The folder says what it is."""
     (tmp_path / "config.json").write_text('{"version": "1.2.1", "pretrained_config": {}, "build_config": {}}')
-    words = launcher.arguments(launch(model_source=str(tmp_path)), KNOWN | {"--backend"}, "/f.yaml")
+    settings = launch(model_source=str(tmp_path), tokenizer_source="/checkpoint")
+    words = launcher.arguments(settings, KNOWN | {"--backend"}, "/f.yaml")
 
     assert "tensorrt" == words[words.index("--backend") + 1]
+
+
+def test_a_compiled_engine_needs_a_tokenizer(tmp_path: Path) -> None:
+    """It has none; the setting is named."""
+    (tmp_path / "config.json").write_text('{"version": "1.2.1", "pretrained_config": {}, "build_config": {}}')
+    with pytest.raises(launcher.CannotLaunch, match="tokenizer_source must be set"):
+        launcher.arguments(launch(model_source=str(tmp_path)), KNOWN | {"--backend"}, "/f.yaml")
 
 
 def test_a_compiled_engine_needs_a_server_that_takes_it(tmp_path: Path) -> None:
