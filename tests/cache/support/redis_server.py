@@ -68,7 +68,11 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # pytest's own failures are no Exception
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
