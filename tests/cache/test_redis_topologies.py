@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 from cached import OpenStore, eventually, found, keep, key
-from redis_server import RedisServer, free_port, make_cluster, wait_for
+from redis_server import RedisServer, free_port, make_cluster, move_slots, wait_for
 
 from cache.entry import Entry
 from cache.store import Store
@@ -128,3 +128,33 @@ async def test_a_node_that_hangs_holds_up_nobody_else(cluster: list[RedisServer]
     entries = [task.result() for task in done]
     await asyncio.gather(*waiting)
     assert (True, True, False) == (len(done) > 0, len(waiting) > 0, None in entries)
+
+
+async def test_entries_are_found_where_slots_have_moved(cluster: list[RedisServer], cluster_store: Store) -> None:
+    """A node that has given its slots away says to whom, and is believed."""
+    keys = [key(number) for number in range(100)]
+    await keep(cluster_store, *keys)
+    before = cluster[0].ask("DBSIZE")
+    move_slots(cluster[0], cluster[1], 5461)
+    everywhere = await found(cluster_store, *keys)
+    await keep(cluster_store, *(key(number) for number in range(100, 200)))
+    assert (True, 0, [True] * 100) == (before > 0, cluster[0].ask("DBSIZE"), everywhere)
+
+
+async def test_a_cluster_without_one_of_its_nodes_serves_from_the_others(
+    cluster: list[RedisServer], open_redis_store: OpenStore
+) -> None:
+    """What was on the lost node is missed, without an exception, until it is back."""
+    store = open_redis_store(cluster=[cluster[0].address], breaker={"max_failures": 1000})
+    keys = [key(number) for number in range(60)]
+    await keep(store, *keys)
+    cluster[2].kill()
+    without_it = await found(store, *keys)
+    cluster[2].start()
+
+    async def are_all_found() -> bool:
+        await asyncio.gather(*(store.put(place, Entry.now(b"yes", 60)) for place in keys))
+        return all(await found(store, *keys))
+
+    await eventually("all are found", are_all_found)
+    assert {True, False} == set(without_it)

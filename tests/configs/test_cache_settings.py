@@ -1,11 +1,13 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from configs.cache import CacheSettings, MemoryStoreSettings, RedisStoreSettings
+
+_UNTIMED = settings(deadline=None)
 
 REDIS = {"type": "redis", "address": "redis:6379", "signing_key_env": "CACHE_KEY"}
 
@@ -106,6 +108,7 @@ _redis_stores = st.builds(
 )
 
 
+@_UNTIMED
 @given(
     st.builds(
         CacheSettings,
@@ -114,6 +117,6 @@ _redis_stores = st.builds(
         compress_above_bytes=st.integers(0),
     )
 )
-def test_settings_survive_json(settings: CacheSettings) -> None:
+def test_settings_survive_json(written: CacheSettings) -> None:
     """What is written is read again as it was."""
-    assert settings == CacheSettings.model_validate_json(settings.model_dump_json())
+    assert written == CacheSettings.model_validate_json(written.model_dump_json())

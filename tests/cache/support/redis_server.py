@@ -68,7 +68,11 @@ class RedisServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:  # pytest's own failures are no Exception
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -121,8 +125,19 @@ class RedisServer:
 def make_cluster(nodes: Sequence[RedisServer]) -> None:
     """One Redis Cluster of running nodes without replicas."""
     addresses = [node.address for node in nodes]
-    command = [binary("redis-cli"), "--cluster", "create", *addresses, "--cluster-replicas", "0", "--cluster-yes"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+    _manage_cluster("create", *addresses, "--cluster-replicas", "0")
     for node in nodes:
         wait_for("the cluster agrees", lambda node=node: node.ask("CLUSTER INFO")["cluster_state"] == "ok")
+
+
+def move_slots(source: RedisServer, target: RedisServer, count: int) -> None:
+    """Give `count` slots of one node to another, with all that is in them."""
+    ids = [str(node.ask("CLUSTER", "MYID"), "ascii") for node in (source, target)]
+    places = ["--cluster-from", ids[0], "--cluster-to", ids[1], "--cluster-slots", str(count)]
+    _manage_cluster("reshard", source.address, *places)
+
+
+def _manage_cluster(action: str, *options: str) -> None:
+    command = [binary("redis-cli"), "--cluster", action, *options, "--cluster-yes"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
