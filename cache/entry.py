@@ -12,7 +12,6 @@ from cache.keys import Key
 from configs.cache import MIN_SIGNING_KEY_BYTES
 
 
-
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is kept under a key. The store looks into neither `payload` nor `metadata`."""
