@@ -42,7 +42,7 @@ def prod_file() -> Json:
 @pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
     # There is no Redis at the file's address: answers are then made each time.
-    secrets = {name: "no secret of anybody's" for name in ("ENGINEHOUSE_REDIS_PASSWORD", "ENGINEHOUSE_CACHE_KEY")}
+    secrets = dict.fromkeys(("ENGINEHOUSE_REDIS_PASSWORD", "ENGINEHOUSE_CACHE_KEY"), "no secret of anybody's")
     with open_machines(NODES, {"ENGINEHOUSE_API_KEYS": KEYS[0], **secrets}) as opened:
         served = opened.serve(prod_file())
         assert served.returncode == 0, served.stdout + served.stderr
