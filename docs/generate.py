@@ -225,8 +225,16 @@ def _metric_section(metric: Metric) -> str:
 
 def command_sections() -> str:
     context = click.Context(main, info_name="enginehouse")
-    commands = (main.get_command(context, name) for name in main.list_commands(context))
-    return "\n".join(_command_section(command, context) for command in commands if command is not None).strip()
+    return "\n".join(_sections_of(main, context)).strip()
+
+
+def _sections_of(group: click.Group, context: click.Context) -> Iterator[str]:
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is not None:
+            yield _command_section(command, context)
+        if isinstance(command, click.Group):
+            yield from _sections_of(command, click.Context(command, context, info_name=name))
 
 
 def _command_section(command: click.Command, parent: click.Context) -> str:
