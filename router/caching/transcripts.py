@@ -73,7 +73,7 @@ def _add_chat(choice: Json, part: Json) -> None:
         elif isinstance(value, str) and name != "role":
             message[name] = (message.get(name) or "") + value
         elif value is not None:
-            message[name] = value
+            message[name] = _grow(message.get(name), value)
     _add_rest(choice, part)
 
 
@@ -94,13 +94,13 @@ def _add_text(choice: Json, part: Json) -> None:
 
 
 def _add_rest(choice: Json, part: Json) -> None:
-    """Log probabilities, which are lists and grow, and what is said once."""
+    """Lists, log probabilities among them, which grow, and what is said once."""
     for name, value in part.items():
         if name == "logprobs" and isinstance(value, dict):
             grown = choice.get("logprobs") or {}
             choice["logprobs"] = {key: _grow(grown.get(key), more) for key, more in value.items()}
         elif name not in ("index", "delta", "text", "logprobs") and value is not None:
-            choice[name] = value
+            choice[name] = _grow(choice.get(name), value)
 
 
 def _grow(have: object, more: object) -> object:

@@ -82,6 +82,15 @@ def test_choices_reasoning_and_log_probabilities_are_kept_apart() -> None:
     )
 
 
+def test_lists_that_an_engine_adds_are_put_together() -> None:
+    """vLLM sends the numbers of the tokens, a few with each event, where a request asks for them."""
+    events = stream(
+        {**delta(content="a"), "token_ids": [1, 2]}, {**delta(content="b"), "token_ids": [3]}, delta(finish="stop")
+    )
+    [choice] = whole_from_stream(events, is_chat=True)["choices"]
+    assert [1, 2, 3] == choice["token_ids"]
+
+
 def test_a_text_completion_is_put_together() -> None:
     """Its log probabilities are parallel lists."""
     events = stream(
