@@ -1,4 +1,8 @@
-"""Enginehouse's router and own listener without Ray: `python -m bench.bare_router PORT ENGINE_PORT,ENGINE_PORT...`."""
+"""
+Enginehouse's router and own listener without Ray: `python -m bench.bare_router PORT ENGINE_PORT,ENGINE_PORT...`.
+
+It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON.
+"""
 
 import asyncio
 import os
@@ -7,9 +11,12 @@ import sys
 import uvloop
 
 from bench.scenarios import MODEL
+from cache.opening import open_store
+from configs.cache import CacheSettings
 from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import NoMetrics
 from router.model_table import ModelTable
@@ -21,7 +28,7 @@ async def serve(port: int, engine_ports: list[int]) -> None:
     settings = ListenerSettings(port=port)
     table = ModelTable(RouterUserConfig(models={MODEL: ModelRoute(application=MODEL)}))
     keys = KeyRing([os.environ["ENGINEHOUSE_BENCH_KEY"]])
-    state = RouterState(table, keys, settings, NoMetrics(), "bench")
+    state = RouterState(table, keys, settings, NoMetrics(), "bench", _shared_answers())
     secret = os.environ["BENCH_ENGINE_KEY"]
     replicas = [
         Replica(
@@ -38,6 +45,14 @@ async def serve(port: int, engine_ports: list[int]) -> None:
     state.take_over_replicas(MODEL, replicas)
     await Listener(RouterApp(state), bind(settings)).start()
     await asyncio.Event().wait()
+
+
+def _shared_answers() -> SharedAnswers | None:
+    written = os.environ.get("BENCH_CACHE")
+    if written is None:
+        return None
+    settings = CacheSettings.model_validate_json(written)
+    return SharedAnswers(open_store(settings, os.environ), settings.max_entry_bytes)
 
 
 if __name__ == "__main__":

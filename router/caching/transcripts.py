@@ -11,6 +11,8 @@ Json: TypeAlias = dict[str, Any]
 
 _KEPT_FINISHES = frozenset({"stop", "tool_calls", "function_call"})
 _PER_EVENT = frozenset({"choices", "usage", "object"})
+_PLAIN_FIELDS = frozenset({"index", "delta", "text", "finish_reason", "logprobs"})
+"""A part with others says more than a text."""
 _COMMON = ("id", "created", "model", "system_fingerprint", "service_tier")
 """What each event of a stream repeats."""
 
@@ -39,42 +41,104 @@ def whole_from_stream(events: bytes, *, is_chat: bool) -> Json:
         NotAnAnswer: something in it cannot be put together.
     """
     document: Json = {"object": "chat.completion" if is_chat else "text_completion"}
-    choices: dict[int, Json] = {}
+    choices: dict[int, _Choice] = {}
     try:
-        for event in _documents(events):
+        for number, event in enumerate(_documents(events)):
+            parts = event.get("choices", ())
+            if number and _took_plain_text(parts, choices):
+                continue
             document.update({name: value for name, value in event.items() if name not in _PER_EVENT})
             if event.get("usage") is not None:
                 document["usage"] = event["usage"]
-            for part in event.get("choices", ()):
+            for part in parts:
                 index = part.get("index", 0)
-                choice = choices.setdefault(index, {"index": index, "finish_reason": None})
-                _add_chat(choice, part) if is_chat else _add_text(choice, part)
+                choices.setdefault(index, _Choice(index, is_chat=is_chat)).add(part)
+        document["choices"] = [choices[index].whole() for index in sorted(choices)]
     except (orjson.JSONDecodeError, AttributeError, TypeError, KeyError) as error:
         raise NotAnAnswer(repr(error)) from error
     if not choices:
         raise NotAnAnswer("no choice")
-    document["choices"] = [_closed(choices[index]) for index in sorted(choices)]
     return document
 
 
-def _documents(events: bytes) -> Iterator[Json]:
+def _documents(events: bytes) -> list[Json]:
+    """All at once where they are as engines write them: a stream has hundreds."""
+    if events.startswith(b"data: {") and events.endswith(b"}\n\n" + DONE):
+        try:
+            found: list[Json] = orjson.loads(b"[%b]" % events[6 : -2 - len(DONE)].replace(b"\n\ndata: ", b","))
+        except orjson.JSONDecodeError:
+            pass  # comments, or fields beside the data
+        else:
+            return found
+    return list(_documents_one_by_one(events))
+
+
+def _documents_one_by_one(events: bytes) -> Iterator[Json]:
     for block in events.replace(b"\r\n", b"\n").split(b"\n\n"):
         payload = b"".join(line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:"))
         if payload and payload != b"[DONE]":
             yield orjson.loads(payload)
 
 
-def _add_chat(choice: Json, part: Json) -> None:
-    message = choice.setdefault("message", {"role": "assistant", "content": None})
-    for name, value in part.get("delta", {}).items():
-        if name == "tool_calls":
+def _took_plain_text(parts: list[Json], choices: "dict[int, _Choice]") -> bool:
+    """Nearly every event is this: a piece of text for a choice that is known, and nothing else."""
+    if len(parts) != 1:
+        return False
+    (part,) = parts
+    if part.get("finish_reason") is not None or part.get("logprobs") is not None or not _PLAIN_FIELDS.issuperset(part):
+        return False
+    choice = choices.get(part.get("index", 0))
+    return choice is not None and choice.took_text(part)
+
+
+class _Choice:
+    """One choice, as far as its events have come."""
+
+    def __init__(self, index: int, *, is_chat: bool) -> None:
+        self._is_chat = is_chat
+        self._texts: list[str] = []
+        self._message: Json = {"role": "assistant", "content": None}
+        self._rest: Json = {"index": index, "finish_reason": None, "logprobs": None}
+
+    def took_text(self, part: Json) -> bool:
+        """Whether `part` has been taken: it has no more than a text."""
+        source = part.get("delta") if self._is_chat else part
+        text = None if source is None else source.get("content" if self._is_chat else "text")
+        if text is None or (self._is_chat and len(source) != 1):  # type: ignore[arg-type]
+            return False
+        self._texts.append(text)
+        return True
+
+    def add(self, part: Json) -> None:
+        if not self._is_chat:
+            self._texts.append(part.get("text") or "")
+        for name, value in part.get("delta", {}).items():
+            self._add_said(name, value)
+        for name, value in part.items():
+            if name == "logprobs" and isinstance(value, dict):
+                grown = self._rest["logprobs"] or {}
+                self._rest["logprobs"] = {key: _grow(grown.get(key), more) for key, more in value.items()}
+            elif name not in ("index", "delta", "text", "logprobs") and value is not None:
+                self._rest[name] = _grow(self._rest.get(name), value)
+
+    def _add_said(self, name: str, value: Any) -> None:  # noqa: ANN401 - JSON
+        if name == "content":
+            self._texts.extend([value] if value is not None else [])
+        elif name == "tool_calls":
             for call in value or ():
-                _add_tool_call(message.setdefault("tool_calls", []), call)
+                _add_tool_call(self._message.setdefault("tool_calls", []), call)
         elif isinstance(value, str) and name != "role":
-            message[name] = (message.get(name) or "") + value
+            self._message[name] = (self._message.get(name) or "") + value
         elif value is not None:
-            message[name] = _grow(message.get(name), value)
-    _add_rest(choice, part)
+            self._message[name] = _grow(self._message.get(name), value)
+
+    def whole(self) -> Json:
+        text = "".join(self._texts)
+        if not self._is_chat:
+            return {**self._rest, "text": text}
+        # Some engines begin each stream with an empty content, also where only tools are called.
+        is_said = bool(text) or (bool(self._texts) and not self._message.get("tool_calls"))
+        return {**self._rest, "message": {**self._message, "content": text if is_said else None}}
 
 
 def _add_tool_call(calls: list[Json], part: Json) -> None:
@@ -88,31 +152,9 @@ def _add_tool_call(calls: list[Json], part: Json) -> None:
     call["function"]["arguments"] += function.get("arguments") or ""
 
 
-def _add_text(choice: Json, part: Json) -> None:
-    choice["text"] = choice.get("text", "") + (part.get("text") or "")
-    _add_rest(choice, part)
-
-
-def _add_rest(choice: Json, part: Json) -> None:
-    """Lists, log probabilities among them, which grow, and what is said once."""
-    for name, value in part.items():
-        if name == "logprobs" and isinstance(value, dict):
-            grown = choice.get("logprobs") or {}
-            choice["logprobs"] = {key: _grow(grown.get(key), more) for key, more in value.items()}
-        elif name not in ("index", "delta", "text", "logprobs") and value is not None:
-            choice[name] = _grow(choice.get(name), value)
-
-
 def _grow(have: object, more: object) -> object:
+    """Lists grow; of anything else the last word counts."""
     return [*have, *more] if isinstance(have, list) and isinstance(more, list) else (have if more is None else more)
-
-
-def _closed(choice: Json) -> Json:
-    choice.setdefault("logprobs", None)
-    message = choice.get("message")
-    if message is not None and message.get("tool_calls") and not message["content"]:
-        message["content"] = None  # some engines begin each stream with an empty content
-    return choice
 
 
 def stream_from_whole(document: Json, *, wants_usage: bool) -> bytes:

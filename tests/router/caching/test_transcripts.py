@@ -109,8 +109,15 @@ def test_a_text_completion_is_put_together() -> None:
 
 @pytest.mark.parametrize(
     "events",
-    [DONE, b"data: {]\n\n", b"data: []\n\n", stream({"index": 0, "delta": []}), stream(delta(tool_calls=[1]))],
-    ids=["nothing", "no JSON", "no object", "no delta", "no tool call"],
+    [
+        DONE,
+        b"data: {]\n\n",
+        b"data: []\n\n",
+        stream({"index": 0, "delta": []}),
+        stream(delta(tool_calls=[1])),
+        stream(delta(content=[1])),
+    ],
+    ids=["nothing", "no JSON", "no object", "no delta", "no tool call", "no text"],
 )
 def test_what_cannot_be_put_together_is_said(events: bytes) -> None:
     """Whoever asks keeps nothing then."""
@@ -210,3 +217,10 @@ def test_usage_comes_only_when_it_is_wanted() -> None:
     assert [False, True] == [
         b"prompt_tokens" in stream_from_whole(document, wants_usage=wish) for wish in (False, True)
     ]
+
+
+def test_events_that_are_not_written_as_usual_are_read_too() -> None:
+    """With comments between them, with other ends of lines, with a data line in two."""
+    usual = stream(delta(role="assistant"), delta(content="a"), delta(content="b"), delta(finish="stop"))
+    odd = b": keep-alive\n\n" + usual.replace(b"\n\n", b"\r\n\r\n").replace(b"data: {", b"event: x\r\ndata: {", 1)
+    assert whole_from_stream(usual, is_chat=True) == whole_from_stream(odd, is_chat=True)
