@@ -20,7 +20,8 @@ class RouterClient:
 
     def __init__(self, base_url: str, key: str | None) -> None:
         self.base_url = base_url
-        self._headers = {"content-type": "application/json"}
+        # What was kept says nothing of an engine: each question is for one that answers now.
+        self._headers = {"content-type": "application/json", "x-enginehouse-cache": "off"}
         if key is not None:
             self._headers["authorization"] = f"Bearer {key}"
 

@@ -37,7 +37,9 @@ def parse_server(text: str) -> tuple[str, str]:
 
 async def compare_servers(servers: Sequence[tuple[str, str]], key_env: str) -> list[Comparison]:
     key = os.environ.get(key_env, "")
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    headers = {"x-enginehouse-cache": "off"}  # a router of ours shall ask its engine
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     (first_model, first_url), (second_model, second_url) = servers
     async with (

@@ -56,6 +56,24 @@ async def ask(client: openai.AsyncOpenAI, prompt: str, *, stream: bool = False) 
     return text, opened.headers["x-enginehouse-cache"]
 
 
+def command(house: House, *words: str) -> str:
+    """What `enginehouse cache` prints, as the operator runs it: with the Ray address that the house has told."""
+    address = re.search(r"Ray address: (\S+)", house.output())
+    assert address
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments.cli", "cache", *words, "--address", address[1]],
+        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_question_whether_a_model_answers_is_not_for_the_cache(caching: House) -> None:
+    """`enginehouse serve` wants to hear of the engine, not of what another said before it."""
+    shown = command(caching, "stats")
+    assert 2 == shown.count("entries 0, ") == shown.count("hits 0, misses 0, ")
+
+
 async def test_repeats_are_byte_identical_and_survive_redis(caching: House, redis: RedisServer) -> None:
     """
     Seven of ten requests repeat an earlier one, whole or streamed, at either router. Redis is killed and started again
@@ -105,22 +123,11 @@ async def test_what_one_router_keeps_the_other_gives(caching: House) -> None:
 
 async def test_the_operator_looks_and_empties(caching: House) -> None:
     """`enginehouse cache` finds the house by its Ray address; what is purged is made anew."""
-    address = re.search(r"Ray address: (\S+)", caching.output())
-    assert address
-
-    def command(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "deployments.cli", "cache", *words, "--address", address[1]],
-            cwd=ROOT, env=caching.environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
     async with sdk(caching) as client:
         await ask(client, "to be forgotten")
         before = (await ask(client, "to be forgotten"))[1]
-        shown = await asyncio.to_thread(command, "stats")
-        told = await asyncio.to_thread(command, "purge", "--model", "simulated")
+        shown = await asyncio.to_thread(command, caching, "stats")
+        told = await asyncio.to_thread(command, caching, "purge", "--model", "simulated")
         after = (await ask(client, "to be forgotten"))[1]
     assert ("hit", "miss") == (before, after)
     assert ["router 1: ", "router 2: "] == [line[:10] for line in shown.splitlines()]
