@@ -106,6 +106,8 @@ class LiteLlm:
 
     name: str = "litellm"
     title: str = "LiteLLM 1.106.2 proxy"
+    redis: tuple[str, int] | None = None
+    """Host and port of a Redis in which it keeps answers."""
 
     def install(self, console: Console) -> None:
         environment(self.name, console)
@@ -130,15 +132,19 @@ class LiteLlm:
                 wait_until_answering(address, [server], START_TIMEOUT_S)
                 yield Started(address, {ROUTER: trees(server)})
 
-    @staticmethod
-    def _config(engine_urls: tuple[str, ...]) -> dict[str, object]:
+    def _config(self, engine_urls: tuple[str, ...]) -> dict[str, object]:
         parameters = {"model": f"hosted_vllm/{MODEL}", "api_key": "os.environ/BENCH_ENGINE_KEY"}
         return {
             "model_list": [
                 {"model_name": MODEL, "litellm_params": {**parameters, "api_base": f"{url}/v1"}} for url in engine_urls
             ],
             "general_settings": {"master_key": "os.environ/LITELLM_MASTER_KEY"},
+            **(self._cache(*self.redis) if self.redis else {}),
         }
+
+    @staticmethod
+    def _cache(host: str, port: int) -> dict[str, object]:
+        return {"litellm_settings": {"cache": True, "cache_params": {"type": "redis", "host": host, "port": port}}}
 
 
 PEERS: tuple[Contender, ...] = (
