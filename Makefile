@@ -40,7 +40,7 @@ test: check $(REDIS) ## Run every check, then every test
 test-fast: setup-dev $(REDIS) ## Run the tests that need no Ray cluster
 	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster"
 
-test-cluster: setup-dev ## Run the tests on Ray clusters of several nodes, all on this machine
+test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
 	@$(BIN)/python -m pytest -m cluster
 
 test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; installs 3 GB at first

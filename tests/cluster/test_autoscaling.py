@@ -1,4 +1,4 @@
-"""A model whose number of replicas follows what its engines have to do."""
+"""A model whose number of replicas follows what its engines have to do. On one node: `make test` has no time for it."""
 
 import asyncio
 from collections.abc import Iterator
