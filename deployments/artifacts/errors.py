@@ -7,7 +7,3 @@ class ArtifactError(Exception):
 
 class StepFailedError(ArtifactError):
     """A tool of TensorRT-LLM ended with an error; what was finished before it is kept."""
-
-
-class CannotServeError(ArtifactError):
-    """An artifact is not what was written, or not for this place."""
