@@ -1,6 +1,6 @@
 """How far a deployment has come: Serve's status and the replicas' phases, put into words. Pure."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -32,7 +32,11 @@ class Progress:
 
 
 def read_progress(
-    application: str, status: str, message: str, phases: Mapping[str, str], nowhere: str | None = None
+    application: str,
+    status: str,
+    message: str,
+    phases: Mapping[str, str],
+    why_nowhere: Callable[[], str | None] = lambda: None,
 ) -> Progress:
     """
     Args:
@@ -40,7 +44,8 @@ def read_progress(
         status: Serve's `ApplicationStatus`, by name.
         message: Serve's message with it.
         phases: what each replica said of itself, by replica id; `failed: ...` after an engine did not start.
-        nowhere: why no node has room for a replica, where none has.
+        why_nowhere: why no node has room for a replica, where none has. Called only while none has a place, for the
+            cluster has to be asked.
     """
     stage = _STAGES.get(status, Stage.DEPLOYING)
     failures = [phase.removeprefix("failed: ") for phase in phases.values() if phase.startswith("failed: ")]
@@ -50,13 +55,14 @@ def read_progress(
         return Progress(application, stage, "unhealthy", _last_words(message))
     if stage is Stage.RUNNING:
         return Progress(application, stage, "ready")
-    return Progress(application, stage, _describe(phases, len(failures), nowhere))
+    return Progress(application, stage, _describe(phases, len(failures), why_nowhere))
 
 
-def _describe(phases: Mapping[str, str], num_failures: int, nowhere: str | None) -> str:
+def _describe(phases: Mapping[str, str], num_failures: int, why_nowhere: Callable[[], str | None]) -> str:
     current = [phase for phase in phases.values() if not phase.startswith("failed: ")]
     if not current:
         again = f", {_times(num_failures)} failed" if num_failures else ""
+        nowhere = why_nowhere()
         return f"waiting for a place{again}{f': {nowhere}' if nowhere else ''}"
     # A long piece of work tells its progress as a phase of its own, between loading and warming.
     others = sorted(set(current) - {"starting", "loading", "warming", "ready"})

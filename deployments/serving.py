@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any
 
@@ -140,14 +141,14 @@ def read_all_progress(demands: Mapping[str, Demand] = MappingProxyType({})) -> l
     Every application's progress, from Serve's status and the replicas' own words. Those that are in `demands` say
     what no node has for them.
     """
-    nodes = read_nodes() if demands else []
+    nodes = cache(read_nodes)
+
+    def missing_for(name: str) -> str | None:
+        return why_nowhere(demands[name], nodes()) if name in demands else None
+
     return [
         read_progress(
-            name,
-            application.status.value,
-            _message(application),
-            read_phases(name),
-            why_nowhere(demands[name], nodes) if name in demands else None,
+            name, application.status.value, _message(application), read_phases(name), partial(missing_for, name)
         )
         for name, application in sorted(serve.status().applications.items())
     ]

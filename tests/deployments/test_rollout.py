@@ -32,8 +32,8 @@ def test_a_deploying_application_says_where_its_replicas_are(phases: dict[str, s
 def test_a_replica_without_a_place_says_what_is_missing() -> None:
     """Only while there is none: a replica that runs has its place."""
     nowhere = "no node has the label engine=vllm"
-    waiting = read_progress("m", "DEPLOYING", "", {}, nowhere)
-    loading = read_progress("m", "DEPLOYING", "", {"a": "loading"}, nowhere)
+    waiting = read_progress("m", "DEPLOYING", "", {}, lambda: nowhere)
+    loading = read_progress("m", "DEPLOYING", "", {"a": "loading"}, lambda: nowhere)
 
     assert ("waiting for a place: no node has the label engine=vllm", "loading") == (waiting.detail, loading.detail)
 
