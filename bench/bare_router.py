@@ -11,7 +11,6 @@ import sys
 import uvloop
 
 from bench.scenarios import MODEL
-from cache.opening import open_store
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
 from router.app import RouterApp
@@ -51,8 +50,7 @@ def _shared_answers() -> SharedAnswers | None:
     written = os.environ.get("BENCH_CACHE")
     if written is None:
         return None
-    settings = CacheSettings.model_validate_json(written)
-    return SharedAnswers(open_store(settings, os.environ), settings.max_entry_bytes)
+    return SharedAnswers.open(CacheSettings.model_validate_json(written), os.environ)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ from typing import TypeVar
 
 import uvloop
 
-from cache.opening import open_store
 from cache.store import StoreStats
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings
@@ -44,8 +43,7 @@ class DoorSettings:
 
     def open(self, table: ModelTable, door: str = "") -> RouterState:
         """The state of a door on the running event loop. `door` tells its metrics from those of another."""
-        store = open_store(self.cache, os.environ)
-        shared = SharedAnswers(store, self.cache.max_entry_bytes)
+        shared = SharedAnswers.open(self.cache, os.environ)
         return RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
 
 

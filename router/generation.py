@@ -79,21 +79,20 @@ class Generation:
         call = parse_call(self._route, raw)
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
-        sharing = self._sharing(call, model, tenant)
+        shared = state.shared_answers
+        sharing = None if shared is None else self._sharing(call, model, tenant)
         self._wants_stream = call.wants_stream
         state.generations.add(self)
         self._departure.watch()
-        if state.shared_answers is None or sharing is None:
-            if state.shared_answers is not None:
+        if shared is not None and sharing is not None:
+            await self._share(shared, sharing, call, model)
+        else:
+            if shared is not None:
                 self._tell_cache("bypass")
             self._attempts = Attempts(state, call, model, self._answer, self._account, self._request_id)
             await self._attempts.run()
-        else:
-            await self._share(state.shared_answers, sharing, call, model)
 
     def _sharing(self, call: Call, model: Model, tenant: str) -> Sharing | None:
-        if self._state.shared_answers is None:
-            return None
         fingerprint = self._state.directory.fingerprint(model.applications[0])
         return decide_sharing(call, model, read_controls(self._scope), tenant, fingerprint)
 

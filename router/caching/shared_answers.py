@@ -3,15 +3,17 @@
 import asyncio
 import logging
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 import orjson
 
 from cache.entry import Entry
 from cache.keys import Key, NotCacheable, make_key
+from cache.opening import open_store
 from cache.store import EVERYTHING, Store, StoreStats
-from configs.cache import CachePolicy
+from configs.cache import CachePolicy, CacheSettings
 from router.answer import Answer
 from router.caching.controls import Controls
 from router.caching.flight import Flight, Follower
@@ -49,8 +51,8 @@ def decide_sharing(
     owner = tenant if policy.shared_by == "key" else ""
     try:
         identity = identity_of(call, fingerprint, model.adapter, owner, controls.namespace)
-        groups = (f"model:{model.name}", f"namespace:{controls.namespace}" if controls.namespace else "namespace:-")
-        key = make_key(identity, groups)  # type: ignore[arg-type]  # it came out of JSON
+        in_namespace = (f"namespace:{controls.namespace}",) if controls.namespace else ()
+        key = make_key(identity, (f"model:{model.name}", *in_namespace))  # type: ignore[arg-type]  # it came out of JSON
     except NotCacheable:
         return None
     return Sharing(key, fingerprint, controls, policy)
@@ -76,6 +78,16 @@ class SharedAnswers:
         self.max_entry_bytes = max_entry_bytes
         self._flights: dict[tuple[bytes, bool], Flight] = {}
         self._tasks: dict[Flight, asyncio.Task[None]] = {}
+
+    @classmethod
+    def open(cls, settings: CacheSettings, environment: Mapping[str, str]) -> Self:
+        """
+        With the store that the settings describe, on the running event loop.
+
+        Raises:
+            BadSecret: an environment variable that the settings name is not set, or holds too little.
+        """
+        return cls(open_store(settings, environment), settings.max_entry_bytes)
 
     async def look_up(self, sharing: Sharing) -> Entry | None:
         """A kept answer that is not too old for the client."""
