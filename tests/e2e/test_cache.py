@@ -32,6 +32,7 @@ def caching(redis: RedisServer) -> Iterator[House]:
     """Two routers on one port that share a Redis, and one replica of the simulated engine."""
     table = router(free_port(), {"simulated": ["default"]}, num_replicas=2)
     store = {"type": "redis", "address": redis.address, "signing_key_env": "CACHE_SIGNING_KEY"}
+    table["deployments"][0]["user_config"]["models"]["simulated"]["cache"] = {"mode": "always"}
     table["args"]["cache"] = {"store": {**store, "lookup_budget_ms": 200}}
     with open_house(serve_file(table, [model("simulated")]), SECRETS) as house:
         yield house

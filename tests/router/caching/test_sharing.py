@@ -226,6 +226,23 @@ async def test_answers_of_another_engine_are_others(
     assert ["miss", "bypass", "miss", "hit"] == outcomes
 
 
+async def test_the_answer_of_a_fallback_is_not_kept_as_the_models_own(
+    sharing_door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Another engine gave it, because the model's own was overloaded: the next request asks that one again."""
+    fallback = other_engine.replica("f1")
+    fallback.fingerprint = "another"
+    sharing_door.fall_back_on(fallback)
+    engine.script(whole({"error": {"message": "queue is full"}}, 503))
+    engine.otherwise = other_engine.otherwise = [WHOLE]
+    answers = await ask_twice(sharing_door, GREEDY)
+    assert ([200, 200], ["miss", "miss"], 1) == (
+        [answer.status for answer in answers],
+        [outcome(answer) for answer in answers],
+        len(other_engine.requests),
+    )
+
+
 # single flight
 
 
