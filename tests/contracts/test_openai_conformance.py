@@ -15,8 +15,8 @@ from deployments.engines.runtime import EngineRuntime
 
 Json = dict[str, Any]
 
-CHAT: Json = {"model": "m", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 6}
-COMPLETION: Json = {"model": "m", "prompt": "Once upon a time", "max_tokens": 6}
+CHAT: Json = {"model": "m", "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 6, "temperature": 0}
+COMPLETION: Json = {"model": "m", "prompt": "Once upon a time", "max_tokens": 6, "temperature": 0}
 TOOL: Json = {
     "type": "function",
     "function": {

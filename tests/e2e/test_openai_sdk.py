@@ -16,18 +16,22 @@ MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Say h
 TOO_LONG: list[ChatCompletionMessageParam] = [{"role": "user", "content": "word " * 2000}]
 MAX_MODEL_LEN = 512
 NUM_TOKENS = 8
+# Of the engine's answers: what is kept is the caching tests' business.
+FROM_THE_ENGINE = {"cache-control": "no-store"}
 
 
 @pytest.fixture
 def client(laptop: House) -> Iterator[openai.OpenAI]:
     """The SDK as a user sets it up, except that it never tries again."""
-    with openai.OpenAI(base_url=laptop.base_url, api_key="none", max_retries=0) as sdk:
+    with openai.OpenAI(base_url=laptop.base_url, api_key="none", max_retries=0, default_headers=FROM_THE_ENGINE) as sdk:
         yield sdk
 
 
 @pytest.fixture
 async def async_client(laptop: House) -> AsyncIterator[openai.AsyncOpenAI]:
-    async with openai.AsyncOpenAI(base_url=laptop.base_url, api_key="none", max_retries=0) as sdk:
+    async with openai.AsyncOpenAI(
+        base_url=laptop.base_url, api_key="none", max_retries=0, default_headers=FROM_THE_ENGINE
+    ) as sdk:
         yield sdk
 
 
@@ -36,7 +40,7 @@ async def async_client(laptop: House) -> AsyncIterator[openai.AsyncOpenAI]:
 
 def test_chat(client: openai.OpenAI) -> None:
     """A chat is answered whole, with its usage."""
-    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=NUM_TOKENS)
+    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=NUM_TOKENS, temperature=0)
     assert ("chat.completion", MODEL) == (answer.object, answer.model)
     assert "assistant" == answer.choices[0].message.role
     assert answer.choices[0].message.content
@@ -72,7 +76,12 @@ def test_stream_without_usage(client: openai.OpenAI) -> None:
 def test_stream_with_usage(client: openai.OpenAI) -> None:
     """A streamed chat ends with its usage when that was asked for."""
     stream = client.chat.completions.create(
-        model=MODEL, messages=MESSAGES, max_tokens=NUM_TOKENS, stream=True, stream_options={"include_usage": True}
+        model=MODEL,
+        messages=MESSAGES,
+        max_tokens=NUM_TOKENS,
+        temperature=0,
+        stream=True,
+        stream_options={"include_usage": True},
     )
     last = list(stream)[-1]
     assert [] == last.choices
@@ -113,7 +122,9 @@ def test_two_choices(client: openai.OpenAI) -> None:
 
 def test_logprobs(client: openai.OpenAI) -> None:
     """Each token comes with its probability, and with as many alternatives as were asked for."""
-    answer = client.chat.completions.create(model=MODEL, messages=MESSAGES, max_tokens=3, logprobs=True, top_logprobs=2)
+    answer = client.chat.completions.create(
+        model=MODEL, messages=MESSAGES, max_tokens=3, temperature=0, logprobs=True, top_logprobs=2
+    )
     logprobs = answer.choices[0].logprobs
     assert logprobs is not None
     assert [2, 2, 2] == [len(token.top_logprobs) for token in logprobs.content or []]
@@ -128,7 +139,7 @@ def test_json_schema(client: openai.OpenAI) -> None:
         "additionalProperties": False,
     }
     answer = client.chat.completions.create(
-        model=MODEL, messages=MESSAGES, max_tokens=100,
+        model=MODEL, messages=MESSAGES, max_tokens=100, temperature=0,
         response_format={"type": "json_schema", "json_schema": {"name": "reply", "strict": True, "schema": schema}},
     )  # fmt: skip
     document = json.loads(answer.choices[0].message.content or "")
@@ -140,7 +151,7 @@ def test_json_schema(client: openai.OpenAI) -> None:
 
 def test_completion(client: openai.OpenAI) -> None:
     """A completion is answered whole, with its usage."""
-    answer = client.completions.create(model=MODEL, prompt="One, two,", max_tokens=NUM_TOKENS)
+    answer = client.completions.create(model=MODEL, prompt="One, two,", max_tokens=NUM_TOKENS, temperature=0)
     assert "text_completion" == answer.object
     assert answer.choices[0].text
     assert answer.usage is not None
@@ -162,7 +173,12 @@ def test_completion_stream(client: openai.OpenAI) -> None:
 def test_completion_stream_with_usage(client: openai.OpenAI) -> None:
     """A streamed completion ends with its usage when that was asked for, as a chat does."""
     stream = client.completions.create(
-        model=MODEL, prompt="One, two,", max_tokens=NUM_TOKENS, stream=True, stream_options={"include_usage": True}
+        model=MODEL,
+        prompt="One, two,",
+        max_tokens=NUM_TOKENS,
+        temperature=0,
+        stream=True,
+        stream_options={"include_usage": True},
     )
     last = list(stream)[-1]
     assert [] == last.choices
