@@ -9,14 +9,14 @@ import logging
 
 from router.answer import Answer
 from router.asgi import WRITE_CHUNK, Receive, Scope, Send
-from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
-from router.caching.shared_answers import SharedAnswers, Sharing, decide_sharing, replay
+from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError
+from router.merging.merged import making_of
 from router.model_table import Model
 from router.state import RouterState
 
@@ -38,7 +38,7 @@ class Generation:
         self._table = state.table
         self._limits = state.table.requests
         self._departure = Departure(receive, self._answer)
-        self._attempts: Attempts | None = None
+        self._attempts: Making | None = None
         self._follower: Follower | None = None
         self._cache_outcome: str | None = None
         self._wants_stream = False
@@ -89,7 +89,7 @@ class Generation:
         else:
             if shared is not None:
                 self._tell_cache("bypass")
-            self._attempts = Attempts(state, call, model, self._answer, self._account, self._request_id)
+            self._attempts = making_of(state, call, model, self._answer, self._account, self._request_id)
             await self._attempts.run()
 
     def _sharing(self, call: Call, model: Model, tenant: str) -> Sharing | None:
@@ -113,9 +113,9 @@ class Generation:
         state = self._state
         account = SharedAccount(state.sink, self._account.arrived_at, state.loop.time, call.route.path)
         flight = Flight(state.loop, account, shared.max_entry_bytes)
-        attempts = Attempts(state, call, model, flight, account, self._request_id)
-        attempts.keeps_usage = True  # for those followers who want it
-        shared.launch(flight, attempts, sharing, call)
+        making = making_of(state, call, model, flight, account, self._request_id)
+        making.keeps_usage = True  # for those followers who want it
+        shared.launch(flight, making, sharing, call)
         return flight
 
     async def _follow(self, shared: SharedAnswers, flight: Flight, call: Call) -> None:

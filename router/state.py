@@ -10,6 +10,7 @@ from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
 from router.caching.shared_answers import SharedAnswers
+from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
 from router.replicas import Replica, ReplicaDirectory
@@ -51,6 +52,7 @@ class RouterState:
         self.directory = ReplicaDirectory()
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
+        self.gatherings = Gatherings(self.loop)
         self.generations: set[Ticking] = set()
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
@@ -97,6 +99,7 @@ class RouterState:
 
     async def close(self) -> None:
         self._ticker.cancel()
+        self.gatherings.close()
         if self.shared_answers is not None:
             await self.shared_answers.close()
         for pool in self._pools.values():

@@ -59,7 +59,10 @@ def decide_sharing(
 
 
 class Making(Protocol):
-    """What makes an answer: `router.making.Attempts`."""
+    """What makes an answer: `router.attempts.Attempts`, or a request among others that are asked as one."""
+
+    keeps_usage: bool
+    """Whether a stream ends with its usage although the call does not ask for that."""
 
     @property
     def usage(self) -> Usage | None: ...
