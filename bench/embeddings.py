@@ -39,15 +39,26 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """An address that answers `/v1/embeddings`, and the process that does."""
+    """An address that answers `/v1/embeddings`, and the processes that do: the first is the one at the address."""
 
     url: str
     key: str
-    server: Server
+    servers: tuple[Server, ...]
 
-    def spent_s(self) -> float:
+    def spent_s(self) -> tuple[float, ...]:
+        """CPU of each of them, in seconds."""
         table = read_processes()
-        return cpu_s(table, list(tree(table, [self.server.pid])))
+        return tuple(cpu_s(table, list(tree(table, [server.pid]))) for server in self.servers)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Rate:
+    inputs_per_s: float
+    cpu_us: tuple[float, ...]
+    """Of each of the target's servers, for one input."""
+
+    def __str__(self) -> str:
+        return f"{self.inputs_per_s:.0f}/s ({' and '.join(f'{us:.0f}' for us in self.cpu_us)} us)"
 
 
 def make_input(length: int, *, as_tokens: bool) -> object:
@@ -58,10 +69,7 @@ def make_input(length: int, *, as_tokens: bool) -> object:
     return f"{number} " + " ".join(random.choice(WORDS) for _ in range(length - 1))
 
 
-async def rate(
-    target: Target, num_clients: int, seconds: float, length: int, *, as_tokens: bool
-) -> tuple[float, float]:
-    """Inputs a second, and microseconds of the target's CPU for each."""
+async def rate(target: Target, num_clients: int, seconds: float, length: int, *, as_tokens: bool) -> Rate:
     headers = {"authorization": f"Bearer {target.key}"}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(target.url, headers=headers, connector=connector) as session:
@@ -79,7 +87,9 @@ async def rate(
         began, before = time.monotonic(), target.spent_s()
         deadline = began + seconds
         num_inputs = sum(await asyncio.gather(*(client() for _ in range(num_clients))))
-        return num_inputs / (time.monotonic() - began), (target.spent_s() - before) / num_inputs * 1e6
+        elapsed_s = time.monotonic() - began
+        spent = zip(before, target.spent_s(), strict=True)
+        return Rate(num_inputs / elapsed_s, tuple((after - earlier) / num_inputs * 1e6 for earlier, after in spent))
 
 
 async def wait_for(target: Target) -> None:
@@ -89,14 +99,14 @@ async def wait_for(target: Target) -> None:
     """
     deadline = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < deadline:
-        target.server.check()
+        target.servers[0].check()
         try:
             await rate(target, 1, 0.001, 4, as_tokens=False)
         except aiohttp.ClientError:
             await asyncio.sleep(0.2)
         else:
             return
-    raise ServerFailed(f"no answer after {START_TIMEOUT_S:.0f} s\n{target.server.last_lines()}")
+    raise ServerFailed(f"no answer after {START_TIMEOUT_S:.0f} s\n{target.servers[0].last_lines()}")
 
 
 @contextmanager
@@ -110,7 +120,7 @@ def running_targets(engine_fields: dict[str, object], folder: Path) -> Iterator[
         raise click.BadParameter("it must be an engine that is started here", param_hint="--engine")
     with ExitStack() as stack:
         server = stack.enter_context(running("engine", command.argv, command.environment, folder))
-        asyncio.run(wait_for(Target(f"http://127.0.0.1:{address.port}", SECRET, server)))
+        asyncio.run(wait_for(Target(f"http://127.0.0.1:{address.port}", SECRET, (server,))))
         targets = []
         for is_merging in (False, True):
             port = free_port()
@@ -124,7 +134,7 @@ def running_targets(engine_fields: dict[str, object], folder: Path) -> Iterator[
             }
             argv = [sys.executable, "-m", "bench.bare_router", str(port), str(address.port)]
             router = stack.enter_context(running(f"router-{is_merging}", argv, environment, folder))
-            targets.append(Target(f"http://127.0.0.1:{port}", KEY, router))
+            targets.append(Target(f"http://127.0.0.1:{port}", KEY, (router, server)))
             asyncio.run(wait_for(targets[-1]))
         yield targets[0], targets[1]
 
@@ -132,16 +142,15 @@ def running_targets(engine_fields: dict[str, object], folder: Path) -> Iterator[
 async def measure(plain: Target, merging: Target, seconds: float, length: int, *, as_tokens: bool) -> str:
     """One line about inputs of one length; of two turns each, the better one."""
     one = max([await rate(plain, 1, seconds, length, as_tokens=as_tokens) for _ in range(2)])
-    turns: tuple[list[tuple[float, float]], list[tuple[float, float]]] = ([], [])
+    turns: tuple[list[Rate], list[Rate]] = ([], [])
     for _ in range(2):
         for target, results in zip((plain, merging), turns, strict=True):
             results.append(await rate(target, NUM_CLIENTS, seconds, length, as_tokens=as_tokens))
     apart, merged = (max(results) for results in turns)
+    times = [merged.inputs_per_s / other.inputs_per_s for other in (apart, one)]
     return (
-        f"inputs of {length} {'tokens' if as_tokens else 'words'}: one after another {one[0]:.0f}/s; {NUM_CLIENTS} "
-        f"clients {apart[0]:.0f}/s, {apart[1]:.0f} us of the router's CPU each; merged {merged[0]:.0f}/s, "
-        f"{merged[1]:.0f} us each: {merged[0] / apart[0]:.2f} times as many as apart, {merged[0] / one[0]:.1f} times "
-        "as many as one after another"
+        f"{length} {'tokens' if as_tokens else 'words'}: one client {one}; {NUM_CLIENTS} clients apart {apart}, merged "
+        f"{merged}: {times[0]:.2f} times as many as apart, {times[1]:.1f} times as many as with one client"
     )
 
 
@@ -151,7 +160,7 @@ async def measure(plain: Target, merging: Target, seconds: float, length: int, *
 @click.option("--length", "lengths", multiple=True, default=[6, 15, 150], show_default=True, help="Of an input.")
 @click.option("--seconds", default=4.0, show_default=True, help="Length of each measurement.")
 def main(engine: str, *, tokens: bool, lengths: tuple[int, ...], seconds: float) -> None:
-    """Measure embeddings of single inputs, merged and not."""
+    """Measure embeddings of single inputs: how many a second, and the CPU of the router and the engine for each."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         running_targets(json.loads(engine), Path(folder)) as (plain, merging),
