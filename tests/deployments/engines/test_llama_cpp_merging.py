@@ -117,7 +117,7 @@ async def test_a_merged_request_gets_what_it_gets_alone(
     assert [one.num_tokens for one in alone] == [one.num_tokens for one in merged]
     for one, other in zip(alone, merged, strict=True):
         for vector, other_vector in zip(one.vectors, other.vectors, strict=True):
-            assert pytest.approx(vector, abs=2e-3) == other_vector
+            assert pytest.approx(vector, abs=0.01) == other_vector  # llama.cpp rounds otherwise in company
     await state.close()
 
 
