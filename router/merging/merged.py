@@ -29,6 +29,11 @@ from router.state import RouterState
 logger = logging.getLogger("enginehouse.router")
 
 
+CALLS_PER_REPLICA = 2
+"""Calls that a replica is answering while requests gather. With one, the engine is idle while the router and the
+clients deal with its answer: docs/explanation/measurements.md."""
+
+
 @dataclass(slots=True, frozen=True)
 class _Request:
     """One client's request, and where its answer goes."""
@@ -93,7 +98,7 @@ class Merged:
             ClientDisconnected: nobody takes it any more.
         """
         state, model = self._request.state, self._request.model
-        num_places = len(state.directory.of(model.applications[0]))
+        num_places = CALLS_PER_REPLICA * len(state.directory.of(model.applications[0]))
         try:
             await state.gatherings.join(self._key(), self, model.merging, num_places, _ask)
         except asyncio.CancelledError:

@@ -1,7 +1,8 @@
 """Merged requests through a router's own socket, and an engine that answers by script."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import orjson
@@ -10,12 +11,13 @@ import pytest_asyncio
 from door import MAX_ENTRY_BYTES, Door, OpenDoor
 from polling import eventually
 from raw_client import ClientAnswer
-from scripted_engine import EngineRequest, ScriptedEngine
+from scripted_engine import ScriptedEngine
 from wire import whole
 
 from cache.memory_store import MemoryStore
 from configs.router import MergingPolicy
 from router.merging.inputs import mergeable_inputs
+from router.merging.merged import CALLS_PER_REPLICA
 from router.metrics import MERGED_INPUTS, PROMPT_TOKENS, REQUESTS
 
 PATH = "/v1/embeddings"
@@ -41,22 +43,32 @@ def counted(*counts: int) -> bytes:
     return whole({"tokens": [token for count in counts for token in [-1, *([7] * count)]]})
 
 
+@asynccontextmanager
+async def busy(door: Door, engine: ScriptedEngine, *, as_tokens: bool = False) -> AsyncIterator[None]:
+    """The model is answering as many calls as it does at once, from before the block until its end."""
+    released = asyncio.Event()
+    blocking = []
+    for number in range(1, CALLS_PER_REPLICA + 1):
+        engine.script(released, answer(1), path=PATH)
+        body = {"model": "m", "input": [number] if as_tokens else f"first {number}"}
+        blocking.append(asyncio.create_task(door.post(body, PATH)))
+        await eventually(lambda number=number: len(engine.requests) == number)  # type: ignore[misc]
+    yield
+    released.set()
+    await asyncio.gather(*blocking)
+
+
 async def ask_meanwhile(
     door: Door, engine: ScriptedEngine, bodies: Sequence[object], *scripts: bytes
 ) -> list[ClientAnswer]:
-    """The answers to `bodies`, which came while another request was being answered. The engine says `scripts` then."""
-    released = asyncio.Event()
-    engine.script(released, answer(1), path=PATH)
-    for script in scripts:
-        engine.script(script, path=PATH)
-    first = asyncio.create_task(door.post({"model": "m", "input": "first"}, PATH))
-    await eventually(lambda: len(engine.requests) == 1)
+    """The answers to `bodies`, which came while others were being answered. The engine says `scripts` then."""
     asked = []
-    for number, body in enumerate(bodies, 1):  # one after another, so that their order is known
-        asked.append(asyncio.create_task(door.post(body, PATH)))
-        await eventually(lambda number=number: num_waiting(door) == number)  # type: ignore[misc]
-    released.set()
-    await first
+    async with busy(door, engine):
+        for script in scripts:
+            engine.script(script, path=PATH)
+        for number, body in enumerate(bodies, 1):  # one after another, so that their order is known
+            asked.append(asyncio.create_task(door.post(body, PATH)))
+            await eventually(lambda number=number: num_waiting(door) == number)  # type: ignore[misc]
     return await asyncio.gather(*asked)
 
 
@@ -64,8 +76,10 @@ def num_waiting(door: Door) -> int:
     return sum(len(gathering.waiting) for gathering in door.state.gatherings._gatherings.values())
 
 
-def inputs_of(requests: Sequence[EngineRequest]) -> list[object]:
-    return [request.document["input"] for request in requests if request.path == PATH]
+def inputs_of(engine: ScriptedEngine) -> list[object]:
+    """Of the calls after those that kept the engine busy."""
+    calls = [request.document["input"] for request in engine.requests if request.path == PATH]
+    return calls[CALLS_PER_REPLICA:]
 
 
 def embeddings(one: ClientAnswer) -> tuple[list[object], object]:
@@ -82,12 +96,12 @@ async def test_requests_that_come_meanwhile_go_as_one(embedding_door: Door, engi
     """Each gets its own vectors and tokens, and the metrics tell of every request and of the size of the call."""
     engine.script(counted(2, 3, 4), path="/tokenize")
     answers = await ask_meanwhile(embedding_door, engine, TEXTS, answer(2, 3, 4))
-    assert ["first", ["a", "b", "c"]] == inputs_of(engine.requests)
+    assert [["a", "b", "c"]] == inputs_of(engine)
     assert [([[0, 2]], 2), ([[1, 3], [2, 4]], 7)] == [embeddings(one) for one in answers]
     sink = embedding_door.sink
-    await eventually(lambda: sink.total(REQUESTS, replica="r1", code="ok") == 3)
-    assert [1, 3] == [record.value for record in sink.of(MERGED_INPUTS, replica="r1")]
-    assert 10 == sink.total(PROMPT_TOKENS, replica="r1")
+    await eventually(lambda: sink.total(REQUESTS, replica="r1", code="ok") == CALLS_PER_REPLICA + 2)
+    assert [1] * CALLS_PER_REPLICA + [3] == [record.value for record in sink.of(MERGED_INPUTS, replica="r1")]
+    assert CALLS_PER_REPLICA + 9 == sink.total(PROMPT_TOKENS, replica="r1")
 
 
 async def test_a_bad_input_fails_alone(embedding_door: Door, engine: ScriptedEngine) -> None:
@@ -95,9 +109,9 @@ async def test_a_bad_input_fails_alone(embedding_door: Door, engine: ScriptedEng
     refusal = whole({"error": {"code": 400, "message": "that is no text", "type": "invalid_request_error"}}, 400)
     engine.script(counted(2, 3, 4), path="/tokenize")
     bad, good = await ask_meanwhile(embedding_door, engine, TEXTS, refusal, refusal, answer(3, 4))
-    inputs = inputs_of(engine.requests)
-    assert ["first", ["a", "b", "c"]] == inputs[:2]
-    if inputs[2] != "a":  # which of the two comes first is nobody's business
+    inputs = inputs_of(engine)
+    assert ["a", "b", "c"] == inputs[0]
+    if inputs[1] != "a":  # which of the two comes first is nobody's business
         bad, good = good, bad
     assert [400, 200] == [bad.status, good.status]
 
@@ -107,46 +121,38 @@ async def test_what_is_not_counted_is_not_merged(embedding_door: Door, engine: S
     engine.script(counted(1, 1, 1), path="/tokenize")
     answers = await ask_meanwhile(embedding_door, engine, TEXTS, answer(2, 3, 4), answer(2), answer(3, 4))
     assert [200, 200] == [one.status for one in answers]
-    assert 4 == len(inputs_of(engine.requests))
+    assert 3 == len(inputs_of(engine))
     engine.otherwise = [answer(1)]
     await asyncio.gather(*(embedding_door.post(TEXTS[0], PATH) for _ in range(3)))
-    assert 7 == len(inputs_of(engine.requests))
+    assert 6 == len(inputs_of(engine))
 
 
 async def test_tokens_need_no_counting(open_door: OpenDoor, engine: ScriptedEngine) -> None:
     """vLLM does not tell the tokens of several texts, but those of inputs that are tokens are known."""
     door = await open_door()
     door.serve_with(engine.replica("r1", profile="vllm", task="embed"))
-    released = asyncio.Event()
-    engine.script(released, answer(2), path=PATH)
-    engine.script(answer(3, 1, 2), path=PATH)
-    first = asyncio.create_task(door.post({"model": "m", "input": [1, 2]}, PATH))
-    await eventually(lambda: len(engine.requests) == 1)
-    second = asyncio.create_task(door.post({"model": "m", "input": [5, 6, 7]}, PATH))
-    await eventually(lambda: num_waiting(door) == 1)
-    third = asyncio.create_task(door.post({"model": "m", "input": [[8], [9, 9]]}, PATH))
-    await eventually(lambda: num_waiting(door) == 2)
-    released.set()
-    await first
+    async with busy(door, engine, as_tokens=True):
+        engine.script(answer(3, 1, 2), path=PATH)
+        second = asyncio.create_task(door.post({"model": "m", "input": [5, 6, 7]}, PATH))
+        await eventually(lambda: num_waiting(door) == 1)
+        third = asyncio.create_task(door.post({"model": "m", "input": [[8], [9, 9]]}, PATH))
+        await eventually(lambda: num_waiting(door) == 2)
     assert [([[0, 3]], 3), ([[1, 1], [2, 2]], 3)] == [embeddings(one) for one in (await second, await third)]
-    assert [[1, 2], [[5, 6, 7], [8], [9, 9]]] == inputs_of(engine.requests)
+    assert [[[5, 6, 7], [8], [9, 9]]] == inputs_of(engine)
 
 
 async def test_who_leaves_is_not_asked_for(embedding_door: Door, engine: ScriptedEngine) -> None:
     """A client that goes while its request waits takes it along."""
-    released = asyncio.Event()
-    engine.script(released, answer(1), path=PATH)
-    engine.script(answer(1), path=PATH)
-    first = asyncio.create_task(embedding_door.post({"model": "m", "input": "first"}, PATH))
-    await eventually(lambda: len(engine.requests) == 1)
-    staying = asyncio.create_task(embedding_door.post({"model": "m", "input": "stays"}, PATH))
-    with await embedding_door.client() as leaving:
-        await leaving.post({"model": "m", "input": "leaves"}, PATH)
-        await eventually(lambda: num_waiting(embedding_door) == 2)
-    await eventually(lambda: num_waiting(embedding_door) == 1)
-    released.set()
-    await asyncio.gather(first, staying)
-    assert ["first", "stays"] == inputs_of(engine.requests)
+    async with busy(embedding_door, engine):
+        engine.script(answer(1), path=PATH)
+        staying = asyncio.create_task(embedding_door.post({"model": "m", "input": "stays"}, PATH))
+        await eventually(lambda: num_waiting(embedding_door) == 1)
+        with await embedding_door.client() as leaving:
+            await leaving.post({"model": "m", "input": "leaves"}, PATH)
+            await eventually(lambda: num_waiting(embedding_door) == 2)
+        await eventually(lambda: num_waiting(embedding_door) == 1)
+    await staying
+    assert ["stays"] == inputs_of(engine)
 
 
 async def test_a_merged_answer_is_kept(open_door: OpenDoor, engine: ScriptedEngine) -> None:
