@@ -66,13 +66,12 @@ class MergingPolicy(Settings):
     """
     How requests for embeddings that come at the same time are asked of the engine as one. Only small ones gain.
 
-    Nothing waits for a clock: a request that comes while no other is being answered goes at once, and those that come
-    meanwhile go as one after it.
+    Nothing waits for a clock: a request that comes while the engine has nothing or little to do goes at once, and those
+    that come while it is busy go as one after that.
     """
 
     enabled: bool = True
-    """Ask for several requests at once where the engine tells the tokens of each: llama.cpp does, and vLLM where the
-    inputs are given as tokens."""
+    """Ask for several requests at once, where that was seen to gain and the tokens of each are known: on llama.cpp."""
 
     max_inputs: Annotated[int, Field(ge=2, le=4096)] = 64
     """Inputs of one merged call. As many go without waiting for the call before."""

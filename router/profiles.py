@@ -40,9 +40,8 @@ class Profile:
     ignores: frozenset[str] = frozenset()
     """Fields that change an answer and that the engine passes over without a word."""
     merges: frozenset[Literal["texts", "tokens"]] = frozenset()
-    """Inputs for embeddings whose tokens are known one by one, so that several requests can be asked as one: texts
-    where the engine's `/tokenize` takes several, as `router.merging.counting` asks it; tokens where it takes them as
-    they are."""
+    """Inputs for embeddings of which several requests are asked as one: the tokens of each are known, texts' by the
+    engine's `/tokenize` as `router.merging.counting` asks it, and one call was seen to cost less than several."""
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
@@ -90,7 +89,7 @@ PROFILES = {
             merges=frozenset({"texts", "tokens"}),
             completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
         ),
-        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False, merges=frozenset({"tokens"})),
+        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),
     )

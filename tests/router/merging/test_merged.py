@@ -127,10 +127,9 @@ async def test_what_is_not_counted_is_not_merged(embedding_door: Door, engine: S
     assert 6 == len(inputs_of(engine))
 
 
-async def test_tokens_need_no_counting(open_door: OpenDoor, engine: ScriptedEngine) -> None:
-    """vLLM does not tell the tokens of several texts, but those of inputs that are tokens are known."""
-    door = await open_door()
-    door.serve_with(engine.replica("r1", profile="vllm", task="embed"))
+async def test_tokens_need_no_counting(embedding_door: Door, engine: ScriptedEngine) -> None:
+    """Inputs that are tokens are merged without a question about them."""
+    door = embedding_door
     async with busy(door, engine, as_tokens=True):
         engine.script(answer(3, 1, 2), path=PATH)
         second = asyncio.create_task(door.post({"model": "m", "input": [5, 6, 7]}, PATH))
@@ -139,6 +138,16 @@ async def test_tokens_need_no_counting(open_door: OpenDoor, engine: ScriptedEngi
         await eventually(lambda: num_waiting(door) == 2)
     assert [([[0, 3]], 3), ([[1, 1], [2, 2]], 3)] == [embeddings(one) for one in (await second, await third)]
     assert [[[5, 6, 7], [8], [9, 9]]] == inputs_of(engine)
+    assert {PATH} == {request.path for request in engine.requests}
+
+
+async def test_vllm_is_asked_at_once(open_door: OpenDoor, engine: ScriptedEngine) -> None:
+    """Its requests do not gather: however many it is answering, the next one goes at once."""
+    door = await open_door()
+    door.serve_with(engine.replica("r1", profile="vllm", task="embed"))
+    async with busy(door, engine):
+        engine.script(answer(2), path=PATH)
+        assert [[0, 2]] == embeddings(await door.post(TEXTS[0], PATH))[0]
 
 
 async def test_who_leaves_is_not_asked_for(embedding_door: Door, engine: ScriptedEngine) -> None:
@@ -153,6 +162,16 @@ async def test_who_leaves_is_not_asked_for(embedding_door: Door, engine: Scripte
         await eventually(lambda: num_waiting(embedding_door) == 1)
     await staying
     assert ["stays"] == inputs_of(engine)
+
+
+async def test_a_call_that_nobody_wants_is_dropped(embedding_door: Door, engine: ScriptedEngine) -> None:
+    """The engine's connection closes when the only client of a call is gone."""
+    engine.script(asyncio.Event(), path=PATH)
+    with await embedding_door.client() as leaving:
+        await leaving.post(TEXTS[0], PATH)
+        await eventually(lambda: len(engine.requests) == 1)
+    await eventually(lambda: engine.num_open == 0)
+    await eventually(lambda: embedding_door.num_running == 0)
 
 
 async def test_a_merged_answer_is_kept(open_door: OpenDoor, engine: ScriptedEngine) -> None:
