@@ -14,7 +14,7 @@ from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.runtime import EngineRuntime
 from deployments.fingerprint import build_of, fingerprint_of
-from deployments.local_cluster import ENGINE_HOST_ENV
+from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.serve_internals import forget_phase, publish_phase
@@ -40,10 +40,9 @@ class EngineReplica:
         self._replica_id = context.replica_id.unique_id
         self._labels = {"model": settings.model, "engine": engine_name, "replica": self._replica_id}
         self._metrics = RayMetrics()
-        host = os.environ.get(ENGINE_HOST_ENV) or str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
         # For an engine that is itself a program of Ray's: vLLM over several nodes.
         os.environ["ENGINEHOUSE_RAY"] = f"{ray.get_runtime_context().gcs_address} {ray.__version__}"
-        self._runtime = EngineRuntime(create_engine(settings), settings, host, self._log_line, self._enter_phase)
+        self._runtime = EngineRuntime(create_engine(settings), settings, node_host(), self._log_line, self._enter_phase)
         self._load_task: asyncio.Task[None] | None = None
         self._num_ongoing = 0
 

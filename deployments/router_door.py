@@ -17,6 +17,7 @@ from configs.cache import CacheSettings
 from configs.router import ListenerSettings
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import MetricSink
@@ -40,6 +41,8 @@ class DoorSettings:
     sink: MetricSink
     router_id: str
     cache: CacheSettings
+    node_host: str
+    """This node's address for its peers, on which other routers may follow what is made here."""
 
     def open(self, table: ModelTable, door: str = "") -> RouterState:
         """The state of a door on the running event loop. `door` tells its metrics from those of another."""
@@ -51,9 +54,14 @@ class ServeDoor:
     """The router behind Serve's ingress, on Serve's event loop."""
 
     def __init__(self, settings: DoorSettings, table: ModelTable) -> None:
+        self._settings = settings
         self._state = settings.open(table, door="-serve")
         self._state.names_answers = False
+        self._peer_door: Listener | None = None
         self.app = RouterApp(self._state)
+
+    async def start(self) -> None:
+        self._peer_door = await open_peer_door(self._state, self._settings.node_host)
 
     def take_over_table(self, table: ModelTable) -> None:
         self._state.take_over_table(table)
@@ -65,6 +73,8 @@ class ServeDoor:
         return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
 
     async def close(self) -> None:
+        if self._peer_door is not None:
+            await self._peer_door.abort()
         await self._state.close()
 
 
@@ -82,6 +92,7 @@ class OwnDoor:
         self._thread = threading.Thread(target=self._run, name="enginehouse-listener", daemon=True)
         self._state: RouterState | None = None
         self._listener: Listener | None = None
+        self._peer_door: Listener | None = None
 
     async def start(self, table: ModelTable) -> None:
         """
@@ -121,12 +132,14 @@ class OwnDoor:
         """Stop accepting and finish what runs. Returns whether it was finished within `timeout_s`."""
         if self._listener is None:
             return True
-        return await self._on_loop(self._listener.drain(timeout_s))
+        return await self._on_loop(self._drain(self._listener, timeout_s))
 
     async def close(self) -> None:
         """End the thread. Nothing may be handed to this door any more."""
         if self._state is None:
             return
+        if self._peer_door is not None:
+            await self._on_loop(self._peer_door.abort())
         await self._on_loop(self._state.close())
         self._state = None
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -135,6 +148,11 @@ class OwnDoor:
         self._state = self._settings.open(table)
         self._listener = Listener(RouterApp(self._state), listening)
         await self._listener.start()
+        self._peer_door = await open_peer_door(self._state, self._settings.node_host)
+
+    async def _drain(self, listener: Listener, timeout_s: float) -> bool:
+        doors = [listener] if self._peer_door is None else [listener, self._peer_door]
+        return all(await asyncio.gather(*[door.drain(timeout_s) for door in doors]))
 
     async def _on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run a coroutine on the listener's loop and wait for it on the caller's."""

@@ -12,6 +12,7 @@ from ray import serve
 
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from deployments.api_keys import read_keys
+from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
@@ -40,7 +41,7 @@ class RouterReplica:
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
-        settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache)
+        settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, node_host())
         self._settings = settings
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
@@ -48,6 +49,7 @@ class RouterReplica:
     async def build_app(self) -> RouterApp:
         """Open Serve's door. Returns the app that Serve's ingress calls."""
         self._serve_door = ServeDoor(self._settings, EMPTY_TABLE)
+        await self._serve_door.start()
         return self._serve_door.app
 
     async def take_over(self, user_config: dict[str, Any]) -> None:

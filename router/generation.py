@@ -7,13 +7,15 @@ The request path of a generation, to be read from top to bottom.
 import asyncio
 import logging
 
-from router.answer import Answer
+from cache.leases import Holder, Lease
+from router.answer import Answer, AnswerSink
 from router.asgi import WRITE_CHUNK, Receive, Scope, Send
 from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
-from router.caching.shared_answers import SharedAnswers, Sharing, decide_sharing, replay
+from router.caching.joining import Joining
+from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError
@@ -106,16 +108,33 @@ class Generation:
                 replay(entry, call, self._answer)
                 return
             flight = shared.flight(sharing, call)  # begun while we looked
-        self._tell_cache("joined" if flight else "miss")
-        await self._follow(shared, flight or self._launch(shared, sharing, call, model), call)
+        claim = None
+        if flight is None:
+            claim = await shared.claim(sharing, call)
+            flight = shared.flight(sharing, call)  # begun while we asked
+        self._tell_cache("joined" if flight or isinstance(claim, Holder) else "miss")
+        await self._follow(shared, flight or self._launch(shared, sharing, call, model, claim), call)
 
-    def _launch(self, shared: SharedAnswers, sharing: Sharing, call: Call, model: Model) -> Flight:
+    def _launch(
+        self, shared: SharedAnswers, sharing: Sharing, call: Call, model: Model, claim: Lease | Holder | None
+    ) -> Flight:
         state = self._state
         account = SharedAccount(state.sink, self._account.arrived_at, state.loop.time, call.route.path)
         flight = Flight(state.loop, account, shared.max_entry_bytes)
-        attempts = Attempts(state, call, model, flight, account, self._request_id)
-        attempts.keeps_usage = True  # for those followers who want it
-        shared.launch(flight, attempts, sharing, call)
+
+        def attempts(sink: AnswerSink) -> Attempts:
+            made = Attempts(state, call, model, sink, account, self._request_id)
+            made.keeps_usage = True  # for those followers who want it
+            return made
+
+        making: Making
+        if isinstance(claim, Holder):
+            making = Joining(state, sharing, call, flight, attempts, claim)
+        else:
+            making = attempts(flight)
+        shared.launch(flight, making, sharing, call)
+        if isinstance(claim, Lease):
+            shared.hold(flight, claim)
         return flight
 
     async def _follow(self, shared: SharedAnswers, flight: Flight, call: Call) -> None:

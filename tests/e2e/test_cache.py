@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+import house_processes
 import openai
 import pytest
 from house import ROOT, House, open_house
@@ -120,6 +122,52 @@ async def test_what_one_router_keeps_the_other_gives(caching: House) -> None:
         async with sdk(caching) as client:
             outcomes[(await ask(client, "for both routers"))[1]] += 1
     assert {"miss": 1, "hit": 15} == outcomes
+
+
+@dataclass(slots=True)
+class LongAnswer:
+    """One that is streamed for three seconds, on a connection of its own, whose port tells which router has it."""
+
+    outcome: str = ""
+    client_port: int = 0
+    texts: list[str] = field(default_factory=list)
+
+    async def listen(self, house: House, prompt: str) -> None:
+        extra = {"simulated": {"num_tokens": 60, "inter_token_ms": 50, "prefill_base_ms": 0}}
+        async with sdk(house) as client:
+            opened = await client.completions.with_raw_response.create(
+                model="default", prompt=prompt, temperature=0, max_tokens=60, extra_body=extra, stream=True
+            )
+            self.outcome = opened.headers["x-enginehouse-cache"]
+            self.client_port = opened.http_response.extensions["network_stream"].get_extra_info("client_addr")[1]
+            async for chunk in opened.parse():
+                self.texts.append(chunk.choices[0].text)
+
+
+async def test_routers_share_one_generation(caching: House) -> None:
+    """The same question at both of them at the same moment is asked of the engine once."""
+    answers = [LongAnswer() for _ in range(16)]
+    await asyncio.gather(*[answer.listen(caching, "all at once") for answer in answers])
+    assert {"miss": 1, "joined": 15} == Counter(answer.outcome for answer in answers)
+    assert 1 == len({"".join(answer.texts) for answer in answers})
+
+
+async def test_a_router_that_is_killed_hands_over(caching: House) -> None:
+    """Clients of the other router hear the rest of the answer as if nothing had been."""
+    answers = [LongAnswer() for _ in range(16)]
+    listening = [asyncio.create_task(answer.listen(caching, "to be handed over")) for answer in answers]
+    await eventually("every stream has begun", lambda: all(len(answer.texts) > 3 for answer in answers))
+    ports = {router: house_processes.clients(router, caching.port) for router in caching.routers()}
+    (leader,) = [answer.client_port for answer in answers if answer.outcome == "miss"]
+    (victim,) = [router for router, clients in ports.items() if leader in clients]
+    victim.kill()
+    ended = await asyncio.gather(*listening, return_exceptions=True)
+    others = [answer for answer in answers if answer.client_port not in ports[victim]]
+    failed = [answer for answer, end in zip(answers, ended, strict=True) if end is not None]
+    assert others, "the kernel gave every stream to one router"
+    assert len(failed) == len(answers) - len(others)
+    assert ({60 * 4}, 1) == ({len("".join(one.texts)) for one in others}, len({"".join(one.texts) for one in others}))
+    caching.wait_whole()
 
 
 async def test_the_operator_looks_and_empties(caching: House) -> None:

@@ -1,0 +1,177 @@
+"""An answer that another router makes; made here from where its clients are, should that router be lost."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
+
+import orjson
+
+from cache.leases import Holder, Lease
+from router.answer import AnswerSink
+from router.caching.flight import Flight
+from router.caching.place import Place, flight_path
+from router.caching.shared_answers import Making, SharedAnswers, Sharing
+from router.caching.splice import Splice
+from router.caching.transcripts import stream_from_whole
+from router.call import Call
+from router.errors import EngineFailed, InvalidRequest
+from router.event_stream import Usage
+from router.exchange import Exchange
+from router.profiles import PROFILES
+from router.replicas import Replica
+from router.state import RouterState
+from router.upstream import ConnectFailed, ConnectionPool
+
+logger = logging.getLogger("enginehouse.router")
+
+_MAX_LEADERS: Final = 4
+"""Routers that are followed, one after another. Then the answer is made here, whoever else makes it."""
+
+_MAX_CONNECT_S: Final = 1.0
+"""Longest time to connect to another router, in seconds: it is near, and its answer can be had elsewhere."""
+
+Source = Callable[[AnswerSink], Awaitable[None]]
+
+
+class _LeaderLost(Exception):
+    """The other router cannot be reached, does not make the answer any more, or broke off."""
+
+
+class Joining:
+    """A `Making`: follows `holder`, and whoever takes over from it; leads when nobody else does."""
+
+    def __init__(
+        self,
+        state: RouterState,
+        sharing: Sharing,
+        call: Call,
+        flight: Flight,
+        make_own: Callable[[AnswerSink], Making],
+        holder: Holder,
+    ) -> None:
+        self._state = state
+        self._limits = state.table.requests
+        self._shared = cast("SharedAnswers", state.shared_answers)  # whoever has a holder shares answers
+        self._sharing = sharing
+        self._call = call
+        self._flight = flight
+        self._make_own = make_own
+        self._holder = holder
+        self._exchange: Exchange | None = None
+        self._own: Making | None = None
+
+    @property
+    def usage(self) -> Usage | None:
+        """Of what was made here: the other router counts what it makes."""
+        return None if self._own is None else self._own.usage
+
+    @property
+    def replica(self) -> Replica | None:
+        return None if self._own is None else self._own.replica
+
+    async def run(self) -> None:
+        """
+        Returns when the answer is over.
+
+        Raises:
+            ServingError: there is none, or only a part of one.
+            ClientDisconnected: nobody takes it any more.
+        """
+        claim: Holder | Lease | None = self._holder
+        for _ in range(_MAX_LEADERS):
+            if not isinstance(claim, Holder):
+                break
+            if await self._followed(claim) or await self._replayed():
+                return
+            claim = await self._shared.claim(self._sharing, self._call, instead_of=claim)
+        if isinstance(claim, Lease):
+            self._shared.hold(self._flight, claim)
+        await self._take(self._lead)
+
+    def tick(self, now: float) -> None:
+        """Called twice a second while another router is followed. `now` is loop time, in seconds."""
+        if self._exchange is not None:
+            self._exchange.give_up(now, self._limits.first_byte_timeout_s, self._limits.stall_timeout_s)
+
+    async def _followed(self, holder: Holder) -> bool:
+        place = Place.read(holder.note)
+        if place is None:
+            return False
+        self._state.generations.add(self)
+        try:
+            await self._take(lambda sink: self._follow(place, sink))
+        except _LeaderLost as lost:
+            logger.info("the router %s is not followed any more: %s", place.router_id, lost)
+            return False
+        finally:
+            self._exchange = None
+            self._state.generations.discard(self)
+        return True
+
+    async def _follow(self, place: Place, sink: AnswerSink) -> None:
+        peer = Replica(
+            replica_id=place.router_id, model=self._sharing.model, host=place.host, port=place.port,
+            secret=place.token, engine="router", profile="vllm",
+        )  # fmt: skip
+        self._flight.account.labels = {"model": peer.model, "engine": peer.engine, "replica": peer.replica_id}
+        pool = ConnectionPool(peer, self._state.loop)
+        try:
+            connection = await pool.connect(min(_MAX_CONNECT_S, self._limits.connect_timeout_s))
+            account = self._flight.account
+            self._exchange = Exchange(connection, sink, PROFILES[peer.profile], account, wants_usage=True)
+            error = await self._exchange.run(self._head(place), b"")
+        except ConnectFailed as failed:
+            raise _LeaderLost(str(failed)) from failed
+        finally:
+            pool.close()
+        if isinstance(error, InvalidRequest):
+            raise error  # every engine would say so
+        if error is not None:
+            raise _LeaderLost(str(error))
+
+    def _head(self, place: Place) -> bytes:
+        path = flight_path(self._sharing.key.digest, is_stream=self._call.wants_stream)
+        return (
+            f"GET {path} HTTP/1.1\r\nhost: {place.host}:{place.port}\r\n"
+            f"authorization: Bearer {place.token}\r\nconnection: close\r\n\r\n"
+        ).encode()
+
+    async def _replayed(self) -> bool:
+        """Whether the answer was kept before its maker was gone."""
+        entry = await self._shared.look_up(self._sharing)
+        if entry is None:
+            return False
+
+        async def replay(sink: AnswerSink) -> None:
+            if self._call.wants_stream:
+                sink.start_stream()
+                sink.write(stream_from_whole(orjson.loads(entry.payload), wants_usage=True), is_last=True)
+            else:
+                sink.send_whole(200, entry.payload)
+
+        await self._take(replay)
+        return True
+
+    async def _lead(self, sink: AnswerSink) -> None:
+        self._own = self._make_own(sink)
+        await self._own.run()
+
+    async def _take(self, source: Source) -> None:
+        """All of the answer from `source`, or what the flight has not had of it."""
+        if not self._flight.has_content:
+            await source(self._flight)
+            return
+        said = self._flight.said
+        if said is None:
+            raise EngineFailed("The router that made this answer was lost, and it is too long to be made again.")
+        splice = Splice(self._flight, said)
+        taking = asyncio.ensure_future(source(splice))
+        splice.on_diverged = taking.cancel
+        try:
+            await taking
+        except asyncio.CancelledError:
+            if splice.diverged is None:
+                raise
+        if splice.diverged is not None:
+            raise splice.diverged
