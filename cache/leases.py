@@ -10,6 +10,8 @@ class Lease(NamedTuple):
 
     name: str
     value: bytes
+    has_entry: bool
+    """Whether there is an entry by now, of whatever age: its last maker may have released the lease a moment ago."""
 
 
 class Holder(NamedTuple):

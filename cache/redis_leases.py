@@ -22,10 +22,11 @@ _CLAIM: Final = """
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[3] then return held end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return ''
+return redis.call('EXISTS', KEYS[2]) == 1 and 'entry' or ''
 """
 _RENEW: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end"
 _RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end"
+_HAS_ENTRY: Final = b"entry"
 _LEASE_MS: Final = round(LEASE_S * 1000)
 
 
@@ -39,7 +40,7 @@ class _Release(NamedTuple):
         return len(self.lease.value)
 
     def command(self, *, with_script: bool) -> Command:  # noqa: ARG002 - it is short enough to be sent each time
-        return ("EVAL", _RELEASE, 1, *self.lease)
+        return ("EVAL", _RELEASE, 1, self.lease.name, self.lease.value)
 
 
 class RedisLeases:
@@ -68,14 +69,15 @@ class RedisLeases:
         self, key: Key, variant: str, note: bytes, instead_of: Holder | None = None
     ) -> Lease | Holder | None:
         signed_key = _signed_key(key, variant)
-        ours = Lease(self._names.lease(key, variant), self._envelope.seal(signed_key, Entry.now(note, LEASE_S)))
+        names = self._names.lease(key, variant), self._names.read(key)[-1]
+        ours = self._envelope.seal(signed_key, Entry.now(note, LEASE_S))
         gone = instead_of.value if instead_of is not None else b""
         for _ in range(2):
-            value = await self._claim(ours, gone)
+            value = await self._claim(names, ours, gone)
             if value is None:
                 return None
-            if not value:
-                return ours
+            if value in (b"", _HAS_ENTRY):
+                return Lease(names[0], ours, has_entry=bool(value))
             sealed = self._envelope.open(signed_key, value)
             if sealed is not None:
                 return Holder(sealed.payload, value)
@@ -97,11 +99,11 @@ class RedisLeases:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _claim(self, ours: Lease, gone: bytes) -> bytes | None:
-        """What is held instead, empty where it is ours now; None where Redis failed or did not answer in time."""
+    async def _claim(self, names: tuple[str, str], ours: bytes, gone: bytes) -> bytes | None:
+        """The holder's value; empty or `_HAS_ENTRY` where it is ours now; None where Redis failed or was too late."""
         if self._breaker.is_open:
             return None
-        asking = asyncio.create_task(self._link.run([("EVAL", _CLAIM, 1, *ours, _LEASE_MS, gone)]))
+        asking = asyncio.create_task(self._link.run([("EVAL", _CLAIM, 2, *names, ours, _LEASE_MS, gone)]))
         self._asking.add(asking)
         asking.add_done_callback(self._asking.discard)
         # not cancelled when it is late: that would cost the connection. What it then gets ends by itself
@@ -131,7 +133,7 @@ class RedisLeases:
 
     async def _renew_once(self) -> None:
         try:
-            await self._link.run([("EVAL", _RENEW, 1, *lease, _LEASE_MS) for lease in self._held])
+            await self._link.run([("EVAL", _RENEW, 1, lease.name, lease.value, _LEASE_MS) for lease in self._held])
         except LinkFailed as error:
             self._breaker.failed(str(error))
 

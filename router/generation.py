@@ -7,6 +7,7 @@ The request path of a generation, to be read from top to bottom.
 import asyncio
 import logging
 
+from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
 from router.asgi import WRITE_CHUNK, Receive, Scope, Send
@@ -100,20 +101,28 @@ class Generation:
 
     async def _share(self, shared: SharedAnswers, sharing: Sharing, call: Call, model: Model) -> None:
         """From what is kept, from a generation that is under way, or from one that others may join."""
-        flight = shared.flight(sharing, call)
-        if flight is None:
-            entry = await shared.look_up(sharing)
-            if entry is not None:
-                self._tell_cache("hit")
-                replay(entry, call, self._answer)
-                return
-            flight = shared.flight(sharing, call)  # begun while we looked
-        claim = None
-        if flight is None:
-            claim = await shared.claim(sharing, call)
-            flight = shared.flight(sharing, call)  # begun while we asked
-        self._tell_cache("joined" if flight or isinstance(claim, Holder) else "miss")
-        await self._follow(shared, flight or self._launch(shared, sharing, call, model, claim), call)
+        found = await self._find(shared, sharing, call)
+        if isinstance(found, Entry):
+            self._tell_cache("hit")
+            replay(found, call, self._answer)
+            return
+        self._tell_cache("joined" if isinstance(found, Flight | Holder) else "miss")
+        flight = found if isinstance(found, Flight) else self._launch(shared, sharing, call, model, found)
+        await self._follow(shared, flight, call)
+
+    async def _find(
+        self, shared: SharedAnswers, sharing: Sharing, call: Call
+    ) -> Entry | Flight | Holder | Lease | None:
+        """The answer, or who makes it; a lease where nobody does, and None where nobody can know."""
+        found = (
+            shared.flight(sharing, call)
+            or await shared.look_up(sharing)
+            or shared.flight(sharing, call)  # begun while we looked
+            or await shared.claim(sharing, call)
+        )
+        if isinstance(found, Entry):
+            return found
+        return shared.flight(sharing, call) or found  # begun while we asked
 
     def _launch(
         self, shared: SharedAnswers, sharing: Sharing, call: Call, model: Model, claim: Lease | Holder | None

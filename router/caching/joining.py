@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final, cast
 
 import orjson
 
+from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import AnswerSink
 from router.caching.flight import Flight
@@ -78,13 +80,16 @@ class Joining:
             ServingError: there is none, or only a part of one.
             ClientDisconnected: nobody takes it any more.
         """
-        claim: Holder | Lease | None = self._holder
+        claim: Holder | Lease | Entry | None = self._holder
         for _ in range(_MAX_LEADERS):
             if not isinstance(claim, Holder):
                 break
-            if await self._followed(claim) or await self._replayed():
+            if await self._followed(claim):
                 return
             claim = await self._shared.claim(self._sharing, self._call, instead_of=claim)
+        if isinstance(claim, Entry):
+            await self._take(partial(self._replay, claim))
+            return
         if isinstance(claim, Lease):
             self._shared.hold(self._flight, claim)
         await self._take(self._lead)
@@ -137,21 +142,13 @@ class Joining:
             f"authorization: Bearer {place.token}\r\nconnection: close\r\n\r\n"
         ).encode()
 
-    async def _replayed(self) -> bool:
-        """Whether the answer was kept before its maker was gone."""
-        entry = await self._shared.look_up(self._sharing)
-        if entry is None:
-            return False
-
-        async def replay(sink: AnswerSink) -> None:
-            if self._call.wants_stream:
-                sink.start_stream()
-                sink.write(stream_from_whole(orjson.loads(entry.payload), wants_usage=True), is_last=True)
-            else:
-                sink.send_whole(200, entry.payload)
-
-        await self._take(replay)
-        return True
+    async def _replay(self, entry: Entry, sink: AnswerSink) -> None:
+        """What was kept before its maker was gone."""
+        if self._call.wants_stream:
+            sink.start_stream()
+            sink.write(stream_from_whole(orjson.loads(entry.payload), wants_usage=True), is_last=True)
+        else:
+            sink.send_whole(200, entry.payload)
 
     async def _lead(self, sink: AnswerSink) -> None:
         self._own = self._make_own(sink)

@@ -125,9 +125,13 @@ class SharedAnswers:
         flight = self._flights.get(place)
         return flight if flight is not None and flight.is_joinable and not flight.is_complete else None
 
-    async def claim(self, sharing: Sharing, call: Call, instead_of: Holder | None = None) -> Lease | Holder | None:
+    async def claim(
+        self, sharing: Sharing, call: Call, instead_of: Holder | None = None
+    ) -> Lease | Holder | Entry | None:
         """
-        Become the one router that makes this answer, or learn which one does. None: each makes its own.
+        Become the one router that makes this answer, or learn which one does, or what it has made by now.
+
+        None: each makes its own.
 
         Args:
             instead_of: whoever was said to make it, and does not.
@@ -141,7 +145,13 @@ class SharedAnswers:
             asking = asyncio.get_running_loop().create_task(self._claim(leases, place, sharing.key, what, instead_of))
             self._claims[what] = asking
             asking.add_done_callback(lambda _: self._claims.pop(what))
-        return await asyncio.shield(asking)
+        claim = await asyncio.shield(asking)
+        if isinstance(claim, Lease) and claim.has_entry:
+            entry = await self.look_up(sharing)
+            if entry is not None:
+                leases.release(claim)
+                return entry
+        return claim
 
     def hold(self, flight: Flight, lease: Lease) -> None:
         """Keep a lease for as long as the flight lasts."""

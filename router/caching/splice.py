@@ -17,10 +17,6 @@ _SAID_ONCE: Final = frozenset({"id", "type", "name", "role"})
 _NOT_SAID: Final = frozenset({"index", "logprobs", "finish_reason", "stop_reason"})
 
 
-class Diverged(EngineFailed):
-    """Asked again, the engine says something else."""
-
-
 class Splice:
     """
     Takes the same answer from its beginning, and hands `flight` what it has not had.
@@ -38,7 +34,8 @@ class Splice:
         self.on_diverged: Callable[[], object] | None = None
         """Called once, when nothing more should come."""
         self._head, self._owed, self._finished = _read(said)
-        self.diverged: Diverged | None = None
+        self.diverged: EngineFailed | None = None
+        """Why what the engine says now is not the rest of what it said first."""
         self.has_content = False
         """Whether anything came: another engine would have to begin anew."""
 
@@ -74,7 +71,7 @@ class Splice:
         """It has begun long ago."""
 
     def send_whole(self, status: int, body: bytes) -> None:  # noqa: ARG002 - the sink's signature
-        self._diverge(Diverged("The engine did not stream its answer when it was asked again.", from_engine=True))
+        self._diverge(EngineFailed("The engine did not stream its answer when it was asked again.", from_engine=True))
 
     def write(self, data: bytes, *, is_last: bool) -> None:
         """Whole events of the second stream."""
@@ -83,16 +80,16 @@ class Splice:
             return
         try:
             left = b"".join(self._left(data))
-        except Diverged as error:
+        except EngineFailed as error:
             self._diverge(error)
             return
         except (ValueError, AttributeError, TypeError) as error:
-            self._diverge(Diverged(f"The engine's second stream cannot be read: {error!r}.", from_engine=True))
+            self._diverge(EngineFailed(f"The engine's second stream cannot be read: {error!r}.", from_engine=True))
             return
         if left or is_last:
             self._flight.write(left, is_last=is_last)
 
-    def _diverge(self, error: Diverged) -> None:
+    def _diverge(self, error: EngineFailed) -> None:
         self.diverged = error
         if self.on_diverged is not None:
             self.on_diverged()
@@ -122,7 +119,7 @@ class Splice:
     def _check_end(self, index: object = None) -> None:
         owed = [place for place, text in self._owed.items() if text and place[-1] not in _SAID_ONCE]
         if any(index is None or place[0] == index for place in owed):
-            raise Diverged("The engine said less when it was asked again.", from_engine=True)
+            raise EngineFailed("The engine said less when it was asked again.", from_engine=True)
 
 
 def _cut(part: Json, place: tuple[object, ...], owed: Said) -> bool:
@@ -164,7 +161,7 @@ def _rest(text: str, place: tuple[object, ...], owed: Said) -> tuple[str, bool]:
         return text, bool(text)
     length = min(len(said), len(text))
     if said[:length] != text[:length]:
-        raise Diverged("The engine said something else when it was asked again.", from_engine=True)
+        raise EngineFailed("The engine said something else when it was asked again.", from_engine=True)
     owed[place] = said[length:]
     return text[length:], len(text) > length
 

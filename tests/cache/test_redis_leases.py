@@ -109,6 +109,19 @@ async def test_a_lease_is_not_free_before_its_answer_is_there(
         assert [True] == await found(other, key(number))
 
 
+async def test_who_gets_a_lease_learns_whether_there_is_an_answer(
+    redis_server: RedisServer, open_redis_store: OpenStore
+) -> None:
+    """It may have come after he looked for it."""
+    store = open_redis_store(address=redis_server.address)
+    assert store.leases is not None
+    before = await store.leases.claim(key("a"), "whole", b"mine")
+    await store.put(key("a"), Entry.now(b"answer", 60))
+    assert [True] == await found(store, key("a"))
+    after = await store.leases.claim(key("a"), "stream", b"mine")
+    assert [False, True] == [isinstance(lease, Lease) and lease.has_entry for lease in (before, after)]
+
+
 async def test_an_unheld_lease_ends_and_a_held_one_does_not(
     mine: Leases, theirs: Leases, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
