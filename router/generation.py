@@ -15,8 +15,10 @@ from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
+from router.caching.identity import is_deterministic
 from router.caching.joining import Joining
-from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
+from router.caching.leading import Leading
+from router.caching.shared_answers import SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError
@@ -136,11 +138,8 @@ class Generation:
             made.keeps_usage = True  # for those followers who want it
             return made
 
-        making: Making
-        if isinstance(claim, Holder):
-            making = Joining(state, sharing, call, flight, attempts, claim)
-        else:
-            making = attempts(flight)
+        leading = Leading(flight, attempts, is_repeatable=is_deterministic(call))
+        making = Joining(state, sharing, call, flight, leading, claim) if isinstance(claim, Holder) else leading
         shared.launch(flight, making, sharing, call)
         if isinstance(claim, Lease):
             shared.hold(flight, claim)

@@ -1,8 +1,6 @@
 """An answer that another router makes; made here from where its clients are, should that router be lost."""
 
-import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, cast
 
@@ -12,12 +10,12 @@ from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import AnswerSink
 from router.caching.flight import Flight
+from router.caching.leading import Leading, take
 from router.caching.place import Place, flight_path
-from router.caching.shared_answers import Making, SharedAnswers, Sharing
-from router.caching.splice import Splice
+from router.caching.shared_answers import SharedAnswers, Sharing
 from router.caching.transcripts import stream_from_whole
 from router.call import Call
-from router.errors import EngineFailed, InvalidRequest
+from router.errors import InvalidRequest
 from router.event_stream import Usage
 from router.exchange import Exchange
 from router.profiles import PROFILES
@@ -33,15 +31,13 @@ _MAX_LEADERS: Final = 4
 _MAX_CONNECT_S: Final = 1.0
 """Longest time to connect to another router, in seconds: it is near, and its answer can be had elsewhere."""
 
-Source = Callable[[AnswerSink], Awaitable[None]]
-
 
 class _LeaderLost(Exception):
     """The other router cannot be reached, does not make the answer any more, or broke off."""
 
 
 class Joining:
-    """A `Making`: follows `holder`, and whoever takes over from it; leads when nobody else does."""
+    """A `Making`: follows `holder`, and whoever takes over from it; is `own` when nobody else leads."""
 
     def __init__(
         self,
@@ -49,7 +45,7 @@ class Joining:
         sharing: Sharing,
         call: Call,
         flight: Flight,
-        make_own: Callable[[AnswerSink], Making],
+        own: Leading,
         holder: Holder,
     ) -> None:
         self._state = state
@@ -58,19 +54,19 @@ class Joining:
         self._sharing = sharing
         self._call = call
         self._flight = flight
-        self._make_own = make_own
+        self._own = own
         self._holder = holder
         self._exchange: Exchange | None = None
-        self._own: Making | None = None
+        self._leads = False
 
     @property
     def usage(self) -> Usage | None:
         """Of what was made here: the other router counts what it makes."""
-        return None if self._own is None else self._own.usage
+        return self._own.usage if self._leads else None
 
     @property
     def replica(self) -> Replica | None:
-        return None if self._own is None else self._own.replica
+        return self._own.replica if self._leads else None
 
     async def run(self) -> None:
         """
@@ -88,11 +84,12 @@ class Joining:
                 return
             claim = await self._shared.claim(self._sharing, self._call, instead_of=claim)
         if isinstance(claim, Entry):
-            await self._take(partial(self._replay, claim))
+            await take(self._flight, partial(self._replay, claim))
             return
         if isinstance(claim, Lease):
             self._shared.hold(self._flight, claim)
-        await self._take(self._lead)
+        self._leads = True
+        await self._own.run()
 
     def tick(self, now: float) -> None:
         """Called twice a second while another router is followed. `now` is loop time, in seconds."""
@@ -105,7 +102,7 @@ class Joining:
             return False
         self._state.generations.add(self)
         try:
-            await self._take(lambda sink: self._follow(place, sink))
+            await take(self._flight, partial(self._follow, place))
         except _LeaderLost as lost:
             logger.info("the router %s is not followed any more: %s", place.router_id, lost)
             return False
@@ -149,26 +146,3 @@ class Joining:
             sink.write(stream_from_whole(orjson.loads(entry.payload), wants_usage=True), is_last=True)
         else:
             sink.send_whole(200, entry.payload)
-
-    async def _lead(self, sink: AnswerSink) -> None:
-        self._own = self._make_own(sink)
-        await self._own.run()
-
-    async def _take(self, source: Source) -> None:
-        """All of the answer from `source`, or what the flight has not had of it."""
-        if not self._flight.has_content:
-            await source(self._flight)
-            return
-        said = self._flight.said
-        if said is None:
-            raise EngineFailed("The router that made this answer was lost, and it is too long to be made again.")
-        splice = Splice(self._flight, said)
-        taking = asyncio.ensure_future(source(splice))
-        splice.on_diverged = taking.cancel
-        try:
-            await taking
-        except asyncio.CancelledError:
-            if splice.diverged is None:
-                raise
-        if splice.diverged is not None:
-            raise splice.diverged

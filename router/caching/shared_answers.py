@@ -62,7 +62,7 @@ def decide_sharing(
 
 
 class Making(Protocol):
-    """What makes an answer: `router.attempts.Attempts` here, or `router.caching.joining.Joining` elsewhere."""
+    """What makes an answer: an engine, or another router."""
 
     @property
     def usage(self) -> Usage | None: ...
