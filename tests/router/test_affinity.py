@@ -101,9 +101,7 @@ async def test_the_least_busy_replica_has_not_read_the_prompt(door: Door, engine
     assert [] == [engine for engine in engines if engine.scheduler.counters.num_finished == 0]
 
 
-async def test_two_routers_have_the_same_homes(
-    door: Door, open_door: OpenDoor, engines: list[SimulatedEngine]
-) -> None:
+async def test_two_routers_have_the_same_homes(door: Door, open_door: OpenDoor, engines: list[SimulatedEngine]) -> None:
     """A conversation whose turns come to one router and to another in turn finds its prompt again."""
     other = await open_door()
     other.serve_with(*(engine.replica(f"r{index}") for index, engine in reversed([*enumerate(engines)])))
