@@ -5,6 +5,7 @@ The attempts at one answer: replica after replica, until one has answered or at 
 """
 
 import asyncio
+import contextlib
 from functools import cached_property
 
 from router.abilities import check_abilities
@@ -18,7 +19,7 @@ from router.model_table import Model
 from router.prefix_key import prefix_key
 from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
-from router.replica_choice import Pick, choose_replica
+from router.replica_choice import Beginning, Pick, choose_replica
 from router.replicas import BLOCKED_AFTER_FAILURE_S, Replica
 from router.state import RouterState
 from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
@@ -46,6 +47,7 @@ class Attempts:
         self._account = account
         self._request_id = request_id
         self._exchange: Exchange | None = None
+        self._entered = contextlib.ExitStack()
         self.replica: Replica | None = None
         """The one that was asked last: the one that answered, once there is an answer."""
 
@@ -69,7 +71,9 @@ class Attempts:
         """
         self._state.generations.add(self)
         try:
-            await self._run(self._call, self._model)
+            with contextlib.ExitStack() as beginning:
+                self._entered = beginning
+                await self._run(self._call, self._model)
         finally:
             self._state.generations.discard(self)
 
@@ -121,16 +125,18 @@ class Attempts:
         last_resort = None
         for application in model.applications:
             replicas = self._state.directory.of(application)
-            key = self._prefix_key if len(replicas) > 1 and model.replica_choice == "prefix" else None
-            pick = choose_replica(replicas, key, tried, now, turn)
+            has_choice = len(replicas) > 1 and model.replica_choice == "prefix"
+            pick = choose_replica(replicas, self._beginning if has_choice else None, tried, now, turn)
             if pick is not None and pick.replica.blocked_until <= now:
                 return pick
             last_resort = last_resort or pick
         return last_resort
 
     @cached_property
-    def _prefix_key(self) -> int | None:
-        return prefix_key(self._call)
+    def _beginning(self) -> Beginning | None:
+        """Made when it is first asked for: with one replica there is nothing to choose."""
+        key = prefix_key(self._call)
+        return None if key is None else Beginning(key, self._entered.enter_context(self._state.beginnings.running(key)))
 
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""

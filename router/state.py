@@ -9,6 +9,7 @@ import aiohttp
 from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
+from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
@@ -49,6 +50,7 @@ class RouterState:
         self.router_id = router_id
         self.loop = asyncio.get_running_loop()
         self.directory = ReplicaDirectory()
+        self.beginnings = Beginnings()
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.generations: set[Ticking] = set()

@@ -137,11 +137,13 @@ async def test_a_hot_beginning_is_shared_within_the_bound(open_door: OpenDoor) -
     asked = [asyncio.ensure_future(Conversation(1).ask(door)) for _ in range(40)]
     await eventually(lambda: sum(engine.scheduler.num_running for engine in held) == 40)
     running = [engine.scheduler.num_running for engine in held]
-    assert 12 == max(running)
+    assert max(running) <= 12  # 1.25 times 10
+    assert 1 == len(door.state.beginnings)
     assert {"affine", "spilled"} == set(picks(door))
     for one in asked:
         one.cancel()
     await asyncio.gather(*asked, return_exceptions=True)
+    await eventually(lambda: not door.state.beginnings)
     for engine in held:
         await engine.stop()
 

@@ -1,11 +1,20 @@
 """router.replica_choice: consistent hashing with bounded load."""
 
 from collections import Counter
+from math import sqrt
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.replica_choice import ALWAYS_ROOM, WARM_UP_S, choose_replica, max_load
+from router.replica_choice import (
+    ALWAYS_ROOM,
+    HOT_REQUESTS,
+    WARM_UP_S,
+    Beginning,
+    choose_replica,
+    hot_limit,
+    usual_limit,
+)
 from router.replicas import Replica
 
 NOW = 100.0
@@ -24,9 +33,12 @@ def replicas_of(num_replicas: int) -> list[Replica]:
     return [replica(f"r{index}") for index in range(num_replicas)]
 
 
-def choose(replicas: list[Replica], key: int | None, tried: tuple[str, ...] = (), turn: int = 0) -> tuple[str, str]:
+def choose(
+    replicas: list[Replica], key: int | None, tried: tuple[str, ...] = (), turn: int = 0, num_running: int = 0
+) -> tuple[str, str]:
     """The chosen replica's id, and the reason."""
-    pick = choose_replica(replicas, key, tried, NOW, turn)
+    beginning = None if key is None else Beginning(key, num_running)
+    pick = choose_replica(replicas, beginning, tried, NOW, turn)
     assert pick is not None
     return pick.replica.replica_id, pick.reason
 
@@ -72,41 +84,75 @@ def test_only_what_was_there_moves_when_a_replica_goes(key: int, gone: int) -> N
 
 
 @given(LOADS, KEYS)
-def test_no_pick_goes_beyond_the_bound(loads: list[int], key: int) -> None:
-    """1.25 times the mean, or a few requests, or one where not even the mean is a whole number."""
+def test_no_pick_goes_beyond_the_usual_limit(loads: list[int], key: int) -> None:
+    """Two standard deviations above the mean, or a few requests, or one where that is less than a whole one."""
     replicas = [replica(f"r{index}", load) for index, load in enumerate(loads)]
-    pick = choose_replica(replicas, key, (), NOW, 0)
+    pick = choose_replica(replicas, Beginning(key, HOT_REQUESTS - 1), (), NOW, 0)
     assert pick is not None
     mean = (sum(loads) + 1) / len(loads)
-    assert pick.replica.num_running + 1 <= max(4, 1.25 * mean, mean + 1)
+    assert pick.replica.num_running + 1 <= max(ALWAYS_ROOM, mean + 2 * sqrt(mean), 1.25 * mean, mean + 1)
+
+
+@given(LOADS, KEYS)
+def test_no_pick_of_a_hot_beginning_goes_beyond_its_limit(loads: list[int], key: int) -> None:
+    """1.25 times the mean, or one more than the mean where that is less than a whole one."""
+    replicas = [replica(f"r{index}", load) for index, load in enumerate(loads)]
+    pick = choose_replica(replicas, Beginning(key, HOT_REQUESTS), (), NOW, 0)
+    assert pick is not None
+    mean = (sum(loads) + 1) / len(loads)
+    assert pick.replica.num_running + 1 <= max(1.25 * mean, mean + 1)
 
 
 @given(st.integers(2, 8), st.integers(1, 200), KEYS)
 def test_a_hot_beginning_loads_no_replica_beyond_the_bound(num_replicas: int, num_requests: int, key: int) -> None:
     """So many requests with one beginning at once: 1.25 of the mean at the most, from 4 requests a replica on."""
     replicas = replicas_of(num_replicas)
-    for _ in range(num_requests):
-        pick = choose_replica(replicas, key, (), NOW, 0)
+    for num_running in range(num_requests):
+        pick = choose_replica(replicas, Beginning(key, num_running), (), NOW, 0)
         assert pick is not None
         pick.replica.num_running += 1
     mean = num_requests / num_replicas
-    assert max(one.num_running for one in replicas) <= max(ALWAYS_ROOM, 1.25 * mean)
+    assert max(one.num_running for one in replicas) <= max(HOT_REQUESTS, 1.25 * mean, mean + 1)
+    assert num_requests < 4 * num_replicas or max(one.num_running for one in replicas) <= 1.25 * mean
 
 
 @given(st.integers(1, 10_000), st.integers(1, 64))
-def test_the_bound_makes_room_for_all(num_requests: int, num_replicas: int) -> None:
-    """And is no more than 1.25 times the mean where that makes room."""
-    limit = max_load(num_requests, num_replicas)
-    assert limit * num_replicas >= num_requests
-    mean = num_requests / num_replicas
-    assert limit <= max(ALWAYS_ROOM, 1.25 * mean, mean + 1)
-    assert limit >= ALWAYS_ROOM
+def test_every_limit_makes_room_for_all(num_requests: int, num_replicas: int) -> None:
+    """So that one replica always has room; and a hot beginning never has more than another."""
+    assert hot_limit(num_requests, num_replicas) * num_replicas >= num_requests
+    assert usual_limit(num_requests, num_replicas) >= hot_limit(num_requests, num_replicas)
 
 
-def test_the_bound_is_1_25_of_the_mean() -> None:
-    """Rounded down, as long as that makes room."""
-    bounds = {(1, 4): 4, (15, 4): 4, (16, 4): 5, (64, 4): 20, (81, 4): 25, (2400, 1): 3000}
-    assert bounds == {numbers: max_load(*numbers) for numbers in bounds}
+def test_the_limit_of_a_hot_beginning() -> None:
+    """1.25 times the mean, rounded down as long as that makes room."""
+    limits = {(1, 4): 1, (5, 4): 2, (15, 4): 4, (16, 4): 5, (64, 4): 20, (81, 4): 25, (2400, 1): 3000}
+    assert limits == {numbers: hot_limit(*numbers) for numbers in limits}
+
+
+def test_the_usual_limit() -> None:
+    """Four at least, two standard deviations above the mean, and 1.25 times the mean where that is more."""
+    limits = {(1, 4): 4, (8, 4): 4, (16, 4): 8, (64, 4): 24, (256, 4): 80, (400, 4): 125}
+    assert limits == {numbers: usual_limit(*numbers) for numbers in limits}
+
+
+def test_a_beginning_is_hot_from_its_fifth_request_on() -> None:
+    """Then its home has no more room than the others."""
+    replicas = replicas_of(4)
+    home, second = order(replicas, 7)[:2]
+    next(one for one in replicas if one.replica_id == home).num_running = 2
+    assert (home, "affine") == choose(replicas, 7, num_running=3)
+    assert (second, "spilled") == choose(replicas, 7, num_running=4)
+
+
+def test_a_home_takes_no_more_than_its_engine_runs() -> None:
+    """One more would wait there."""
+    replicas = replicas_of(4)
+    home, second = order(replicas, 7)[:2]
+    small = next(one for one in replicas if one.replica_id == home)
+    small.max_num_seqs, small.num_running = 2, 1
+    assert (home, "affine") == choose(replicas, 7)
+    small.num_running = 2
+    assert (second, "spilled") == choose(replicas, 7)
 
 
 def test_a_home_takes_what_it_may() -> None:
@@ -185,7 +231,7 @@ def test_a_retry_goes_on_in_the_order_of_the_beginning() -> None:
     home, second, third = order(replicas, 7)
     assert (second, "retry") == choose(replicas, 7, (home,))
     assert (third, "retry") == choose(replicas, 7, (second, home))
-    assert choose_replica(replicas, 7, ("r0", "r1", "r2"), NOW, 0) is None
+    assert choose_replica(replicas, Beginning(7), ("r0", "r1", "r2"), NOW, 0) is None
 
 
 def test_a_blocked_home_is_passed_over() -> None:
@@ -221,4 +267,4 @@ def test_without_a_beginning_the_least_busy_is_chosen() -> None:
 
 def test_no_replica_is_no_pick() -> None:
     """With a beginning or without."""
-    assert [None, None] == [choose_replica((), key, (), NOW, 0) for key in (7, None)]
+    assert [None, None] == [choose_replica((), beginning, (), NOW, 0) for beginning in (Beginning(7), None)]
