@@ -1,5 +1,7 @@
 """router.beginnings: how many requests each beginning of a prompt has."""
 
+import pytest
+
 from router.beginnings import Beginnings
 
 
@@ -29,8 +31,6 @@ def test_one_that_ends_leaves_the_others() -> None:
 def test_a_request_that_fails_is_over() -> None:
     """Nothing is kept of a beginning that nobody asks for."""
     beginnings = Beginnings()
-    try:
-        with beginnings.running(7):
-            raise LookupError
-    except LookupError:
-        assert 0 == len(beginnings)
+    with pytest.raises(LookupError), beginnings.running(7):
+        raise LookupError
+    assert 0 == len(beginnings)
