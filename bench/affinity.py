@@ -32,8 +32,6 @@ from deployments.engines.simulated import SimulatedEngine
 
 KEY, SECRET = "key-of-the-bench", "secret-of-engines"
 NUM_ENGINES = 4
-KV_CACHE_TOKENS = 160_000
-"""Of each engine: about what a coding model of 30B parameters in bf16 leaves of an 80 GB GPU."""
 CHOICES = ("round_robin", "least_busy", "prefix")
 SAMPLE_S = 0.1
 START_TIMEOUT_S = 120.0
@@ -159,7 +157,7 @@ def report(title: str, seen: Seen, loads: Loads) -> None:
         click.echo(f"  {error}", err=True)
 
 
-def measure_simulated(scale: float) -> None:
+def measure_simulated(kv_cache_tokens: int, scale: float) -> None:
     engine = SimulatedEngine(
         SimulatedSettings(
             engine="simulated",
@@ -168,7 +166,7 @@ def measure_simulated(scale: float) -> None:
             prefill_base_ms=10.0,
             prefill_tokens_per_s=20_000.0,
             inter_token_ms=10.0,
-            kv_cache_tokens=KV_CACHE_TOKENS,
+            kv_cache_tokens=kv_cache_tokens,
         )
     )
     agents, hot = (replace(work, num_tasks=max(1, round(work.num_tasks * scale))) for work in (AGENTS, HOT))
@@ -203,11 +201,17 @@ def measure_llama_cpp(num_engines: int, scale: float) -> None:
 
 @click.command()
 @click.option("--llama-cpp", "num_engines", type=int, help="On so many real llama.cpp engines instead.")
+@click.option(
+    "--kv-cache-tokens",
+    default=160_000,
+    show_default=True,
+    help="Of each simulated engine. The default is about what a coding model of 30B parameters leaves of 80 GB.",
+)
 @click.option("--scale", default=1.0, show_default=True, help="How many tasks, in multiples of what is usual.")
-def main(num_engines: int | None, scale: float) -> None:
+def main(num_engines: int | None, kv_cache_tokens: int, scale: float) -> None:
     """Measure what replica choice is worth on agents' traffic."""
     if num_engines is None:
-        measure_simulated(scale)
+        measure_simulated(kv_cache_tokens, scale)
     else:
         measure_llama_cpp(num_engines, scale)
 

@@ -38,7 +38,7 @@ class Work:
 
 
 AGENTS = Work(
-    num_agents=48, num_tasks=96, num_turns=20, num_systems=3, system_chars=20_000, turn_chars=2500, num_tokens=40,
+    num_agents=48, num_tasks=96, num_turns=25, num_systems=3, system_chars=18_000, turn_chars=2000, num_tokens=40,
     think_s=0.6,
 )  # fmt: skip
 """Prompts of 20 to 70 KB."""
