@@ -6,7 +6,7 @@ import gc
 import os
 import socket
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import MetricSink
 from router.model_table import ModelTable
-from router.replicas import Replica
+from router.replicas import Figures, Replica
 from router.state import RouterState
 
 T = TypeVar("T")
@@ -69,6 +69,9 @@ class ServeDoor:
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
         self._state.take_over_replicas(application, replicas)
 
+    def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
+        self._state.take_over_figures(figures)
+
     async def purge(self, model: str | None, namespace: str | None) -> int:
         return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
 
@@ -110,6 +113,10 @@ class OwnDoor:
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
         if self._state is not None:
             self._loop.call_soon_threadsafe(self._state.take_over_replicas, application, replicas)
+
+    def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
+        if self._state is not None:
+            self._loop.call_soon_threadsafe(self._state.take_over_figures, figures)
 
     async def check(self, timeout_s: float = 5.0) -> None:
         """

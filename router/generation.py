@@ -23,6 +23,7 @@ from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError
 from router.model_table import Model
+from router.prefix_key import session_of
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")
@@ -81,7 +82,7 @@ class Generation:
         state, listener = self._state, self._state.listener
         tenant = state.keys.check(self._scope)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
-        call = parse_call(self._route, raw)
+        call = parse_call(self._route, raw, session_of(self._scope))
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
         shared = state.shared_answers

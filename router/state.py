@@ -1,7 +1,7 @@
 """What the requests of one event loop share."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 import aiohttp
@@ -9,10 +9,11 @@ import aiohttp
 from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
+from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
-from router.replicas import Replica, ReplicaDirectory
+from router.replicas import Figures, Replica, ReplicaDirectory
 from router.upstream import ConnectionPool
 
 TICK_S = 0.5
@@ -49,6 +50,7 @@ class RouterState:
         self.router_id = router_id
         self.loop = asyncio.get_running_loop()
         self.directory = ReplicaDirectory()
+        self.beginnings = Beginnings()
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.generations: set[Ticking] = set()
@@ -85,11 +87,15 @@ class RouterState:
 
     def take_over_replicas(self, application: str, replicas: Iterable[Replica]) -> None:
         """Serve's new list of an application's replicas. Requests on a replica that has left it go on."""
-        for gone in self.directory.update(application, replicas):
+        for gone in self.directory.update(application, replicas, self.loop.time()):
             pool = self._pools.pop(gone.replica_id, None)
             if pool is not None:
                 pool.close()
             self._leaving.append(gone)
+
+    def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
+        """What the replicas last said of themselves, by replica id. Expected once a second."""
+        self.directory.take_over_figures(figures, self.loop.time())
 
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""
