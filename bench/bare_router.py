@@ -1,7 +1,8 @@
 """
 Enginehouse's router and own listener without Ray: `python -m bench.bare_router PORT ENGINE_PORT,ENGINE_PORT...`.
 
-It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON.
+It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON. BENCH_TASK and BENCH_PROFILE say what the
+engines are for and which dialect they speak, if not generation and vLLM's; BENCH_MERGING has a policy, as JSON.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import uvloop
 
 from bench.scenarios import MODEL
 from configs.cache import CacheSettings
-from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
+from configs.router import ListenerSettings, MergingPolicy, ModelRoute, RouterUserConfig
 from router.app import RouterApp
 from router.auth import KeyRing
 from router.caching.shared_answers import SharedAnswers
@@ -25,7 +26,8 @@ from router.state import RouterState
 
 async def serve(port: int, engine_ports: list[int]) -> None:
     settings = ListenerSettings(port=port)
-    table = ModelTable(RouterUserConfig(models={MODEL: ModelRoute(application=MODEL)}))
+    merging = MergingPolicy.model_validate_json(os.environ.get("BENCH_MERGING", "{}"))
+    table = ModelTable(RouterUserConfig(models={MODEL: ModelRoute(application=MODEL, merging=merging)}))
     keys = KeyRing([os.environ["ENGINEHOUSE_BENCH_KEY"]])
     state = RouterState(table, keys, settings, NoMetrics(), "bench", _shared_answers())
     secret = os.environ["BENCH_ENGINE_KEY"]
@@ -37,7 +39,8 @@ async def serve(port: int, engine_ports: list[int]) -> None:
             port=engine_port,
             secret=secret,
             engine="simulated",
-            profile="vllm",
+            profile=os.environ.get("BENCH_PROFILE", "vllm"),
+            task="embed" if os.environ.get("BENCH_TASK") == "embed" else "generate",
         )
         for engine_port in engine_ports
     ]

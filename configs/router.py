@@ -64,6 +64,29 @@ class RouterArgs(Settings):
     """Where answers are kept that would only be made again. Each model has its own policy, in the model table."""
 
 
+class MergingPolicy(Settings):
+    """
+    How requests for embeddings that come at the same time are asked of the engine as one. Only small ones gain.
+
+    Nothing waits for a clock: a request that comes while no other is being answered goes at once, and those that come
+    meanwhile go as one after it.
+    """
+
+    enabled: bool = True
+    """Ask for several requests at once where the engine tells the tokens of each: llama.cpp does, and vLLM where the
+    inputs are given as tokens."""
+
+    max_inputs: Annotated[int, Field(ge=2, le=4096)] = 64
+    """Inputs of one merged call. As many go without waiting for the call before."""
+
+    max_bytes: Annotated[int, Field(ge=1024, le=16_777_216)] = 65_536
+    """Size of the inputs of one merged call, in bytes, 4 for each token that is given as a number."""
+
+    max_request_bytes: Annotated[int, Field(ge=1, le=16_777_216)] = 1024
+    """Size of the inputs of one request up to which it is merged, in bytes. Longer ones gain nothing and would make
+    others wait for them."""
+
+
 class ModelRoute(Settings):
     """One row of the model table."""
 
@@ -88,6 +111,9 @@ class ModelRoute(Settings):
     """Which of several replicas takes a request. `prefix`: that which has the conversation, or a prompt with the same
     beginning, in its KV cache, as long as it has no more than 1.25 times the mean to do. `least_busy`: the one with
     the least to do, for engines that keep no KV cache between requests."""
+
+    merging: MergingPolicy = MergingPolicy()
+    """How requests for embeddings that come at the same time are asked of the engine as one."""
 
     @property
     def applications(self) -> tuple[str, ...]:

@@ -11,17 +11,17 @@ from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
 from router.asgi import WRITE_CHUNK, Receive, Scope, Send
-from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
 from router.caching.identity import is_deterministic
 from router.caching.joining import Joining
 from router.caching.leading import Leading
-from router.caching.shared_answers import SharedAnswers, Sharing, decide_sharing, replay
+from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError
+from router.merging.merged import making_of
 from router.model_table import Model
 from router.prefix_key import session_of
 from router.state import RouterState
@@ -44,7 +44,7 @@ class Generation:
         self._table = state.table
         self._limits = state.table.requests
         self._departure = Departure(receive, self._answer)
-        self._attempts: Attempts | None = None
+        self._attempts: Making | None = None
         self._follower: Follower | None = None
         self._cache_outcome: str | None = None
         self._wants_stream = False
@@ -95,7 +95,7 @@ class Generation:
         else:
             if shared is not None:
                 self._tell_cache("bypass")
-            self._attempts = Attempts(state, call, model, self._answer, self._account, self._request_id)
+            self._attempts = making_of(state, call, model, self._answer, self._account, self._request_id)
             await self._attempts.run()
 
     def _sharing(self, call: Call, model: Model, tenant: str) -> Sharing | None:
@@ -134,8 +134,8 @@ class Generation:
         account = SharedAccount(state.sink, self._account.arrived_at, state.loop.time, call.route.path)
         flight = Flight(state.loop, account, shared.max_entry_bytes)
 
-        def attempts(sink: AnswerSink) -> Attempts:
-            made = Attempts(state, call, model, sink, account, self._request_id)
+        def attempts(sink: AnswerSink) -> Making:
+            made = making_of(state, call, model, sink, account, self._request_id)
             made.keeps_usage = True  # for those followers who want it
             return made
 

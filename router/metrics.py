@@ -69,6 +69,11 @@ CACHE = Metric(
     "Requests by what the response cache did for them: `hit`, `joined` another's generation, `miss` or `bypass`.",
     labels=("model", "engine", "replica", "outcome"),
 )  # fmt: skip
+MERGED_INPUTS = Metric(
+    "enginehouse_merged_inputs", "histogram", "inputs",
+    "Inputs of one call for embeddings, of one request or of several that came at the same time.",
+    buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
+)  # fmt: skip
 RUNNING = Metric(
     "enginehouse_running_requests", "gauge", "requests", "Requests of this router that a replica is answering now.",
     labels=("model", "engine", "replica", "router"),
@@ -85,7 +90,7 @@ ENGINE_KV_CACHE = Metric(
 
 METRICS = (
     REQUESTS, RETRIES, PICKS, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY, REQUEST_LATENCY, PROMPT_TOKENS,
-    COMPLETION_TOKENS, CACHE, RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
+    COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
 )  # fmt: skip
 
 

@@ -39,6 +39,10 @@ class Profile:
     clamps_max_tokens: bool
     ignores: frozenset[str] = frozenset()
     """Fields that change an answer and that the engine passes over without a word."""
+    merges: frozenset[Literal["texts", "tokens"]] = frozenset()
+    """Inputs for embeddings whose tokens are known one by one, so that several requests can be asked as one: texts
+    where the engine's `/tokenize` takes several, as `router.merging.counting` asks it; tokens where it takes them as
+    they are."""
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
@@ -83,9 +87,10 @@ PROFILES = {
             counts_tokens=None,
             clamps_max_tokens=True,
             ignores=frozenset({"dimensions"}),
+            merges=frozenset({"texts", "tokens"}),
             completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
         ),
-        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
+        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False, merges=frozenset({"tokens"})),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),
     )

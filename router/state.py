@@ -11,6 +11,7 @@ from router.asgi import Headers
 from router.auth import KeyRing
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
+from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
 from router.replicas import Figures, Replica, ReplicaDirectory
@@ -53,6 +54,7 @@ class RouterState:
         self.beginnings = Beginnings()
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
+        self.gatherings = Gatherings(self.loop)
         self.generations: set[Ticking] = set()
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
@@ -103,6 +105,7 @@ class RouterState:
 
     async def close(self) -> None:
         self._ticker.cancel()
+        self.gatherings.close()
         if self.shared_answers is not None:
             await self.shared_answers.close()
         for pool in self._pools.values():

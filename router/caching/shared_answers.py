@@ -62,7 +62,7 @@ def decide_sharing(
 
 
 class Making(Protocol):
-    """What makes an answer: an engine, or another router."""
+    """What makes an answer: an engine, with or without others' requests beside this one, or another router."""
 
     @property
     def usage(self) -> Usage | None: ...

@@ -1,6 +1,7 @@
 """The official OpenAI SDK against llama.cpp models that embed and rerank behind Ray Serve."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import openai
@@ -40,6 +41,23 @@ def test_equal_texts_have_equal_vectors(client: openai.OpenAI) -> None:
     first, second, third = client.embeddings.create(model="vectors", input=[TEXTS[0], TEXTS[1], TEXTS[0]]).data
     assert pytest.approx(first.embedding, abs=1e-5) == third.embedding
     assert first.embedding != second.embedding
+
+
+def test_concurrent_requests(client: openai.OpenAI) -> None:
+    """Each gets its own vector and usage, as it does alone, though the engine is asked for several at once."""
+
+    def embed(text: str) -> tuple[list[float], int]:
+        anew = {"cache-control": "no-cache"}
+        answer = client.embeddings.create(model="vectors", input=text, extra_headers=anew)
+        return answer.data[0].embedding, answer.usage.prompt_tokens
+
+    texts = [f"{verb} {noun}" for verb in ("paint", "sell", "drown", "import") for noun in ("rivers", "a cat", "os")]
+    alone = [embed(text) for text in texts]
+    with ThreadPoolExecutor(len(texts)) as threads:
+        together = list(threads.map(embed, texts))
+    assert [num_tokens for _, num_tokens in alone] == [num_tokens for _, num_tokens in together]
+    for (vector, _), (other, _) in zip(alone, together, strict=True):
+        assert pytest.approx(vector, abs=0.01) == other  # llama.cpp rounds otherwise in company
 
 
 def test_a_text_over_the_context(client: openai.OpenAI) -> None:

@@ -152,6 +152,7 @@ async def test_what_no_engine_would_answer_is_not_tried_again(routers: list[Door
     go = asyncio.Event()
     engine.otherwise = [go, whole({"error": {"message": "no such thing", "type": "invalid_request_error"}}, 400)]
     asking = [await start(door) for door in routers[:2]]
+    await eventually(lambda: len(routers[0].state.generations) == 3)  # with the other router's
     go.set()
     answers = await asyncio.gather(*asking)
     assert (1, [400, 400]) == (len(engine.requests), [answer.status for answer in answers])

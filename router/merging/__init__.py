@@ -1,0 +1,1 @@
+"""Embedding requests of several clients, asked as one."""
