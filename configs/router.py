@@ -4,6 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
@@ -60,6 +61,9 @@ class RouterArgs(Settings):
 
     cache: CacheSettings = CacheSettings()
     """Where answers are kept that would only be made again. Each model has its own policy, in the model table."""
+
+    batches: BatchSettings = BatchSettings()
+    """Files and batches, and how much of the house batches may use."""
 
 
 class ModelRoute(Settings):

@@ -72,6 +72,7 @@ class EngineReplica:
             "profile": engine.profile,
             "task": self._settings.task,
             "max_model_len": self._runtime.max_model_len,
+            "max_num_seqs": getattr(self._settings, "max_num_seqs", None),  # of most engines' settings
             "fingerprint": fingerprint_of(self._settings, self._runtime.version or build_of(self._labels["engine"])),
         }
 

@@ -13,10 +13,12 @@ from typing import TypeVar
 import uvloop
 
 from cache.store import StoreStats
+from configs.batches import BatchSettings
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.batches.service import Batches
 from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import MetricSink
@@ -40,11 +42,14 @@ class DoorSettings:
     sink: MetricSink
     router_id: str
     cache: CacheSettings
+    batches: BatchSettings
 
     def open(self, table: ModelTable, door: str = "") -> RouterState:
         """The state of a door on the running event loop. `door` tells its metrics from those of another."""
         shared = SharedAnswers.open(self.cache, os.environ)
-        return RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
+        state = RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
+        state.batches = Batches.open(self.batches, os.environ, state)
+        return state
 
 
 class ServeDoor:
@@ -133,6 +138,8 @@ class OwnDoor:
 
     async def _start(self, listening: socket.socket, table: ModelTable) -> None:
         self._state = self._settings.open(table)
+        if self._state.batches is not None:
+            self._state.batches.run_lines()
         self._listener = Listener(RouterApp(self._state), listening)
         await self._listener.start()
 

@@ -29,6 +29,8 @@ class Replica:
     task: Task = "generate"
     fingerprint: str = ""
     """Of everything that makes the engine's answers what they are; replicas with the same one say the same."""
+    max_num_seqs: int | None = None
+    """Requests that the engine runs at once; None where it does not say."""
     num_running: int = 0
     """Requests of this router that the replica is answering."""
     blocked_until: float = 0.0
