@@ -1,13 +1,13 @@
 """Routers with files and batches on one folder, an engine that answers with its prompt, and the OpenAI SDK."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TypeAlias
 
 import openai
 import pytest
 import pytest_asyncio
+from batching import OpenHouse, sdk
 from door import Door
 from echo_engine import EchoEngine
 
@@ -16,9 +16,6 @@ from configs.router import RequestSettings
 from router.batches.service import Batches
 
 REQUESTS = RequestSettings(replica_wait_s=0.3, connect_timeout_s=5)
-
-OpenHouse: TypeAlias = Callable[..., Awaitable[Door]]
-
 
 @pytest.fixture(autouse=True)
 def _frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +64,3 @@ async def house(open_house: OpenHouse) -> Door:
 async def client(house: Door) -> AsyncIterator[openai.AsyncOpenAI]:
     async with sdk(house) as opened:
         yield opened
-
-
-def sdk(door: Door, key: str = "any") -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{door.port}/v1", api_key=key, max_retries=0, timeout=20)

@@ -6,8 +6,7 @@ from typing import Any
 import openai
 import orjson
 import pytest
-from batching import begin, ended, entries, jsonl, line
-from conftest import OpenHouse, sdk
+from batching import OpenHouse, begin, ended, entries, jsonl, line, sdk
 from door import Door
 from echo_engine import EchoEngine
 from openai.types import Batch

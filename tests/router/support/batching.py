@@ -2,13 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
 
 import openai
+from door import Door
 from openai.types import Batch
 
+OpenHouse: TypeAlias = Callable[..., Awaitable[Door]]
+"""Opens one more router on the test's folder: its name, its keys, and settings of batches."""
 _DEADLINE_S = 30.0
+
+
+def sdk(door: Door, key: str = "any") -> openai.AsyncOpenAI:
+    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{door.port}/v1", api_key=key, max_retries=0, timeout=20)
 
 
 def line(custom_id: str, prompt: str, **body: object) -> dict[str, object]:
