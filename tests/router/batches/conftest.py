@@ -17,6 +17,7 @@ from router.batches.service import Batches
 
 REQUESTS = RequestSettings(replica_wait_s=0.3, connect_timeout_s=5)
 
+
 @pytest.fixture(autouse=True)
 def _frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the store more often than in production, so that tests need not wait."""

@@ -207,7 +207,10 @@ async def test_a_file_that_is_too_large_is_refused(open_house: OpenHouse) -> Non
     async with sdk(await open_house(max_file_bytes=2048)) as client:
         with pytest.raises(openai.APIStatusError) as caught:
             await client.files.create(file=("a", b"x" * 2049), purpose="batch")
-        assert (413, "file") == (caught.value.status_code, orjson.loads(caught.value.response.content)["error"]["param"])
+        assert (413, "file") == (
+            caught.value.status_code,
+            orjson.loads(caught.value.response.content)["error"]["param"],
+        )
         assert [] == [one.id async for one in client.files.list()]
 
 

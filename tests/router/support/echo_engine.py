@@ -10,14 +10,15 @@ from router.replicas import Replica
 
 class EchoEngine:
     """
-    `asked` counts each prompt. While `open` is not set, requests wait. `statuses` are what prompts are answered
-    instead of 200, one after another.
+    `asked` counts each prompt. While `open` is not set, requests wait, but for those
+    `never_held`. `statuses` are what prompts are answered instead of 200, one after another.
     """
 
     def __init__(self) -> None:
         self.asked: Counter[str] = Counter()
         self.answered: Counter[str] = Counter()
         self.statuses: dict[str, list[int]] = {}
+        self.never_held: frozenset[str] = frozenset()
         self.open = asyncio.Event()
         self.open.set()
         self.num_running = 0
@@ -68,7 +69,8 @@ class EchoEngine:
         self.num_running += 1
         self.most_running = max(self.most_running, self.num_running)
         try:
-            await self.open.wait()
+            if prompt not in self.never_held:
+                await self.open.wait()
         finally:
             self.num_running -= 1
         self.answered[prompt] += 1
