@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
 import threading
@@ -27,6 +28,7 @@ from router.replicas import Replica
 from router.state import RouterState
 
 T = TypeVar("T")
+logger = logging.getLogger("enginehouse.router")
 
 GC_THRESHOLD = 20_000
 """Containers that are made before Python looks for cycles among them; its default is 700, which is a dozen requests.
@@ -48,7 +50,10 @@ class DoorSettings:
         """The state of a door on the running event loop. `door` tells its metrics from those of another."""
         shared = SharedAnswers.open(self.cache, os.environ)
         state = RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
-        state.batches = Batches.open(self.batches, os.environ, state)
+        try:
+            state.batches = Batches.open(self.batches, os.environ, state)
+        except OSError as error:  # interactive traffic does not depend on it
+            logger.error("files and batches are off, their folder cannot be used: %s", error)  # noqa: TRY400 - said all
         return state
 
 

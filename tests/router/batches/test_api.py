@@ -120,7 +120,7 @@ BAD_FILES: dict[str, tuple[bytes, list[tuple[str, int | None, str | None]]]] = {
 }
 
 
-@pytest.mark.parametrize("content, faults", BAD_FILES.values(), ids=BAD_FILES)
+@pytest.mark.parametrize(("content", "faults"), BAD_FILES.values(), ids=BAD_FILES)
 async def test_a_bad_file_fails_its_batch(
     open_house: OpenHouse, echo: EchoEngine, content: bytes, faults: list[tuple[str, int | None, str | None]]
 ) -> None:
@@ -143,7 +143,7 @@ BAD_WISHES: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("change, param", BAD_WISHES.values(), ids=BAD_WISHES)
+@pytest.mark.parametrize(("change", "param"), BAD_WISHES.values(), ids=BAD_WISHES)
 async def test_a_bad_wish_names_its_field(client: openai.AsyncOpenAI, change: dict[str, Any], param: str) -> None:
     """400, and never 422."""
     file = await client.files.create(file=("in.jsonl", b"{}"), purpose="batch")
@@ -192,7 +192,7 @@ async def test_a_file_may_expire(client: openai.AsyncOpenAI, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    "wish, param", [({"purpose": "vision"}, "purpose"), ({"purpose": "batch", "extra_body": {"shoe": "9"}}, "shoe")]
+    ("wish", "param"), [({"purpose": "vision"}, "purpose"), ({"purpose": "batch", "extra_body": {"shoe": "9"}}, "shoe")]
 )
 async def test_a_bad_upload_names_its_field(client: openai.AsyncOpenAI, wish: dict[str, Any], param: str) -> None:
     """And leaves no file."""
@@ -245,6 +245,6 @@ async def test_a_deleted_input_fails_the_batch(client: openai.AsyncOpenAI, echo:
 async def test_without_a_store_the_routes_say_what_to_set(door: Door) -> None:
     """Not a 404: they exist, and are off."""
     async with sdk(door) as client:
-        with pytest.raises(openai.APIStatusError, match="batches.store") as caught:
+        with pytest.raises(openai.APIStatusError, match=r"batches\.store") as caught:
             await client.batches.list()
     assert (501, "batches_not_configured") == (caught.value.status_code, caught.value.code)

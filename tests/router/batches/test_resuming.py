@@ -90,14 +90,11 @@ async def test_a_client_of_the_models_only_slot_goes_before_a_line(open_house: O
     echo.open.clear()
     async with sdk(door) as client:
         batch = await begin(client, jsonl([line("only", "from the batch")]))
-        async with asyncio.timeout(20):
-            while not echo.asked["from the batch"]:
-                await asyncio.sleep(0.01)
-            chat = asyncio.create_task(
-                client.chat.completions.create(model="m", messages=[{"role": "user", "content": "from a client"}])
-            )
-            while not (echo.asked["from a client"] and echo.num_running == 1):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: echo.asked["from the batch"])
+        chat = asyncio.create_task(
+            client.chat.completions.create(model="m", messages=[{"role": "user", "content": "from a client"}])
+        )
+        await eventually(lambda: echo.asked["from a client"] and echo.num_running == 1)
         assert 1 == echo.asked["from the batch"]
         echo.open.set()
         assert "re: from a client" == (await chat).choices[0].message.content

@@ -13,7 +13,7 @@ LOADS = st.builds(
 
 
 @pytest.mark.parametrize(
-    "load, may_run, may_stay",
+    ("load", "may_run", "may_stay"),
     [
         (Load(num_slots=8, num_interactive=0, num_lines=0), 6, 7),
         (Load(num_slots=8, num_interactive=3, num_lines=4), 3, 4),

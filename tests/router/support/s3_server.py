@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from typing import Self
+from typing import ClassVar, Self
 
 _DEADLINE_S = 30.0
 _PROGRAM = """
@@ -21,7 +21,7 @@ run_simple("127.0.0.1", int(sys.argv[1]), DomainDispatcherApplication(create_bac
 class S3Server:
     """On a free port of loopback, with one bucket `house`. Everything is gone when it ends."""
 
-    environment = {"S3_ID": "an-id", "S3_SECRET": "a-secret"}
+    environment: ClassVar = {"S3_ID": "an-id", "S3_SECRET": "a-secret"}
 
     def __enter__(self) -> Self:
         with socket.socket() as probe:
@@ -48,9 +48,9 @@ class S3Server:
     def _make_bucket(self) -> None:
         deadline = time.monotonic() + _DEADLINE_S
         while True:
-            request = urllib.request.Request(f"{self.address}/house", method="PUT")
+            request = urllib.request.Request(f"http://127.0.0.1:{self.port}/house", method="PUT")
             try:
-                with urllib.request.urlopen(request, timeout=5):
+                with urllib.request.urlopen(request, timeout=5):  # noqa: S310 - our own server
                     return
             except OSError:
                 assert self._process.poll() is None, "the S3 server has ended"
