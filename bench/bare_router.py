@@ -1,7 +1,7 @@
 """
 Enginehouse's router and own listener without Ray: `python -m bench.bare_router PORT ENGINE_PORT,ENGINE_PORT...`.
 
-It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON.
+It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON; batches likewise with BENCH_BATCHES.
 """
 
 import asyncio
@@ -11,10 +11,12 @@ import sys
 import uvloop
 
 from bench.scenarios import MODEL
+from configs.batches import BatchSettings
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.batches.service import Batches
 from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import NoMetrics
@@ -42,6 +44,11 @@ async def serve(port: int, engine_ports: list[int]) -> None:
         for engine_port in engine_ports
     ]
     state.take_over_replicas(MODEL, replicas)
+    written = os.environ.get("BENCH_BATCHES")
+    if written is not None:
+        state.batches = Batches.open(BatchSettings.model_validate_json(written), os.environ, state)
+        assert state.batches is not None  # noqa: S101 - the bench names a store
+        state.batches.run_lines()
     await Listener(RouterApp(state), bind(settings)).start()
     await asyncio.Event().wait()
 
