@@ -37,7 +37,7 @@ class FolderStoreSettings(Settings):
 
 
 class S3StoreSettings(Settings):
-    """A bucket at S3, or at a server that speaks S3 and knows `If-None-Match: *` (AWS, MinIO, Ceph, R2)."""
+    """A bucket at S3, or at a server that speaks S3 and knows `If-None-Match: *`."""
 
     type: Literal["s3"]
     """Keep files and batches in a bucket."""

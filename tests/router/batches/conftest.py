@@ -23,6 +23,7 @@ def _frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the store more often than in production, so that tests need not wait."""
     monkeypatch.setattr("router.batches.service.SCAN_S", 0.05)
     monkeypatch.setattr("router.batches.service.LOOK_S", 0.01)
+    monkeypatch.setattr("router.batches.engine_loads.INTERVAL_S", 0.05)
     monkeypatch.setattr("router.batches.work.LOOK_S", 0.05)
     monkeypatch.setattr("router.batches.lease._SETTLE_S", 0.01)
 

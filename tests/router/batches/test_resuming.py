@@ -104,6 +104,29 @@ async def test_a_client_of_the_models_only_slot_goes_before_a_line(open_house: O
     assert {"from the batch": 2, "from a client": 1} == echo.asked
 
 
+async def test_clients_of_another_router_are_made_room_for(open_house: OpenHouse, echo: EchoEngine) -> None:
+    """By what the engine says: of eight slots five are theirs, one is kept free, and two are left for lines."""
+    door, other = await open_house("router-1"), await open_house("router-2")
+    assert other.state.batches is not None
+    await other.state.batches.close()
+    echo.open.clear()
+    async with sdk(door) as client, sdk(other) as elsewhere:
+        batch = await begin(client, jsonl([line(prompt, prompt) for prompt in PROMPTS]))
+        await eventually(lambda: echo.num_running == 6)
+        chats = [
+            asyncio.create_task(
+                elsewhere.chat.completions.create(model="m", messages=[{"role": "user", "content": "from a client"}])
+            )
+            for _ in range(5)
+        ]
+        await eventually(lambda: (echo.asked["from a client"], door.num_running, echo.num_running) == (5, 2, 7))
+        echo.open.set()
+        await asyncio.gather(*chats)
+        batch = await ended(client, batch)
+        output = await entries(client, batch.output_file_id)
+    assert PROMPTS == [one["custom_id"] for one in output]
+
+
 @given(st.lists(st.builds(Result, st.integers(0, 99), st.booleans(), st.binary().map(lambda b: b.replace(b"\n", b"")))))
 def test_a_part_reads_as_it_was_written(results: list[Result]) -> None:
     """In the order of its lines."""
