@@ -35,8 +35,6 @@ NUM_SLOTS = 32
 NUM_CLIENTS = 8
 """Who ask again after a pause of 0 to `PAUSE_S`."""
 PAUSE_S = 0.1
-BURST = 12
-"""Requests that come at once, each `BURST_EVERY_S`."""
 BURST_EVERY_S = 1.0
 NUM_TOKENS = 20
 NUM_LINES = 40_000
@@ -104,7 +102,7 @@ async def ask(session: aiohttp.ClientSession, window: Window) -> None:
         window.ttft_ms.append((first - began) * 1000)
 
 
-async def interactive(session: aiohttp.ClientSession, window: Window, seconds: float) -> None:
+async def interactive(session: aiohttp.ClientSession, window: Window, seconds: float, burst: int) -> None:
     deadline = time.monotonic() + seconds
 
     async def client() -> None:
@@ -114,7 +112,7 @@ async def interactive(session: aiohttp.ClientSession, window: Window, seconds: f
 
     async def bursts() -> None:
         while time.monotonic() < deadline:
-            await asyncio.gather(*(ask(session, window) for _ in range(BURST)))
+            await asyncio.gather(*(ask(session, window) for _ in range(burst)))
             await asyncio.sleep(BURST_EVERY_S)
 
     began = time.monotonic()
@@ -171,17 +169,17 @@ async def upload(session: aiohttp.ClientSession) -> str:
         return file_id
 
 
-async def measure(address: str, seconds: float, rounds: int) -> None:
+async def measure(address: str, seconds: float, rounds: int, burst: int) -> None:
     without, behind = Window(), Window()
     headers = {"authorization": f"Bearer {KEY}"}
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(address, headers=headers, connector=connector) as session:
         file_id = await upload(session)
-        await interactive(session, Window(), 2)
+        await interactive(session, Window(), 2, burst)
         for _ in range(rounds):
-            await interactive(session, without, seconds)
+            await interactive(session, without, seconds, burst)
             async with batch_behind(session, file_id, behind):
-                await interactive(session, behind, seconds)
+                await interactive(session, behind, seconds, burst)
     click.echo(f"without a batch: {without.told()}")
     click.echo(f"with a batch:    {behind.told()}")
     for name, ratio in (("median", 0.5), ("p90", 0.9), ("p99", 0.99)):
@@ -192,10 +190,11 @@ async def measure(address: str, seconds: float, rounds: int) -> None:
 @click.option("--seconds", default=10.0, show_default=True, help="Length of each window.")
 @click.option("--rounds", default=3, show_default=True, help="Windows of each kind.")
 @click.option("--max-slots-ratio", default=0.75, show_default=True, help="The setting of that name.")
-def main(seconds: float, rounds: int, max_slots_ratio: float) -> None:
+@click.option("--burst", default=12, show_default=True, help="Requests that come at once, each second.")
+def main(seconds: float, rounds: int, max_slots_ratio: float, burst: int) -> None:
     """Measure the time to the first token without and with a batch behind it."""
     with tempfile.TemporaryDirectory(prefix="bench-") as folder, running_house(Path(folder), max_slots_ratio) as house:
-        asyncio.run(measure(house, seconds, rounds))
+        asyncio.run(measure(house, seconds, rounds, burst))
 
 
 if __name__ == "__main__":
