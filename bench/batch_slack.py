@@ -40,6 +40,9 @@ NUM_TOKENS = 20
 NUM_LINES = 40_000
 """More than any window can answer."""
 LINE_TOKENS = 40
+PREFILL_MS = 200.0
+"""Of every request: a prompt of some thousand tokens on one GPU. Long beside what a busy machine adds by itself."""
+INTER_TOKEN_MS = 20.0
 START_TIMEOUT_S = 30.0
 
 
@@ -66,7 +69,14 @@ class Window:
 @contextmanager
 def running_house(folder: Path, max_slots_ratio: float) -> Iterator[str]:
     """The router's address."""
-    settings = SimulatedSettings(engine="simulated", model=MODEL, max_num_seqs=NUM_SLOTS, prefill_tokens_per_s=1e12)
+    settings = SimulatedSettings(
+        engine="simulated",
+        model=MODEL,
+        max_num_seqs=NUM_SLOTS,
+        prefill_base_ms=PREFILL_MS,
+        prefill_tokens_per_s=1e12,
+        inter_token_ms=INTER_TOKEN_MS,
+    )
     engine_port, port = free_port(), free_port()
     command = SimulatedEngine(settings).command(EngineAddress("127.0.0.1", engine_port, SECRET))
     with running("engine", command.argv, command.environment, folder) as engine:
