@@ -29,6 +29,13 @@ class BatchClient:
         self._base_url = base_url
         self._headers = {} if key is None else {"authorization": f"Bearer {key}"}
 
+    def ask_whether_welcome(self) -> None:
+        """
+        Returns if files would be taken. To be asked before a long upload: a router that refuses one does not read it
+        to its end, and what it says may be lost with the connection.
+        """
+        self._ask("/batches?limit=1", "GET", None, {})
+
     def upload(self, file: Path, on_sent: Callable[[int], None]) -> str:
         """The new file's id. `on_sent` is told of bytes as they go out."""
         boundary = secrets.token_hex(16)

@@ -96,6 +96,7 @@ def _targets(file: Path | None, output: Path | None, batch_id: str | None) -> Ta
 def _begin(client: BatchClient, file: Path, endpoint: str | None, window: str, console: Console) -> str:
     route = endpoint or _first_url(file)
     _check(file, route, console)
+    client.ask_whether_welcome()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
     with Progress(*columns, console=console) as progress:
         sending = progress.add_task("uploading", total=file.stat().st_size)

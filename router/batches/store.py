@@ -1,6 +1,7 @@
 """Objects in a folder or a bucket: created once, never changed. The only place that knows obstore."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # it exists for type checkers only
     from obstore.store import S3Config
 
 T = TypeVar("T")
+logger = logging.getLogger("enginehouse.batches")
 
 TIMEOUT_S = 30.0
 """For one exchange with a bucket, retries included, in seconds."""
@@ -191,4 +193,5 @@ async def _told(answer: Awaitable[T]) -> T:
 
 def _unavailable(error: Exception) -> StoreUnavailable:
     kind = type(error).__name__
+    logger.warning("the store for files and batches failed: %.500s", error)
     return StoreUnavailable(f"The store for files and batches failed ({kind}).", retry_after_s=5)

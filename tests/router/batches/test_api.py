@@ -10,7 +10,9 @@ from batching import OpenHouse, begin, ended, entries, jsonl, line, sdk
 from door import Door
 from echo_engine import EchoEngine
 from openai.types import Batch
+from polling import eventually
 
+from router.auth import KeyRing
 from router.metrics import BATCH_LINES, BATCHES
 
 
@@ -248,3 +250,28 @@ async def test_without_a_store_the_routes_say_what_to_set(door: Door) -> None:
         with pytest.raises(openai.APIStatusError, match=r"batches\.store") as caught:
             await client.batches.list()
     assert (501, "batches_not_configured") == (caught.value.status_code, caught.value.code)
+
+
+async def test_the_lines_of_a_key_that_is_taken_away_fail(open_house: OpenHouse, echo: EchoEngine) -> None:
+    """Who may no longer ask gets no more answers: 401, in the error file of whoever still has the house."""
+    echo.open.clear()
+    door = await open_house(keys=("mine",))
+    async with sdk(door, "mine") as client:
+        batch = await begin(client, jsonl([line(str(number), f"p{number}") for number in range(9)]))
+        await eventually(lambda: echo.num_running == 6)
+        keys, door.state.keys = door.state.keys, KeyRing(["yours"])
+        echo.open.set()
+        assert door.state.batches is not None
+        ledger = door.state.batches.ledger
+        await eventually(lambda: not door.state.batches or not door.state.batches._works)
+        assert (6, 3) == await ledger.counts(await ledger.find(keys.check(bearer("mine")), batch.id))
+        door.state.keys = keys
+        errors = await entries(client, (await client.batches.retrieve(batch.id)).error_file_id)
+    assert {(401, "invalid_api_key")} == {
+        (one["response"]["status_code"], one["response"]["body"]["error"]["code"]) for one in errors
+    }
+
+
+def bearer(key: str) -> dict[str, Any]:
+    """The scope of a request with that key."""
+    return {"headers": [(b"authorization", f"Bearer {key}".encode())]}
