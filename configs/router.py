@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
@@ -62,6 +63,9 @@ class RouterArgs(Settings):
 
     cache: CacheSettings = CacheSettings()
     """Where answers are kept that would only be made again. Each model has its own policy, in the model table."""
+
+    batches: BatchSettings = BatchSettings()
+    """Files and batches, and how much of the house batches may use."""
 
 
 class MergingPolicy(Settings):

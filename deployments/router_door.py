@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
 import threading
@@ -13,10 +14,12 @@ from typing import TypeVar
 import uvloop
 
 from cache.store import StoreStats
+from configs.batches import BatchSettings
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.batches.service import Batches
 from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
@@ -26,6 +29,7 @@ from router.replicas import Figures, Replica
 from router.state import RouterState
 
 T = TypeVar("T")
+logger = logging.getLogger("enginehouse.router")
 
 GC_THRESHOLD = 20_000
 """Containers that are made before Python looks for cycles among them; its default is 700, which is a dozen requests.
@@ -41,13 +45,19 @@ class DoorSettings:
     sink: MetricSink
     router_id: str
     cache: CacheSettings
+    batches: BatchSettings
     node_host: str
     """This node's address for its peers, on which other routers may follow what is made here."""
 
     def open(self, table: ModelTable, door: str = "") -> RouterState:
         """The state of a door on the running event loop. `door` tells its metrics from those of another."""
         shared = SharedAnswers.open(self.cache, os.environ)
-        return RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
+        state = RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
+        try:
+            state.batches = Batches.open(self.batches, os.environ, state)
+        except OSError as error:  # interactive traffic does not depend on it
+            logger.error("files and batches are off, their folder cannot be used: %s", error)  # noqa: TRY400 - said all
+        return state
 
 
 class ServeDoor:
@@ -153,6 +163,8 @@ class OwnDoor:
 
     async def _start(self, listening: socket.socket, table: ModelTable) -> None:
         self._state = self._settings.open(table)
+        if self._state.batches is not None:
+            self._state.batches.run_lines()
         self._listener = Listener(RouterApp(self._state), listening)
         await self._listener.start()
         self._peer_door = await open_peer_door(self._state, self._settings.node_host)

@@ -47,7 +47,7 @@ class RouterReplica:
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
-        settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, node_host())
+        settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, args.batches, node_host())
         self._settings = settings
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None

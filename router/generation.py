@@ -10,7 +10,7 @@ import logging
 from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
-from router.asgi import WRITE_CHUNK, Receive, Scope, Send
+from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
@@ -38,7 +38,10 @@ class Generation:
         self._scope = scope
         self._receive = receive
         self._request_id = request_id(scope)
-        write_chunk = scope.get("extensions", {}).get(WRITE_CHUNK)
+        extensions = scope.get("extensions", {})
+        write_chunk = extensions.get(WRITE_CHUNK)
+        self._batch_tenant: str | None = extensions.get(BATCH_TENANT)
+        self._entered: str | None = None
         self._answer = Answer(send, state.answer_headers(self._request_id), state.loop, write_chunk)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
@@ -71,6 +74,8 @@ class Generation:
             self._answer.fail(ServingError("The router failed on this request; its log says why."))
         finally:
             self._state.generations.discard(self)
+            if self._entered is not None and self._state.gate is not None:
+                self._state.gate.leave(self._entered)
             self._departure.stop()
             if self._attempts is not None:
                 self._account.count_tokens(self._attempts.usage)
@@ -80,11 +85,15 @@ class Generation:
 
     async def _serve(self) -> None:
         state, listener = self._state, self._state.listener
-        tenant = state.keys.check(self._scope)
+        batch_tenant = self._batch_tenant
+        tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
         call = parse_call(self._route, raw, session_of(self._scope))
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
+        if batch_tenant is None and state.gate is not None:
+            self._entered = model.applications[0]
+            state.gate.enter(self._entered)
         shared = state.shared_answers
         sharing = None if shared is None else self._sharing(call, model, tenant)
         self._wants_stream = call.wants_stream

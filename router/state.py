@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
 from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
+from router.batches.gate import Gate
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.merging.gathering import Gatherings
@@ -16,6 +17,9 @@ from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
 from router.replicas import Figures, Replica, ReplicaDirectory
 from router.upstream import ConnectionPool
+
+if TYPE_CHECKING:  # it needs this module
+    from router.batches.service import Batches
 
 TICK_S = 0.5
 """How often time limits are looked at, in seconds: one timer for all requests instead of several for each."""
@@ -55,6 +59,10 @@ class RouterState:
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)
+        self.batches: Batches | None = None
+        """None where they are off."""
+        self.gate: Gate | None = None
+        """Where lines of batches wait for a slot; None where this router runs none."""
         self.generations: set[Ticking] = set()
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
@@ -104,6 +112,8 @@ class RouterState:
         self.table = table
 
     async def close(self) -> None:
+        if self.batches is not None:
+            await self.batches.close()
         self._ticker.cancel()
         self.gatherings.close()
         if self.shared_answers is not None:
