@@ -26,7 +26,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-fast test-cluster test-vllm check format setup setup-dev docs bench lock doctor clean
+.PHONY: help serve test test-fast test-cluster test-soak test-vllm check format setup setup-dev docs bench lock doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,10 +38,13 @@ test: check $(REDIS) ## Run every check, then every test
 	@$(BIN)/python -m pytest
 
 test-fast: setup-dev $(REDIS) ## Run the tests that need no Ray cluster
-	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster"
+	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster and not soak"
 
 test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
 	@$(BIN)/python -m pytest -m cluster
+
+test-soak: setup-dev $(REDIS) ## Run the tests that ask thousands of times
+	@$(BIN)/python -m pytest -m soak
 
 test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; installs 3 GB at first
 	@$(BIN)/python -m pytest -m vllm

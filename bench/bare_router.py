@@ -1,8 +1,9 @@
 """
 Enginehouse's router and own listener without Ray: `python -m bench.bare_router PORT ENGINE_PORT,ENGINE_PORT...`.
 
-It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON. BENCH_TASK and BENCH_PROFILE say what the
-engines are for and which dialect they speak, if not generation and vLLM's; BENCH_MERGING has a policy, as JSON.
+It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON, and no batches, unless BENCH_BATCHES has
+theirs. BENCH_TASK and BENCH_PROFILE say what the engines are for and which dialect they speak, if not generation and
+vLLM's; BENCH_MERGING has a policy, as JSON.
 """
 
 import asyncio
@@ -12,10 +13,12 @@ import sys
 import uvloop
 
 from bench.scenarios import MODEL
+from configs.batches import BatchSettings
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings, MergingPolicy, ModelRoute, RouterUserConfig
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.batches.service import Batches
 from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import NoMetrics
@@ -45,6 +48,11 @@ async def serve(port: int, engine_ports: list[int]) -> None:
         for engine_port in engine_ports
     ]
     state.take_over_replicas(MODEL, replicas)
+    written = os.environ.get("BENCH_BATCHES")
+    if written is not None:
+        state.batches = Batches.open(BatchSettings.model_validate_json(written), os.environ, state)
+        assert state.batches is not None  # noqa: S101 - the bench names a store
+        state.batches.run_lines()
     await Listener(RouterApp(state), bind(settings)).start()
     await asyncio.Event().wait()
 

@@ -20,6 +20,9 @@ Source:
 class MemoryStore:
     """A `Store` of at most `max_bytes`, which knows only what this process has put into it."""
 
+    leases: Final = None
+    """Nobody else has this memory."""
+
     def __init__(self, max_bytes: int, max_entry_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._max_entry_bytes = min(max_entry_bytes, max_bytes - OVERHEAD_BYTES)

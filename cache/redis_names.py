@@ -4,6 +4,7 @@ Names of the keys in Redis.
 ```
 <prefix>{07}:e:<digest>   an entry: the generations of its groups, then its envelope
 <prefix>{07}:g:<group>    a group's generation: 8 random bytes, made by the first write after a purge
+<prefix>{07}:l:<digest>:<variant>  a lease: who makes the entry
 <prefix>{07}:i:<group>    a group's index: digests by the time at which they expire
 ```
 
@@ -47,6 +48,10 @@ class RedisNames:
             name = _group_name(group)
             names += (f"{shard}g:{name}", f"{shard}i:{name}")
         return names
+
+    def lease(self, key: Key, variant: str) -> str:
+        """On the same node as the entry."""
+        return f"{self._shards[key.digest[0] % SHARDS]}l:{key.digest.hex()}:{variant}"
 
     def generations(self, group: str) -> list[str]:
         return [f"{shard}g:{_group_name(group)}" for shard in self._shards]

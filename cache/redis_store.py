@@ -8,6 +8,7 @@ from typing import Any, Final
 from cache.breaker import Breaker
 from cache.entry import Entry, Envelope
 from cache.keys import Key
+from cache.redis_leases import RedisLeases
 from cache.redis_link import Command, LinkFailed, RedisLink, read_secret
 from cache.redis_lookups import RedisLookups
 from cache.redis_names import RedisNames
@@ -42,6 +43,7 @@ class RedisStore:
         self._breaker = Breaker(store.breaker, f"Redis ({_place(store)})", self._budget_s / 2, self._probe)
         self._lookups = RedisLookups(self._link, self._breaker, self._budget_s)
         self._writes = RedisWrites(self._link, self._breaker, store.max_pending_writes)
+        self.leases = RedisLeases(self._link, self._breaker, self._names, self._envelope, self._writes, self._budget_s)
         self._hits = self._misses = self._errors = self._too_large = 0
 
     async def get(self, key: Key) -> Entry | None:
@@ -104,6 +106,7 @@ class RedisStore:
 
     async def close(self) -> None:
         await self._writes.close(self._limit_s)
+        await self.leases.close()
         await self._breaker.close()
         await self._lookups.close()
         await self._link.close()

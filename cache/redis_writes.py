@@ -5,7 +5,7 @@ import hashlib
 import logging
 import os
 from collections import deque
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Protocol
 
 from redis.exceptions import NoScriptError, RedisError
 
@@ -50,6 +50,14 @@ redis.call('SET', KEYS[1], table.concat(value), 'PX', ARGV[2])
 _WRITE_SHA: Final = hashlib.sha1(_WRITE.encode(), usedforsecurity=False).hexdigest()
 
 
+class QueuedWrite(Protocol):
+    @property
+    def size_bytes(self) -> int: ...
+
+    def command(self, *, with_script: bool) -> Command:
+        """With the text of its script, or by the name that Redis may know it by."""
+
+
 class Write(NamedTuple):
     names: list[str]
     """As `RedisNames.written` has them."""
@@ -57,6 +65,10 @@ class Write(NamedTuple):
     envelope: bytes
     ttl_ms: int
     digest: str
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.envelope)
 
     def command(self, *, with_script: bool) -> Command:
         head: Command = ("EVAL", _WRITE) if with_script else ("EVALSHA", _WRITE_SHA)
@@ -73,15 +85,15 @@ class RedisWrites:
         self._link = link
         self._breaker = breaker
         self._max_pending = max_pending
-        self._pending: deque[Write] = deque()
+        self._pending: deque[QueuedWrite] = deque()
         self._pending_bytes = 0
         self._in_flight = 0
         self._task: asyncio.Task[None] | None = None
         self._is_refused = False
 
-    def add(self, write: Write) -> None:
+    def add(self, write: QueuedWrite) -> None:
         """Write it soon; or drop it, when the store is away or too many are before it."""
-        size_bytes = len(write.envelope)
+        size_bytes = write.size_bytes
         is_full = len(self._pending) + self._in_flight >= self._max_pending
         if self._breaker.is_open or is_full or self._pending_bytes + size_bytes > _MAX_PENDING_BYTES:
             self.dropped += 1
@@ -112,11 +124,11 @@ class RedisWrites:
                 self._in_flight = len(batch)
                 await self._send(batch)
                 self._in_flight = 0
-                self._pending_bytes -= sum(len(write.envelope) for write in batch)
+                self._pending_bytes -= sum(write.size_bytes for write in batch)
         finally:
             self._task = None
 
-    async def _send(self, batch: list[Write]) -> None:
+    async def _send(self, batch: list[QueuedWrite]) -> None:
         try:
             results = await self._link.run([write.command(with_script=False) for write in batch])
             unknown = [write for write, result in zip(batch, results, strict=True) if isinstance(result, NoScriptError)]

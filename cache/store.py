@@ -5,6 +5,7 @@ from typing import Final, Protocol
 
 from cache.entry import Entry
 from cache.keys import Key
+from cache.leases import Leases
 
 EVERYTHING: Final = ""
 """The group that every entry is in."""
@@ -56,6 +57,10 @@ class Store(Protocol):
     Belongs to one event loop. Never raises for what the store does not know, cannot do or is too slow for: that is
     a miss.
     """
+
+    @property
+    def leases(self) -> Leases | None:
+        """Who makes what is not there yet. None: nobody else has this store."""
 
     async def get(self, key: Key) -> Entry | None:
         """The unexpired entry, or None."""

@@ -6,6 +6,7 @@ Environment variables and ports of Ray Serve are those of 2.60 (`ray/serve/_priv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from configs.batches import store_secret_names
 from configs.cache import MIN_SIGNING_KEY_BYTES, secret_names
 from configs.finding import KeyPath, Problem
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings
@@ -87,6 +88,15 @@ def cache_secrets_are_there(file: ServeFile, environment: Environment) -> Iterat
                 yield Problem(place, f"the environment variable {name!r} is not set")
             elif path == ("signing_key_env",) and len(available[name].encode()) < MIN_SIGNING_KEY_BYTES:
                 yield Problem(place, f"the environment variable {name!r} holds less than {MIN_SIGNING_KEY_BYTES} bytes")
+
+
+def batch_secrets_are_there(file: ServeFile, environment: Environment) -> Iterator[Problem]:
+    for index, router in file.routers():
+        available = {**router.runtime_env.env_vars, **environment}
+        for setting, name in store_secret_names(router.args.batches.store):
+            if name not in available:
+                place: KeyPath = ("applications", index, "args", "batches", "store", setting)
+                yield Problem(place, f"the environment variable {name!r} is not set")
 
 
 def _key_file_faults(file: str) -> Iterator[str]:

@@ -79,6 +79,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from address_rules.ports_are_free(file, environment)
     yield from address_rules.keys_are_there(file, environment)
     yield from address_rules.cache_secrets_are_there(file, environment)
+    yield from address_rules.batch_secrets_are_there(file, environment)
     yield from address_rules.public_addresses_have_keys(file, environment)
     yield from engine_rules.model_sources_exist(file)
     yield from engine_rules.gpus_are_reserved(file)

@@ -1,13 +1,16 @@
 """Settings of the router's application: `args` restart it, `user_config` is taken over in place."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
+
+ReplicaChoice: TypeAlias = Literal["prefix", "least_busy"]
 
 
 class ApiKeySettings(Settings):
@@ -61,6 +64,9 @@ class RouterArgs(Settings):
     cache: CacheSettings = CacheSettings()
     """Where answers are kept that would only be made again. Each model has its own policy, in the model table."""
 
+    batches: BatchSettings = BatchSettings()
+    """Files and batches, and how much of the house batches may use."""
+
 
 class MergingPolicy(Settings):
     """
@@ -103,6 +109,11 @@ class ModelRoute(Settings):
 
     cache: CachePolicy = CachePolicy()
     """Which answers are kept, for how long, and for whom."""
+
+    replica_choice: ReplicaChoice = "prefix"
+    """Which of several replicas takes a request. `prefix`: that which has the conversation, or a prompt with the same
+    beginning, in its KV cache, as long as it has no more than 1.25 times the mean to do. `least_busy`: the one with
+    the least to do, for engines that keep no KV cache between requests."""
 
     merging: MergingPolicy = MergingPolicy()
     """How requests for embeddings that come at the same time are asked of the engine as one."""

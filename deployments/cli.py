@@ -5,6 +5,7 @@ import importlib
 import click
 
 COMMANDS = {
+    "batch": "deployments.commands.batch",
     "cache": "deployments.commands.cache",
     "check": "deployments.commands.check",
     "schema": "deployments.commands.schema",

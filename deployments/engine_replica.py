@@ -7,18 +7,21 @@ import os
 
 import ray
 from ray import serve
+from ray.exceptions import RayError
 
 from configs.engine import EngineSettings
 from deployments.autoscaling import ONGOING
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
+from deployments.engines.load import EngineLoad
 from deployments.engines.runtime import EngineRuntime
 from deployments.fingerprint import build_of, fingerprint_of
-from deployments.local_cluster import ENGINE_HOST_ENV
+from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
-from deployments.serve_internals import forget_phase, publish_phase
+from deployments.serve_internals import forget_figures, forget_phase, publish_figures, publish_phase
 from router.metrics import ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING
+from router.replicas import Figures
 
 logger = logging.getLogger("enginehouse.engine")
 
@@ -40,12 +43,12 @@ class EngineReplica:
         self._replica_id = context.replica_id.unique_id
         self._labels = {"model": settings.model, "engine": engine_name, "replica": self._replica_id}
         self._metrics = RayMetrics()
-        host = os.environ.get(ENGINE_HOST_ENV) or str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
         # For an engine that is itself a program of Ray's: vLLM over several nodes.
         os.environ["ENGINEHOUSE_RAY"] = f"{ray.get_runtime_context().gcs_address} {ray.__version__}"
-        self._runtime = EngineRuntime(create_engine(settings), settings, host, self._log_line, self._enter_phase)
+        self._runtime = EngineRuntime(create_engine(settings), settings, node_host(), self._log_line, self._enter_phase)
         self._load_task: asyncio.Task[None] | None = None
         self._num_ongoing = 0
+        self._num_published = 0
 
     async def start(self) -> None:
         """
@@ -72,6 +75,7 @@ class EngineReplica:
             "profile": engine.profile,
             "task": self._settings.task,
             "max_model_len": self._runtime.max_model_len,
+            "max_num_seqs": getattr(self._settings, "max_num_seqs", None),  # an endpoint of others does not say
             "fingerprint": fingerprint_of(self._settings, self._runtime.version or build_of(self._labels["engine"])),
         }
 
@@ -102,6 +106,7 @@ class EngineReplica:
         self._metrics.close()
         if self._load_task is not None:  # why a replica never started stays there to be read
             forget_phase(self._application, self._replica_id)
+            forget_figures(self._replica_id)
 
     async def _report_load(self) -> None:
         while True:
@@ -112,7 +117,15 @@ class EngineReplica:
                 self._metrics.record(ENGINE_WAITING, load.num_waiting, self._labels)
                 if load.kv_cache_usage_ratio is not None:
                     self._metrics.record(ENGINE_KV_CACHE, load.kv_cache_usage_ratio, self._labels)
+                await self._publish(load)
             await asyncio.sleep(LOAD_INTERVAL_S)
+
+    async def _publish(self, load: EngineLoad) -> None:
+        """For the routers, which otherwise know of their own requests only."""
+        self._num_published += 1
+        figures = Figures(self._num_published, load.num_running, load.num_waiting, load.kv_cache_usage_ratio)
+        with contextlib.suppress(RayError):  # the routers go by their own counts until the head is back
+            await asyncio.to_thread(publish_figures, self._replica_id, figures)
 
     def _log_line(self, stream: str, line: str) -> None:
         logger.info("[%s %s] %s", self._labels["engine"], stream, line)

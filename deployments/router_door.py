@@ -3,28 +3,33 @@
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import socket
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
 import uvloop
 
 from cache.store import StoreStats
+from configs.batches import BatchSettings
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.batches.service import Batches
+from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
 from router.listener import Listener, bind
 from router.metrics import MetricSink
 from router.model_table import ModelTable
-from router.replicas import Replica
+from router.replicas import Figures, Replica
 from router.state import RouterState
 
 T = TypeVar("T")
+logger = logging.getLogger("enginehouse.router")
 
 GC_THRESHOLD = 20_000
 """Containers that are made before Python looks for cycles among them; its default is 700, which is a dozen requests.
@@ -40,20 +45,33 @@ class DoorSettings:
     sink: MetricSink
     router_id: str
     cache: CacheSettings
+    batches: BatchSettings
+    node_host: str
+    """This node's address for its peers, on which other routers may follow what is made here."""
 
     def open(self, table: ModelTable, door: str = "") -> RouterState:
         """The state of a door on the running event loop. `door` tells its metrics from those of another."""
         shared = SharedAnswers.open(self.cache, os.environ)
-        return RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
+        state = RouterState(table, self.keys, self.listener, self.sink, self.router_id + door, shared)
+        try:
+            state.batches = Batches.open(self.batches, os.environ, state)
+        except OSError as error:  # interactive traffic does not depend on it
+            logger.error("files and batches are off, their folder cannot be used: %s", error)  # noqa: TRY400 - said all
+        return state
 
 
 class ServeDoor:
     """The router behind Serve's ingress, on Serve's event loop."""
 
     def __init__(self, settings: DoorSettings, table: ModelTable) -> None:
+        self._settings = settings
         self._state = settings.open(table, door="-serve")
         self._state.names_answers = False
+        self._peer_door: Listener | None = None
         self.app = RouterApp(self._state)
+
+    async def start(self) -> None:
+        self._peer_door = await open_peer_door(self._state, self._settings.node_host)
 
     def take_over_table(self, table: ModelTable) -> None:
         self._state.take_over_table(table)
@@ -61,10 +79,15 @@ class ServeDoor:
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
         self._state.take_over_replicas(application, replicas)
 
+    def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
+        self._state.take_over_figures(figures)
+
     async def purge(self, model: str | None, namespace: str | None) -> int:
         return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
 
     async def close(self) -> None:
+        if self._peer_door is not None:
+            await self._peer_door.abort()
         await self._state.close()
 
 
@@ -82,6 +105,7 @@ class OwnDoor:
         self._thread = threading.Thread(target=self._run, name="enginehouse-listener", daemon=True)
         self._state: RouterState | None = None
         self._listener: Listener | None = None
+        self._peer_door: Listener | None = None
 
     async def start(self, table: ModelTable) -> None:
         """
@@ -99,6 +123,10 @@ class OwnDoor:
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
         if self._state is not None:
             self._loop.call_soon_threadsafe(self._state.take_over_replicas, application, replicas)
+
+    def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
+        if self._state is not None:
+            self._loop.call_soon_threadsafe(self._state.take_over_figures, figures)
 
     async def check(self, timeout_s: float = 5.0) -> None:
         """
@@ -121,20 +149,29 @@ class OwnDoor:
         """Stop accepting and finish what runs. Returns whether it was finished within `timeout_s`."""
         if self._listener is None:
             return True
-        return await self._on_loop(self._listener.drain(timeout_s))
+        return await self._on_loop(self._drain(self._listener, timeout_s))
 
     async def close(self) -> None:
         """End the thread. Nothing may be handed to this door any more."""
         if self._state is None:
             return
+        if self._peer_door is not None:
+            await self._on_loop(self._peer_door.abort())
         await self._on_loop(self._state.close())
         self._state = None
         self._loop.call_soon_threadsafe(self._loop.stop)
 
     async def _start(self, listening: socket.socket, table: ModelTable) -> None:
         self._state = self._settings.open(table)
+        if self._state.batches is not None:
+            self._state.batches.run_lines()
         self._listener = Listener(RouterApp(self._state), listening)
         await self._listener.start()
+        self._peer_door = await open_peer_door(self._state, self._settings.node_host)
+
+    async def _drain(self, listener: Listener, timeout_s: float) -> bool:
+        doors = [listener] if self._peer_door is None else [listener, self._peer_door]
+        return all(await asyncio.gather(*[door.drain(timeout_s) for door in doors]))
 
     async def _on_loop(self, coroutine: Coroutine[object, object, T]) -> T:
         """Run a coroutine on the listener's loop and wait for it on the caller's."""

@@ -1,6 +1,7 @@
 """The deployment `Router`: one router, behind its own listener and behind Serve's ingress."""
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Sequence
@@ -9,21 +10,25 @@ from typing import Any
 
 from pydantic import ValidationError
 from ray import serve
+from ray.exceptions import RayError
 
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from deployments.api_keys import read_keys
+from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
-from deployments.serve_internals import ReplicaWatch, RunningReplica
+from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
 from router.app import RouterApp
 from router.auth import KeyRing
 from router.model_table import ModelTable
-from router.replicas import Replica
+from router.replicas import Figures, Replica
 
 logger = logging.getLogger("enginehouse.router")
 
 ENGINE_DEPLOYMENT = "Engine"
+FIGURES_INTERVAL_S = 1.0
+"""How often the replicas' own figures are read, in seconds: as often as they are published."""
 EMPTY_TABLE = ModelTable(RouterUserConfig(models={}))
 
 
@@ -35,12 +40,14 @@ class RouterReplica:
         self._drain_timeout_s = drain_timeout_s
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
+        self._running: dict[str, list[str]] = {}
+        self._figures_task: asyncio.Task[None] | None = None
         self._is_listening = False
         replica_id = serve.get_replica_context().replica_id.unique_id
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
-        settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache)
+        settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, args.batches, node_host())
         self._settings = settings
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
@@ -48,6 +55,7 @@ class RouterReplica:
     async def build_app(self) -> RouterApp:
         """Open Serve's door. Returns the app that Serve's ingress calls."""
         self._serve_door = ServeDoor(self._settings, EMPTY_TABLE)
+        await self._serve_door.start()
         return self._serve_door.app
 
     async def take_over(self, user_config: dict[str, Any]) -> None:
@@ -86,6 +94,7 @@ class RouterReplica:
     async def _listen(self, table: ModelTable) -> None:
         await self._own_door.start(table)
         self._is_listening = True
+        self._figures_task = asyncio.get_running_loop().create_task(self._read_figures())
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
 
@@ -104,6 +113,8 @@ class RouterReplica:
             logger.warning("the router was stopped before its last requests were finished")
         for watch in self._watches.values():  # not before: what still runs may need another replica
             watch.stop()
+        if self._figures_task is not None:
+            self._figures_task.cancel()
         await self._own_door.close()
         if self._serve_door is not None:
             await self._serve_door.close()
@@ -126,11 +137,24 @@ class RouterReplica:
             )
 
     def _update(self, application: str, running: Sequence[RunningReplica]) -> None:
-        logger.info("replicas of %s: %s", application, ", ".join(r.replica_id for r in running) or "none")
+        self._running[application] = [one.replica_id for one in running]
+        logger.info("replicas of %s: %s", application, ", ".join(self._running[application]) or "none")
         for door in self._doors:
             # Each door gets objects of its own: it counts in them, on its own event loop.
             replicas = [Replica(replica_id=one.replica_id, **one.metadata) for one in running if one.metadata]
             door.take_over_replicas(application, replicas)
+
+    async def _read_figures(self) -> None:
+        """What the replicas say of themselves, brought to the doors, where there is more than one to choose from."""
+        while True:
+            await asyncio.sleep(FIGURES_INTERVAL_S)
+            ids = [one for running in self._running.values() if len(running) > 1 for one in running]
+            figures: dict[str, Figures] = {}
+            if ids:
+                with contextlib.suppress(RayError):  # the doors go by what they know, and forget what is too old
+                    figures = await asyncio.to_thread(read_figures, ids)
+            for door in self._doors:
+                door.take_over_figures(figures)
 
 
 def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: str) -> None:

@@ -6,9 +6,10 @@ Source: ray 2.60.0, `serve/_private/long_poll.py`, `serve/_private/common.py`, `
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, cast
 
+import orjson
 import ray
 from ray import serve
 from ray._private.state import available_resources_per_node
@@ -22,8 +23,10 @@ from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
 from deployments.placement import Node
+from router.replicas import Figures
 
 _KV_NAMESPACE = b"enginehouse"
+_KV_TIMEOUT_S = 2
 
 
 @dataclass(slots=True, frozen=True)
@@ -96,6 +99,39 @@ def read_phases(application: str) -> dict[str, str]:
         if value is not None:
             phases[key[len(prefix) :].decode()] = value.decode()
     return phases
+
+
+def publish_figures(replica_id: str, figures: Figures) -> None:
+    """
+    Let `read_figures` see how busy a replica's engine is. One call to Ray's head, which blocks for its answer.
+
+    Raises:
+        RayError: the head does not answer.
+    """
+    internal_kv._internal_kv_put(  # noqa: SLF001
+        _figures_key(replica_id), orjson.dumps(astuple(figures)), overwrite=True, namespace=_KV_NAMESPACE
+    )
+
+
+def forget_figures(replica_id: str) -> None:
+    internal_kv._internal_kv_del(_figures_key(replica_id), namespace=_KV_NAMESPACE)  # noqa: SLF001
+
+
+def read_figures(replica_ids: Sequence[str]) -> dict[str, Figures]:
+    """
+    The last figures of these replicas, by id, as far as there are any. One call, as `publish_figures`.
+
+    Raises:
+        RayError: the head does not answer.
+    """
+    keys = {_figures_key(replica_id): replica_id for replica_id in replica_ids}
+    client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
+    found = client.internal_kv_multi_get(list(keys), _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
+    return {keys[key]: Figures(*orjson.loads(value)) for key, value in found.items()}
+
+
+def _figures_key(replica_id: str) -> bytes:
+    return f"figures:{replica_id}".encode()
 
 
 def read_nodes() -> list[Node]:

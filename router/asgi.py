@@ -16,6 +16,9 @@ WRITE_CHUNK = "enginehouse.write_chunk"
 """The scope's extension that holds a WriteChunk, where the server is our own listener. It saves the 2 µs that a
 coroutine and its message cost for each token."""
 
+BATCH_TENANT = "enginehouse.batch_tenant"
+"""The scope's extension that makes a request a line of a batch: whose batch it is. No client can set it."""
+
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of that name, which is in lower case."""

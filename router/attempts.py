@@ -5,6 +5,8 @@ The attempts at one answer: replica after replica, until one has answered or at 
 """
 
 import asyncio
+import contextlib
+from functools import cached_property
 
 from router.abilities import check_abilities
 from router.answer import AnswerSink
@@ -12,11 +14,13 @@ from router.call import Account, Call
 from router.errors import ContextLengthExceeded, EngineOverloaded, EngineUnavailable, ServingError
 from router.event_stream import Usage
 from router.exchange import Exchange
-from router.metrics import RETRIES
+from router.metrics import PICKS, RETRIES
 from router.model_table import Model
+from router.prefix_key import prefix_key
 from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
-from router.replicas import BLOCKED_AFTER_FAILURE_S, Replica, pick_replica
+from router.replica_choice import Beginning, Pick, choose_replica
+from router.replicas import BLOCKED_AFTER_FAILURE_S, Replica
 from router.state import RouterState
 from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 
@@ -43,6 +47,7 @@ class Attempts:
         self._account = account
         self._request_id = request_id
         self._exchange: Exchange | None = None
+        self._entered = contextlib.ExitStack()
         self.replica: Replica | None = None
         """The one that was asked last: the one that answered, once there is an answer."""
 
@@ -66,7 +71,9 @@ class Attempts:
         """
         self._state.generations.add(self)
         try:
-            await self._run(self._call, self._model)
+            with contextlib.ExitStack() as beginning:
+                self._entered = beginning
+                await self._run(self._call, self._model)
         finally:
             self._state.generations.discard(self)
 
@@ -74,10 +81,12 @@ class Attempts:
         tried: set[str] = set()
         failure: ServingError | None = None
         for _ in range(self._limits.max_attempts):
-            self.replica = replica = await self._pick(model, tried, failure)
+            pick = await self._pick(model, tried, failure)
+            self.replica = replica = pick.replica
             if failure is not None:
                 self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
             self._account.attempt(model, replica)
+            self._state.sink.record(PICKS, 1, {**self._account.labels, "reason": pick.reason})
             check_abilities(call, model, replica)
             failure = await self._attempt(call, model, replica)
             if failure is None:
@@ -90,7 +99,7 @@ class Attempts:
         if failure is not None:
             raise failure
 
-    async def _pick(self, model: Model, tried: set[str], failure: ServingError | None) -> Replica:
+    async def _pick(self, model: Model, tried: set[str], failure: ServingError | None) -> Pick:
         """
         The next replica to try, waiting for one where none is left.
 
@@ -99,9 +108,9 @@ class Attempts:
         state = self._state
         deadline = state.loop.time() + self._limits.replica_wait_s
         while True:
-            replica = self._pick_now(model, tried)
-            if replica is not None:
-                return replica
+            pick = self._pick_now(model, tried)
+            if pick is not None:
+                return pick
             if isinstance(failure, EngineOverloaded):
                 raise failure
             try:
@@ -110,16 +119,24 @@ class Attempts:
             except TimeoutError:
                 raise failure or _none_ready(model, self._limits.replica_wait_s) from None
 
-    def _pick_now(self, model: Model, tried: set[str]) -> Replica | None:
+    def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
         """Of the first application that has one which did not fail just now; else any that is left."""
         now, turn = self._state.loop.time(), self._state.next_turn()
         last_resort = None
         for application in model.applications:
-            replica = pick_replica(self._state.directory.of(application), tried, now, turn)
-            if replica is not None and replica.blocked_until <= now:
-                return replica
-            last_resort = last_resort or replica
+            replicas = self._state.directory.of(application)
+            has_choice = len(replicas) > 1 and model.replica_choice == "prefix"
+            pick = choose_replica(replicas, self._beginning if has_choice else None, tried, now, turn)
+            if pick is not None and pick.replica.blocked_until <= now:
+                return pick
+            last_resort = last_resort or pick
         return last_resort
+
+    @cached_property
+    def _beginning(self) -> Beginning | None:
+        """Made when it is first asked for: with one replica there is nothing to choose."""
+        key = prefix_key(self._call)
+        return None if key is None else Beginning(key, self._entered.enter_context(self._state.beginnings.running(key)))
 
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""

@@ -61,6 +61,17 @@ class KeyRing:
             raise InvalidApiKey("The API key is not accepted here.")
         return digest.hex()
 
+    def check_tenant(self, tenant: str) -> str:
+        """
+        `tenant`, which `check` gave out once, if its key is still accepted.
+
+        Raises:
+            InvalidApiKey: it is not.
+        """
+        if self._digests and bytes.fromhex(tenant) not in self._digests:
+            raise InvalidApiKey("The API key of this batch is no longer accepted here.")
+        return tenant
+
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

@@ -58,7 +58,8 @@ class Call:
     """
     A request that was read and found well-formed.
 
-    `body` is its JSON object, `raw` the bytes that it came in. `model_name` is as the client wrote it.
+    `body` is its JSON object, `raw` the bytes that it came in. `model_name` is as the client wrote it. `session` is
+    what the client's headers call the conversation, empty where they do not.
     """
 
     route: Route
@@ -67,6 +68,7 @@ class Call:
     model_name: str
     wants_stream: bool
     wants_usage: bool
+    session: bytes = b""
 
     def encode_for(self, name: str) -> bytes:
         """
@@ -84,8 +86,10 @@ class Call:
         return encode_object({**self.body, **changes}) if changes else self.raw
 
 
-def parse_call(route: Route, raw: bytes) -> Call:
+def parse_call(route: Route, raw: bytes, session: bytes = b"") -> Call:
     """
+    `session` is what the client's headers call the conversation.
+
     Raises:
         InvalidRequest: the body is no JSON object, or one of its fields has the wrong type or range.
     """
@@ -95,7 +99,7 @@ def parse_call(route: Route, raw: bytes) -> Call:
     wants_stream = route.task == "generate" and body.get("stream") is True
     options = body.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
-    return Call(route, body, raw, name, wants_stream, wants_usage)
+    return Call(route, body, raw, name, wants_stream, wants_usage, session)
 
 
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")

@@ -7,6 +7,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
+from router.batches.api import BatchApi
 from router.call import ROUTES
 from router.error_bodies import error_body, error_headers
 from router.errors import InvalidRequest, MethodNotAllowed, ModelNotFound, RouteNotFound, ServingError
@@ -55,6 +56,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
             return Response(b"draining", 503, media_type="text/plain")
         return Response(b"success", media_type="text/plain")
 
+    BatchApi(state).add_to(api)
     _describe_generations(api)
     return api
 

@@ -9,12 +9,15 @@ Every error a client can see, as one tree.
     ├─ InvalidApiKey                 401 authentication_error   invalid_api_key
     ├─ RouteNotFound                 404 invalid_request_error  not_found
     ├─ ModelNotFound                 404 invalid_request_error  model_not_found
+    ├─ ObjectNotFound                404 invalid_request_error  object_not_found
     ├─ MethodNotAllowed              405 invalid_request_error  method_not_allowed
     ├─ RequestTimeout                408 invalid_request_error  request_timeout         x-should-retry: false
     ├─ RequestTooLarge               413 invalid_request_error  request_too_large
     ├─ RateLimited                   429 rate_limit_error       rate_limit_exceeded
     ├─ HeadersTooLarge               431 invalid_request_error  headers_too_large
     ├─ EngineFailed                  500 server_error           engine_failed           x-should-retry: false
+    ├─ BatchesNotConfigured          501 invalid_request_error  batches_not_configured  x-should-retry: false
+    ├─ StoreUnavailable              503 server_error           store_unavailable
     ├─ EngineOverloaded              503 server_error           engine_overloaded
     ├─ EngineUnavailable             503 server_error           engine_unavailable
     └─ EngineTimeout                 504 server_error           engine_timeout          x-should-retry: false
@@ -94,6 +97,14 @@ class ModelNotFound(ServingError):
     code = "model_not_found"
 
 
+class ObjectNotFound(ServingError):
+    """No such file or batch, or it is another key's: nobody learns which."""
+
+    status = 404
+    type = "invalid_request_error"
+    code = "object_not_found"
+
+
 class MethodNotAllowed(ServingError):
     status = 405
     type = "invalid_request_error"
@@ -128,6 +139,20 @@ class HeadersTooLarge(ServingError):
 class EngineFailed(ServingError):
     code = "engine_failed"
     should_retry = False
+
+
+class BatchesNotConfigured(ServingError):
+    status = 501
+    type = "invalid_request_error"
+    code = "batches_not_configured"
+    should_retry = False
+
+
+class StoreUnavailable(ServingError):
+    """Files and batches cannot be read or written now."""
+
+    status = 503
+    code = "store_unavailable"
 
 
 class EngineOverloaded(ServingError):

@@ -7,17 +7,23 @@ The request path of a generation, to be read from top to bottom.
 import asyncio
 import logging
 
-from router.answer import Answer
-from router.asgi import WRITE_CHUNK, Receive, Scope, Send
+from cache.entry import Entry
+from cache.leases import Holder, Lease
+from router.answer import Answer, AnswerSink
+from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
+from router.caching.identity import is_deterministic
+from router.caching.joining import Joining
+from router.caching.leading import Leading
 from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError
 from router.merging.merged import making_of
 from router.model_table import Model
+from router.prefix_key import session_of
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")
@@ -32,7 +38,10 @@ class Generation:
         self._scope = scope
         self._receive = receive
         self._request_id = request_id(scope)
-        write_chunk = scope.get("extensions", {}).get(WRITE_CHUNK)
+        extensions = scope.get("extensions", {})
+        write_chunk = extensions.get(WRITE_CHUNK)
+        self._batch_tenant: str | None = extensions.get(BATCH_TENANT)
+        self._entered: str | None = None
         self._answer = Answer(send, state.answer_headers(self._request_id), state.loop, write_chunk)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
@@ -65,6 +74,8 @@ class Generation:
             self._answer.fail(ServingError("The router failed on this request; its log says why."))
         finally:
             self._state.generations.discard(self)
+            if self._entered is not None and self._state.gate is not None:
+                self._state.gate.leave(self._entered)
             self._departure.stop()
             if self._attempts is not None:
                 self._account.count_tokens(self._attempts.usage)
@@ -74,11 +85,15 @@ class Generation:
 
     async def _serve(self) -> None:
         state, listener = self._state, self._state.listener
-        tenant = state.keys.check(self._scope)
+        batch_tenant = self._batch_tenant
+        tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
-        call = parse_call(self._route, raw)
+        call = parse_call(self._route, raw, session_of(self._scope))
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
+        if batch_tenant is None and state.gate is not None:
+            self._entered = model.applications[0]
+            state.gate.enter(self._entered)
         shared = state.shared_answers
         sharing = None if shared is None else self._sharing(call, model, tenant)
         self._wants_stream = call.wants_stream
@@ -98,24 +113,46 @@ class Generation:
 
     async def _share(self, shared: SharedAnswers, sharing: Sharing, call: Call, model: Model) -> None:
         """From what is kept, from a generation that is under way, or from one that others may join."""
-        flight = shared.flight(sharing, call)
-        if flight is None:
-            entry = await shared.look_up(sharing)
-            if entry is not None:
-                self._tell_cache("hit")
-                replay(entry, call, self._answer)
-                return
-            flight = shared.flight(sharing, call)  # begun while we looked
-        self._tell_cache("joined" if flight else "miss")
-        await self._follow(shared, flight or self._launch(shared, sharing, call, model), call)
+        found = await self._find(shared, sharing, call)
+        if isinstance(found, Entry):
+            self._tell_cache("hit")
+            replay(found, call, self._answer)
+            return
+        self._tell_cache("joined" if isinstance(found, Flight | Holder) else "miss")
+        flight = found if isinstance(found, Flight) else self._launch(shared, sharing, call, model, found)
+        await self._follow(shared, flight, call)
 
-    def _launch(self, shared: SharedAnswers, sharing: Sharing, call: Call, model: Model) -> Flight:
+    async def _find(
+        self, shared: SharedAnswers, sharing: Sharing, call: Call
+    ) -> Entry | Flight | Holder | Lease | None:
+        """The answer, or who makes it; a lease where nobody does, and None where nobody can know."""
+        found = (
+            shared.flight(sharing, call)
+            or await shared.look_up(sharing)
+            or shared.flight(sharing, call)  # begun while we looked
+            or await shared.claim(sharing, call)
+        )
+        if isinstance(found, Entry):
+            return found
+        return shared.flight(sharing, call) or found  # begun while we asked
+
+    def _launch(
+        self, shared: SharedAnswers, sharing: Sharing, call: Call, model: Model, claim: Lease | Holder | None
+    ) -> Flight:
         state = self._state
         account = SharedAccount(state.sink, self._account.arrived_at, state.loop.time, call.route.path)
         flight = Flight(state.loop, account, shared.max_entry_bytes)
-        making = making_of(state, call, model, flight, account, self._request_id)
-        making.keeps_usage = True  # for those followers who want it
+
+        def attempts(sink: AnswerSink) -> Making:
+            made = making_of(state, call, model, sink, account, self._request_id)
+            made.keeps_usage = True  # for those followers who want it
+            return made
+
+        leading = Leading(flight, attempts, is_repeatable=is_deterministic(call))
+        making = Joining(state, sharing, call, flight, leading, claim) if isinstance(claim, Holder) else leading
         shared.launch(flight, making, sharing, call)
+        if isinstance(claim, Lease):
+            shared.hold(flight, claim)
         return flight
 
     async def _follow(self, shared: SharedAnswers, flight: Flight, call: Call) -> None:

@@ -7,7 +7,7 @@ import re
 import socket
 from email.utils import formatdate
 from functools import partial
-from typing import cast
+from typing import Protocol, cast
 
 import uvicorn
 from uvicorn._types import ASGI3Application
@@ -15,11 +15,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from configs.router import ListenerSettings
-from router.app import RouterApp
-from router.asgi import WRITE_CHUNK
+from router.asgi import WRITE_CHUNK, Receive, Scope, Send
 from router.call import request_id
 from router.error_bodies import error_body, error_headers
 from router.errors import EngineOverloaded, HeadersTooLarge, InvalidRequest, RequestTimeout, ServingError
+from router.state import RouterState
 
 _SWEEP_S = 1.0
 IDLE_GRACE_S = 5.0
@@ -229,10 +229,18 @@ def _refusal(error: ServingError) -> bytes:
     return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (error.status, _REASONS[error.status], lines, body)
 
 
-class Listener:
-    """Accepts clients for one `RouterApp`, on that app's event loop."""
+class ServedApp(Protocol):
+    """An ASGI app of the router: `router.app.RouterApp`, or what it shows to its peers."""
 
-    def __init__(self, app: RouterApp, listening: socket.socket) -> None:
+    state: RouterState
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+class Listener:
+    """Accepts clients for one app, on that app's event loop."""
+
+    def __init__(self, app: ServedApp, listening: socket.socket) -> None:
         self._app = app
         self._loop = app.state.loop
         self._socket = listening

@@ -39,6 +39,12 @@ RETRIES = Metric(
     "Attempts that failed before their first byte, after which another replica was tried; `reason` says why.",
     labels=("model", "engine", "replica", "reason"),
 )  # fmt: skip
+PICKS = Metric(
+    "enginehouse_picks", "counter", "picks",
+    "Replicas that were picked for a request. `reason` is `affine` for the home of the prompt's beginning, `spilled` "
+    "when that has too much to do, `least_busy` where there is nothing to reuse, `retry` after a failed attempt.",
+    labels=("model", "engine", "replica", "reason"),
+)  # fmt: skip
 TIME_TO_FIRST_TOKEN = Metric(
     "enginehouse_time_to_first_token_seconds", "histogram", "seconds",
     "From a request's arrival until the first event of its streamed answer went to the client.",
@@ -81,10 +87,23 @@ ENGINE_WAITING = Metric(
 ENGINE_KV_CACHE = Metric(
     "enginehouse_engine_kv_cache_usage_ratio", "gauge", "ratio (0-1)", "Share of the engine's KV cache in use."
 )
+BATCH_LINES = Metric(
+    "enginehouse_batch_lines", "counter", "lines",
+    "Lines of batches by outcome: `completed`, `failed`, `yielded` (aborted for a client) or `retried`; these two are "
+    "asked again.",
+    labels=("endpoint", "outcome"),
+)  # fmt: skip
+BATCHES = Metric(
+    "enginehouse_batches", "counter", "batches",
+    "Batches that came into a state: `validating`, `in_progress`, and at their end `completed`, `failed`, `expired` or "
+    "`cancelled`.",
+    labels=("state",),
+)  # fmt: skip
 
 METRICS = (
-    REQUESTS, RETRIES, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY, REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS,
-    CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
+    REQUESTS, RETRIES, PICKS, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY, REQUEST_LATENCY, PROMPT_TOKENS,
+    COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
+    BATCH_LINES, BATCHES,
 )  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
-from configs.router import MergingPolicy, RequestSettings, RouterUserConfig
+from configs.router import MergingPolicy, ReplicaChoice, RequestSettings, RouterUserConfig
 from router.errors import ModelNotFound
 
 
@@ -22,6 +22,7 @@ class Model:
     aliases: tuple[str, ...] = ()
     adapter: str | None = None
     cache: CachePolicy = field(default_factory=CachePolicy)
+    replica_choice: ReplicaChoice = "prefix"
     merging: MergingPolicy = field(default_factory=MergingPolicy)
 
 
@@ -31,7 +32,9 @@ class ModelTable:
     def __init__(self, config: RouterUserConfig) -> None:
         self.requests: RequestSettings = config.requests
         self.models = tuple(
-            Model(name, route.applications, route.aliases, route.adapter, route.cache, route.merging)
+            Model(
+                name, route.applications, route.aliases, route.adapter, route.cache, route.replica_choice, route.merging
+            )
             for name, route in config.models.items()
         )
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}

@@ -1,13 +1,30 @@
 """Where the models' replicas are, and how each of them is doing, as this router sees it."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from configs.engine import Task
 
 BLOCKED_AFTER_FAILURE_S = 1.0
 """How long a replica that could not be reached is passed over, in seconds. By then Serve has noticed its death."""
+
+SATURATED_KV_CACHE_RATIO = 0.95
+"""Share of a KV cache in use from which an engine is about to put running requests off."""
+MAX_FIGURES_AGE_S = 5.0
+"""How long a replica's own figures count without new ones, in seconds; it gives new ones each second."""
+
+
+@dataclass(slots=True, frozen=True)
+class Figures:
+    """What a replica said of its engine. `number` grows with each time."""
+
+    number: int
+    num_running: int
+    num_waiting: int
+    kv_cache_usage_ratio: float | None
 
 
 @dataclass(slots=True, eq=False)
@@ -29,10 +46,48 @@ class Replica:
     task: Task = "generate"
     fingerprint: str = ""
     """Of everything that makes the engine's answers what they are; replicas with the same one say the same."""
+    max_num_seqs: int | None = None
+    """Requests that the engine runs at once, where that is known; more wait."""
     num_running: int = 0
     """Requests of this router that the replica is answering."""
     blocked_until: float = 0.0
     """Loop time, in seconds, before which the replica is only tried when no other is left."""
+    joined_at: float = -math.inf
+    """Loop time, in seconds, at which it joined other replicas. Those that this router began with are not new."""
+    num_elsewhere: int = 0
+    """Requests in the engine that are not of this router, by the replica's own figures."""
+    is_saturated: bool = False
+    """By the same figures: requests wait in the engine, or its KV cache is full."""
+    hash_seed: int = field(init=False, repr=False)
+    """64 bits that stand for its id."""
+    _num_running_before: int = field(default=0, repr=False)
+    _figures: Figures | None = field(default=None, repr=False)
+    _figures_at: float = field(default=0.0, repr=False)
+
+    def __post_init__(self) -> None:
+        self.hash_seed = int.from_bytes(hashlib.blake2b(self.replica_id.encode(), digest_size=8).digest(), "little")
+
+    @property
+    def load(self) -> int:
+        """Requests in the engine, whoever sent them."""
+        return self.num_running + self.num_elsewhere
+
+    def take_over_figures(self, figures: Figures | None, now: float) -> None:
+        """
+        Called once a second. `figures` are the last ones, None where there are none; `now` is loop time, in seconds.
+
+        They may be a second old, so this router's part of them is what it had at the most in that second.
+        """
+        num_own = max(self.num_running, self._num_running_before)
+        self._num_running_before = self.num_running
+        if figures is not None and figures != self._figures:
+            self._figures, self._figures_at = figures, now
+            self.num_elsewhere = max(0, figures.num_running + figures.num_waiting - num_own)
+            usage_ratio = figures.kv_cache_usage_ratio
+            is_full = usage_ratio is not None and usage_ratio >= SATURATED_KV_CACHE_RATIO
+            self.is_saturated = figures.num_waiting > 0 or is_full
+        elif now - self._figures_at > MAX_FIGURES_AGE_S:
+            self.num_elsewhere, self.is_saturated = 0, False
 
 
 class ReplicaDirectory:
@@ -46,10 +101,14 @@ class ReplicaDirectory:
         self._replicas: dict[str, tuple[Replica, ...]] = {}
         self._change = asyncio.Event()
 
-    def update(self, application: str, replicas: Iterable[Replica]) -> tuple[Replica, ...]:
-        """Take over Serve's list. Returns the replicas that are no longer in it."""
+    def update(self, application: str, replicas: Iterable[Replica], now: float = 0.0) -> tuple[Replica, ...]:
+        """Take over Serve's list at `now`, in loop time. Returns the replicas that are no longer in it."""
         known = {replica.replica_id: replica for replica in self.of(application)}
+        is_joined = bool(known)
         current = tuple(known.pop(replica.replica_id, replica) for replica in replicas)
+        for replica in current if is_joined else ():
+            if replica not in self._replicas[application]:
+                replica.joined_at = now
         self._replicas[application] = current
         self._change.set()
         self._change = asyncio.Event()
@@ -65,6 +124,11 @@ class ReplicaDirectory:
         """That of all replicas of an application; None while they differ, as in an update, or there are none."""
         found = {replica.fingerprint for replica in self.of(application)}
         return found.pop() if len(found) == 1 else None
+
+    def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> None:
+        """What the replicas last said of themselves, by replica id. `now` is loop time, in seconds."""
+        for replica in self.all():
+            replica.take_over_figures(figures.get(replica.replica_id), now)
 
     async def changed(self) -> None:
         """Wait for Serve's next word on any replica."""
@@ -86,4 +150,4 @@ def pick_replica(replicas: Sequence[Replica], tried: Collection[str], now: float
     candidates = [r for r in (*replicas[first:], *replicas[:first]) if r.replica_id not in tried]
     if not candidates:
         return None
-    return min(candidates, key=lambda replica: (replica.blocked_until > now, replica.num_running))
+    return min(candidates, key=lambda replica: (replica.blocked_until > now, replica.is_saturated, replica.load))

@@ -1,20 +1,25 @@
 """What the requests of one event loop share."""
 
 import asyncio
-from collections.abc import Iterable
-from typing import Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Protocol
 
 import aiohttp
 
 from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
+from router.batches.gate import Gate
+from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
-from router.replicas import Replica, ReplicaDirectory
+from router.replicas import Figures, Replica, ReplicaDirectory
 from router.upstream import ConnectionPool
+
+if TYPE_CHECKING:  # it needs this module
+    from router.batches.service import Batches
 
 TICK_S = 0.5
 """How often time limits are looked at, in seconds: one timer for all requests instead of several for each."""
@@ -50,9 +55,14 @@ class RouterState:
         self.router_id = router_id
         self.loop = asyncio.get_running_loop()
         self.directory = ReplicaDirectory()
+        self.beginnings = Beginnings()
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)
+        self.batches: Batches | None = None
+        """None where they are off."""
+        self.gate: Gate | None = None
+        """Where lines of batches wait for a slot; None where this router runs none."""
         self.generations: set[Ticking] = set()
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
@@ -87,17 +97,23 @@ class RouterState:
 
     def take_over_replicas(self, application: str, replicas: Iterable[Replica]) -> None:
         """Serve's new list of an application's replicas. Requests on a replica that has left it go on."""
-        for gone in self.directory.update(application, replicas):
+        for gone in self.directory.update(application, replicas, self.loop.time()):
             pool = self._pools.pop(gone.replica_id, None)
             if pool is not None:
                 pool.close()
             self._leaving.append(gone)
+
+    def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
+        """What the replicas last said of themselves, by replica id. Expected once a second."""
+        self.directory.take_over_figures(figures, self.loop.time())
 
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""
         self.table = table
 
     async def close(self) -> None:
+        if self.batches is not None:
+            await self.batches.close()
         self._ticker.cancel()
         self.gatherings.close()
         if self.shared_answers is not None:

@@ -78,9 +78,14 @@ class Flight:
         return len(self._followers)
 
     @property
+    def said(self) -> bytes | None:
+        """Everything that was said until now; None where that is too much."""
+        return b"".join(self._parts) if self.is_joinable else None
+
+    @property
     def kept(self) -> bytes | None:
         """Everything that was said, once it is complete; None where that is too much."""
-        return b"".join(self._parts) if self.is_complete and self.is_joinable else None
+        return self.said if self.is_complete else None
 
     def join(self, answer: Answer, account: Account, *, wants_usage: bool) -> Follower:
         """Hand `answer` what was said so far, and from now on what comes."""

@@ -11,6 +11,7 @@ import orjson
 
 from cache.entry import Entry
 from cache.keys import Key, NotCacheable, make_key
+from cache.leases import Holder, Lease, Leases
 from cache.opening import open_store
 from cache.store import EVERYTHING, Store, StoreStats
 from configs.cache import CachePolicy, CacheSettings
@@ -18,6 +19,7 @@ from router.answer import Answer
 from router.caching.controls import Controls
 from router.caching.flight import Flight, Follower
 from router.caching.identity import identity_of, is_deterministic
+from router.caching.place import Place
 from router.caching.transcripts import NotAnAnswer, is_keepable, stream_from_whole, whole_from_stream
 from router.call import Call
 from router.errors import ClientDisconnected, ServingError
@@ -32,6 +34,7 @@ logger = logging.getLogger("enginehouse.router")
 class Sharing:
     """How one request may share its answer. `fingerprint` is that of the engine that must make it."""
 
+    model: str
     key: Key
     fingerprint: str
     controls: Controls
@@ -55,14 +58,11 @@ def decide_sharing(
         key = make_key(identity, (f"model:{model.name}", *in_namespace))  # type: ignore[arg-type]  # it came out of JSON
     except NotCacheable:
         return None
-    return Sharing(key, fingerprint, controls, policy)
+    return Sharing(model.name, key, fingerprint, controls, policy)
 
 
 class Making(Protocol):
-    """What makes an answer: `router.attempts.Attempts`, or a request among others that are asked as one."""
-
-    keeps_usage: bool
-    """Whether a stream ends with its usage although the call does not ask for that."""
+    """What makes an answer: an engine, with or without others' requests beside this one, or another router."""
 
     @property
     def usage(self) -> Usage | None: ...
@@ -79,8 +79,12 @@ class SharedAnswers:
     def __init__(self, store: Store, max_entry_bytes: int) -> None:
         self._store = store
         self.max_entry_bytes = max_entry_bytes
+        self.place: Place | None = None
+        """Where other routers follow what is made here. None while they cannot."""
         self._flights: dict[tuple[bytes, bool], Flight] = {}
         self._tasks: dict[Flight, asyncio.Task[None]] = {}
+        self._claims: dict[tuple[bytes, bool], asyncio.Task[Lease | Holder | None]] = {}
+        self._leases: dict[Flight, Lease] = {}
 
     @classmethod
     def open(cls, settings: CacheSettings, environment: Mapping[str, str]) -> Self:
@@ -91,6 +95,11 @@ class SharedAnswers:
             BadSecret: an environment variable that the settings name is not set, or holds too little.
         """
         return cls(open_store(settings, environment), settings.max_entry_bytes)
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether other routers can have the same store."""
+        return self._store.leases is not None
 
     async def look_up(self, sharing: Sharing) -> Entry | None:
         """A kept answer that is not too old for the client."""
@@ -107,6 +116,49 @@ class SharedAnswers:
         flight = self._flights.get((sharing.key.digest, call.wants_stream))
         return flight if flight is not None and flight.is_joinable and not flight.is_complete else None
 
+    async def under_way(self, digest: bytes, is_stream: bool) -> Flight | None:  # noqa: FBT001 - half of a key
+        """For another router: what this one said in a lease that it makes."""
+        place = (digest, is_stream)
+        if place in self._claims:
+            await asyncio.wait([self._claims[place]])
+            await asyncio.sleep(0)  # whoever asked for it launches now
+        flight = self._flights.get(place)
+        return flight if flight is not None and flight.is_joinable and not flight.is_complete else None
+
+    async def claim(
+        self, sharing: Sharing, call: Call, instead_of: Holder | None = None
+    ) -> Lease | Holder | Entry | None:
+        """
+        Become the one router that makes this answer, or learn which one does, or what it has made by now.
+
+        None: each makes its own.
+
+        Args:
+            instead_of: whoever was said to make it, and does not.
+        """
+        leases, place = self._store.leases, self.place
+        if leases is None or place is None or not (sharing.controls.may_read and sharing.controls.may_write):
+            return None
+        what = (sharing.key.digest, call.wants_stream)
+        asking = self._claims.get(what)
+        if asking is None:
+            asking = asyncio.get_running_loop().create_task(self._claim(leases, place, sharing.key, what, instead_of))
+            self._claims[what] = asking
+            asking.add_done_callback(lambda _: self._claims.pop(what))
+        claim = await asyncio.shield(asking)
+        if isinstance(claim, Lease) and claim.has_entry:
+            entry = await self.look_up(sharing)
+            if entry is not None:
+                leases.release(claim)
+                return entry
+        return claim
+
+    def hold(self, flight: Flight, lease: Lease) -> None:
+        """Keep a lease for as long as the flight lasts."""
+        if self._store.leases is not None:
+            self._leases[flight] = lease
+            self._store.leases.hold(lease)
+
     def launch(self, flight: Flight, making: Making, sharing: Sharing, call: Call) -> None:
         """Make the answer, which `making` writes to `flight`. It ends when it is over, or nobody follows any more."""
         place = (sharing.key.digest, call.wants_stream)
@@ -116,6 +168,7 @@ class SharedAnswers:
 
         def landed(_: asyncio.Task[None]) -> None:
             del self._tasks[flight]
+            self._release(flight)
             if self._flights.get(place) is flight:
                 del self._flights[place]
 
@@ -144,9 +197,26 @@ class SharedAnswers:
         return await self._store.stats()
 
     async def close(self) -> None:
-        for task in tuple(self._tasks.values()):
+        tasks = (*self._tasks.values(), *self._claims.values())
+        for task in tasks:
             task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self._store.close()
+
+    async def _claim(
+        self, leases: Leases, place: Place, key: Key, what: tuple[bytes, bool], instead_of: Holder | None
+    ) -> Lease | Holder | None:
+        variant = "stream" if what[1] else "whole"
+        claim = await leases.claim(key, variant, place.note(), instead_of)
+        if isinstance(claim, Holder) and what not in self._flights and Place.read(claim.note) == place:
+            # ours, of a flight that is over: its release is on the way
+            claim = await leases.claim(key, variant, place.note(), claim)
+        return claim
+
+    def _release(self, flight: Flight) -> None:
+        lease = self._leases.pop(flight, None)
+        if lease is not None and self._store.leases is not None:
+            self._store.leases.release(lease)
 
     async def _fly(self, flight: Flight, making: Making, sharing: Sharing, call: Call) -> None:
         error: ServingError | ClientDisconnected | None = None

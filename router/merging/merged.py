@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from router.answer import AnswerSink
 from router.attempts import Attempts
@@ -49,9 +50,14 @@ class _Request:
         return Attempts(self.state, self.call, self.model, self.answer, self.account, self.request_id)
 
 
+class RequestMaking(Making, Protocol):
+    keeps_usage: bool
+    """Whether a stream ends with its usage although the call does not ask for that."""
+
+
 def making_of(
     state: RouterState, call: Call, model: Model, answer: AnswerSink, account: Account, request_id: bytes
-) -> Making:
+) -> RequestMaking:
     """What makes the answer to a call: attempts of its own, or its part in a call that is merged of several."""
     request = _Request(state, call, model, answer, account, request_id)
     inputs = mergeable_inputs(call.body, model.merging) if call.route.task == "embed" else None

@@ -41,8 +41,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 @pytest.fixture(scope="session")
-def shared_pair() -> Iterator[House]:
-    with open_house(pair_file(free_port()), {KEYS_ENV: ", ".join(KEYS)}) as house:
+def shared_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with open_house(pair_file(free_port(), tmp_path_factory.mktemp("batches")), {KEYS_ENV: ", ".join(KEYS)}) as house:
         yield house
 
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
+import house_processes
 import openai
 import pytest
 from house import ROOT, House, open_house
@@ -16,9 +18,6 @@ from redis_server import RedisServer
 from waiting import eventually
 
 SECRETS = {"CACHE_SIGNING_KEY": "a secret for the tests' own entries"}
-NUM_REQUESTS = 2_000
-NUM_DIFFERENT = 600
-"""Prompts: seven of ten requests repeat an earlier one."""
 
 
 @pytest.fixture(scope="module")
@@ -75,42 +74,74 @@ def test_the_question_whether_a_model_answers_is_not_for_the_cache(caching: Hous
     assert 2 == shown.count("entries 0, ") == shown.count("hits 0, misses 0, ")
 
 
-async def test_repeats_are_byte_identical_and_survive_redis(caching: House, redis: RedisServer) -> None:
+@dataclass(slots=True)
+class Load:
     """
-    Seven of ten requests repeat an earlier one, whole or streamed, at either router. Redis is killed and started again
-    twice in between: nothing fails, and every repeat says what the first answer said.
-    """
-    chance = random.Random(7)  # noqa: S311 - the same requests in each run
-    prompts = [f"prompt {number}" for number in range(NUM_DIFFERENT)]
-    prompts += chance.choices(prompts, k=NUM_REQUESTS - NUM_DIFFERENT)
-    chance.shuffle(prompts)
-    requests = iter([(prompt, chance.random() < 0.5) for prompt in prompts])
-    said: dict[str, set[str]] = {}
-    outcomes: Counter[str] = Counter()
+    Requests of which seven of ten repeat an earlier one, by eight clients at a time.
 
-    async def client() -> None:
-        async with sdk(caching) as own:
+    `said` holds all texts that a prompt was ever answered with.
+    """
+
+    num_requests: int
+    said: dict[str, set[str]] = field(default_factory=dict)
+    outcomes: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def num_different(self) -> int:
+        return self.num_requests * 3 // 10
+
+    async def run(self, house: House) -> None:
+        chance = random.Random(7)  # noqa: S311 - the same requests in each run
+        prompts = [f"prompt {number} of {self.num_requests}" for number in range(self.num_different)]
+        prompts += chance.choices(prompts, k=self.num_requests - self.num_different)
+        chance.shuffle(prompts)
+        # a prompt keeps its form: two that are made at the same moment in two forms are two generations
+        requests = iter([(prompt, prompt[-1] in "02468") for prompt in prompts])
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(8):
+                tasks.create_task(self._ask(house, requests))
+
+    async def _ask(self, house: House, requests: Iterator[tuple[str, bool]]) -> None:
+        async with sdk(house) as own:
             for prompt, stream in requests:
                 text, outcome = await ask(own, prompt, stream=stream)
-                said.setdefault(prompt, set()).add(text)
-                outcomes[outcome] += 1
+                self.said.setdefault(prompt, set()).add(text)
+                self.outcomes[outcome] += 1
+
+    @property
+    def num_texts(self) -> set[int]:
+        """How many texts prompts were answered with: once is right."""
+        return {len(texts) for texts in self.said.values()}
+
+
+async def test_every_repeat_is_a_hit(caching: House) -> None:
+    """Whole or streamed, at either router, however close to the first one it comes; byte for byte."""
+    load = Load(1_000)
+    await load.run(caching)
+    repeats = load.outcomes["hit"] + load.outcomes["joined"]
+    assert ({1}, 300, 700) == (load.num_texts, load.outcomes["miss"], repeats)
+
+
+@pytest.mark.soak
+async def test_repeats_are_byte_identical_and_survive_redis(caching: House, redis: RedisServer) -> None:
+    """Redis is killed and started again twice in between: nothing fails, and every repeat says what the first said."""
+    load = Load(10_000)
 
     async def disturb() -> None:
         for share in (0.3, 0.6):
-            await eventually(f"{share:.0%} are answered", lambda share=share: outcomes.total() > share * NUM_REQUESTS)  # type: ignore[misc]
+            await eventually(f"{share:.0%} are answered", lambda share=share: load.outcomes.total() > share * 10_000)  # type: ignore[misc]
             await asyncio.to_thread(redis.kill)
-            gone_at = outcomes.total()
-            await eventually("some are answered without it", lambda gone_at=gone_at: outcomes.total() > gone_at + 50)  # type: ignore[misc]
+            gone_at = load.outcomes.total()
+            await eventually(
+                "some are answered without it", lambda gone_at=gone_at: load.outcomes.total() > gone_at + 50
+            )  # type: ignore[misc]
             await asyncio.to_thread(redis.start)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(disturb())
-        for _ in range(8):
-            tasks.create_task(client())
-
-    assert (NUM_REQUESTS, NUM_DIFFERENT) == (outcomes.total(), len(said))
-    assert {1} == {len(texts) for texts in said.values()}
-    assert outcomes["hit"] > NUM_REQUESTS / 10
+        tasks.create_task(load.run(caching))
+    assert (10_000, 3_000, {1}) == (load.outcomes.total(), len(load.said), load.num_texts)
+    assert load.outcomes["hit"] > 2_000  # what is asked again before Redis is killed is not made again
 
 
 async def test_what_one_router_keeps_the_other_gives(caching: House) -> None:
@@ -120,6 +151,52 @@ async def test_what_one_router_keeps_the_other_gives(caching: House) -> None:
         async with sdk(caching) as client:
             outcomes[(await ask(client, "for both routers"))[1]] += 1
     assert {"miss": 1, "hit": 15} == outcomes
+
+
+@dataclass(slots=True)
+class LongAnswer:
+    """One that is streamed for three seconds, on a connection of its own, whose port tells which router has it."""
+
+    outcome: str = ""
+    client_port: int = 0
+    texts: list[str] = field(default_factory=list)
+
+    async def listen(self, house: House, prompt: str) -> None:
+        extra = {"simulated": {"num_tokens": 60, "inter_token_ms": 50, "prefill_base_ms": 0}}
+        async with sdk(house) as client:
+            opened = await client.completions.with_raw_response.create(
+                model="default", prompt=prompt, temperature=0, max_tokens=60, extra_body=extra, stream=True
+            )
+            self.outcome = opened.headers["x-enginehouse-cache"]
+            self.client_port = opened.http_response.extensions["network_stream"].get_extra_info("client_addr")[1]
+            async for chunk in opened.parse():
+                self.texts.append(chunk.choices[0].text)
+
+
+async def test_routers_share_one_generation(caching: House) -> None:
+    """The same question at both of them at the same moment is asked of the engine once."""
+    answers = [LongAnswer() for _ in range(16)]
+    await asyncio.gather(*[answer.listen(caching, "all at once") for answer in answers])
+    assert {"miss": 1, "joined": 15} == Counter(answer.outcome for answer in answers)
+    assert 1 == len({"".join(answer.texts) for answer in answers})
+
+
+async def test_a_router_that_is_killed_hands_over(caching: House) -> None:
+    """Clients of the other router hear the rest of the answer as if nothing had been."""
+    answers = [LongAnswer() for _ in range(16)]
+    listening = [asyncio.create_task(answer.listen(caching, "to be handed over")) for answer in answers]
+    await eventually("every stream has begun", lambda: all(len(answer.texts) > 3 for answer in answers))
+    ports = {router: house_processes.clients(router, caching.port) for router in caching.routers()}
+    (leader,) = [answer.client_port for answer in answers if answer.outcome == "miss"]
+    (victim,) = [router for router, clients in ports.items() if leader in clients]
+    victim.kill()
+    ended = await asyncio.gather(*listening, return_exceptions=True)
+    others = [answer for answer in answers if answer.client_port not in ports[victim]]
+    failed = [answer for answer, end in zip(answers, ended, strict=True) if end is not None]
+    assert others, "the kernel gave every stream to one router"
+    assert len(failed) == len(answers) - len(others)
+    assert ({60 * 4}, 1) == ({len("".join(one.texts)) for one in others}, len({"".join(one.texts) for one in others}))
+    caching.wait_whole()
 
 
 async def test_the_operator_looks_and_empties(caching: House) -> None:

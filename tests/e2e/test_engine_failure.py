@@ -78,6 +78,31 @@ async def test_a_killed_llama_cpp_under_32_requests(laptop: House) -> None:
     laptop.wait_whole()
 
 
+async def test_greedy_streams_outlive_their_engine(pair: House) -> None:
+    """Clients of a killed engine hear the rest of their answers from the other one, word for word."""
+    prompts = [f"{STORY}, in the year {year}," for year in range(1901, 1913)]
+    heard: list[list[str]] = [[] for _ in prompts]
+    victim, _ = pair.engines()
+    async with sdk(pair) as client:
+        listening = [asyncio.create_task(_greedy(client, *each, 50)) for each in zip(prompts, heard, strict=True)]
+        await eventually("every stream has begun", lambda: all(len(texts) > 3 for texts in heard))
+        victim.process.kill()
+        told = await asyncio.gather(*listening)
+        undisturbed = [await _greedy(client, prompt, [], 0) for prompt in prompts]
+    assert undisturbed == told
+    pair.wait_whole()
+
+
+async def _greedy(client: openai.AsyncOpenAI, prompt: str, texts: list[str], token_ms: int) -> str:
+    stream = await client.completions.create(
+        model="simulated", prompt=prompt, temperature=0, stream=True,
+        extra_body={"simulated": {"num_tokens": 60, "inter_token_ms": token_ms}},
+    )  # fmt: skip
+    async for chunk in stream:
+        texts.append(chunk.choices[0].text)  # noqa: PERF401 - others look at them meanwhile
+    return "".join(texts)
+
+
 def _is_under_way(outcome: Outcome) -> bool:
     return outcome.num_chunks > 0 and outcome.finish_reason is None
 

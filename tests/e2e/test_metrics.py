@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import math
 import time
 from collections.abc import Callable
@@ -175,7 +176,10 @@ async def test_running_requests_rise_and_fall(pair: House) -> None:
 
 
 async def test_retries_are_counted_and_no_metric_is_missing(pair: House) -> None:
-    """After a killed engine its requests' second attempts are counted, and every metric of the table is exported."""
+    """
+    After a killed engine its requests' second attempts are counted, and every metric of the table is exported, once a
+    batch of one line has been answered, too.
+    """
     before = scrape(pair)
     victim = pair.engines()[0]
     async with sdk(pair) as client:
@@ -188,7 +192,26 @@ async def test_retries_are_counted_and_no_metric_is_missing(pair: House) -> None
     retries = exported_name(RETRIES)
     added = await _added(pair, before, lambda added: added.total(retries) > 0)
     assert added.total(retries) == added.total(retries, reason="engine_unavailable", engine="simulated")
+    async with sdk(pair) as client:
+        assert "completed" == await _batch_of_one_line(client)
     await eventually("all are exported", lambda: [] == _missing(scrape(pair)))
+
+
+async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
+    """The state in which it ended."""
+    body = {"model": "default", "prompt": PROMPT, "max_tokens": 1}
+    line = json.dumps({"custom_id": "only", "method": "POST", "url": TEXT, "body": body}).encode()
+    file = await client.files.create(file=("one.jsonl", line), purpose="batch")
+    batch = await client.batches.create(input_file_id=file.id, endpoint=TEXT, completion_window="24h")
+
+    async def ended() -> str | None:
+        status = (await client.batches.retrieve(batch.id)).status
+        return status if status not in ("validating", "in_progress", "finalizing") else None
+
+    async with asyncio.timeout(60):
+        while (state := await ended()) is None:
+            await asyncio.sleep(0.1)
+    return state
 
 
 def _missing(scraped: Scrape) -> list[str]:

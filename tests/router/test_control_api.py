@@ -126,7 +126,8 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
     assert isinstance(paths, dict)
     assert {
         "/v1/models", "/v1/models/{name}", "/health", "/v1/chat/completions", "/v1/completions",
-        "/v1/embeddings", "/v1/rerank",
+        "/v1/embeddings", "/v1/rerank", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content",
+        "/v1/batches", "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 
@@ -143,6 +144,8 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         ("GET", "/v1/completions"),
         ("POST", "/v1/chat/completions"),
         ("POST", "/v1/completions"),
+        ("GET", "/v1/files"),
+        ("GET", "/v1/batches"),
     ],
 )
 async def test_without_a_key_nothing_is_said(method: str, path: str, open_door: OpenDoor) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polling import eventually
 
-from router.replicas import Replica, ReplicaDirectory, pick_replica
+from router.replicas import MAX_FIGURES_AGE_S, Figures, Replica, ReplicaDirectory, pick_replica
 
 NOW = 100.0
 
@@ -47,6 +47,21 @@ def test_equally_busy_replicas_take_turns(num_replicas: int, first_turn: int) ->
         if (picked := pick_replica(replicas, (), NOW, turn))
     )
     assert {one.replica_id: 1 for one in replicas} == picks
+
+
+def test_the_least_busy_has_the_least_of_all_routers() -> None:
+    """Requests of other routers count as its own do."""
+    busy, idle = replica("r0", num_running=1), replica("r1", num_running=3)
+    busy.num_elsewhere = 3
+    assert idle is pick_replica([busy, idle], (), NOW, 0)
+
+
+def test_a_saturated_replica_is_not_the_least_busy() -> None:
+    """It makes its requests wait, however few they are; a blocked one comes after it."""
+    saturated, busy, blocked = replica("r0"), replica("r1", num_running=9), replica("r2", blocked_until=NOW + 1)
+    saturated.is_saturated = True
+    assert busy is pick_replica([saturated, busy, blocked], (), NOW, 0)
+    assert saturated is pick_replica([saturated, blocked], (), NOW, 0)
 
 
 def test_no_replica_is_no_pick() -> None:
@@ -105,3 +120,73 @@ def test_replicas_of_several_applications() -> None:
 def test_a_replica_does_not_show_its_secret() -> None:
     """Logs print replicas."""
     assert "secret" not in repr(replica("r1"))
+
+
+def figures(number: int, num_running: int = 0, num_waiting: int = 0, usage_ratio: float | None = None) -> Figures:
+    return Figures(number, num_running, num_waiting, usage_ratio)
+
+
+def test_what_is_not_ours_is_elsewhere() -> None:
+    """An engine's running and waiting requests, less those of this router."""
+    one = replica("r1", num_running=2)
+    one.take_over_figures(figures(1, num_running=5, num_waiting=1), NOW)
+    assert (4, 6) == (one.num_elsewhere, one.load)
+
+
+def test_requests_that_ended_since_are_not_taken_for_others() -> None:
+    """Figures may be older than our own count, so the greater of our last two counts is ours."""
+    one = replica("r1", num_running=5)
+    one.take_over_figures(None, NOW)
+    one.num_running = 1
+    one.take_over_figures(figures(1, num_running=5), NOW + 1)
+    assert (0, 1) == (one.num_elsewhere, one.load)
+    one.take_over_figures(figures(2, num_running=5), NOW + 2)
+    assert (4, 5) == (one.num_elsewhere, one.load)
+
+
+def test_an_engine_never_has_less_than_nothing_elsewhere() -> None:
+    """Requests of ours that it has not counted yet."""
+    one = replica("r1", num_running=5)
+    one.take_over_figures(figures(1, num_running=2), NOW)
+    assert (0, 5) == (one.num_elsewhere, one.load)
+
+
+def test_a_replica_is_saturated_when_requests_wait_or_its_kv_cache_is_full() -> None:
+    """And no longer with the next figures that say otherwise."""
+    one, seen = replica("r1"), []
+    for number, (num_waiting, usage_ratio) in enumerate([(1, None), (0, None), (0, 0.95), (0, 0.94), (0, 0.0)]):
+        one.take_over_figures(figures(number, 0, num_waiting, usage_ratio), NOW + number)
+        seen.append(one.is_saturated)
+    assert [True, False, True, False, False] == seen
+
+
+@given(st.booleans())
+def test_old_figures_are_forgotten(is_repeated: bool) -> None:  # noqa: FBT001  hypothesis passes it by name
+    """When none come, and when the same come again and again: the replica no longer says anything."""
+    one = replica("r1")
+    last = figures(7, num_running=3, num_waiting=1)
+    one.take_over_figures(last, NOW)
+    again = last if is_repeated else None
+    one.take_over_figures(again, NOW + MAX_FIGURES_AGE_S)
+    assert (4, True) == (one.num_elsewhere, one.is_saturated)
+    one.take_over_figures(again, NOW + MAX_FIGURES_AGE_S + 0.1)
+    assert (0, False) == (one.num_elsewhere, one.is_saturated)
+
+
+def test_figures_find_their_replica() -> None:
+    """By its id, in whatever application."""
+    directory = ReplicaDirectory()
+    directory.update("a", [replica("r1"), replica("r2")])
+    directory.update("b", [replica("r3")])
+    directory.take_over_figures({"r2": figures(1, 2), "r3": figures(1, 3), "gone": figures(1, 9)}, NOW)
+    assert [0, 2, 3] == [one.load for one in directory.all()]
+
+
+def test_a_replica_that_joins_others_is_new() -> None:
+    """Those that were there when the router began, or after none was left, have nobody to leave their part to."""
+    directory = ReplicaDirectory()
+    directory.update("a", [], NOW)
+    directory.update("a", [replica("r1"), replica("r2")], NOW + 1)
+    directory.update("a", [replica("r2"), replica("r3")], NOW + 2)
+    directory.update("a", [replica("r2"), replica("r3")], NOW + 3)
+    assert {"r2": float("-inf"), "r3": NOW + 2} == {one.replica_id: one.joined_at for one in directory.of("a")}

@@ -4,6 +4,7 @@ import contextlib
 import random
 import socket
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
@@ -50,12 +51,11 @@ def library_file(port: int, reranker: str) -> Json:
     )
 
 
-def pair_file(port: int) -> Json:
-    """Two routers, two replicas of the simulated engine, two keys."""
-    return serve_file(
-        router(port, {"simulated": ["default"]}, num_replicas=2, api_keys={"env": KEYS_ENV}),
-        [model("simulated", num_replicas=2)],
-    )
+def pair_file(port: int, batches: Path) -> Json:
+    """Two routers, two replicas of the simulated engine, two keys, and a folder for batches."""
+    table = router(port, {"simulated": ["default"]}, num_replicas=2, api_keys={"env": KEYS_ENV})
+    table["args"]["batches"] = {"store": {"type": "folder", "path": str(batches)}}
+    return serve_file(table, [model("simulated", num_replicas=2)])
 
 
 def router_of(file: Json) -> Json:

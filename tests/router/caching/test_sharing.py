@@ -161,7 +161,8 @@ async def test_an_answer_that_was_cut_is_kept_only_where_that_is_allowed(
 async def test_a_failure_is_not_kept(sharing_door: Door, engine: ScriptedEngine) -> None:
     """Neither an error, nor a stream that broke."""
     engine.script(whole({"error": {"message": "no"}}, 400))
-    engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE)
+    for _ in range(2):  # the stream, and its repetition
+        engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE)
     engine.otherwise = [STREAM]
     answers = [await sharing_door.post(GREEDY_STREAM) for _ in range(3)]
     assert ([400, 200, 200], ["miss"] * 3) == (
@@ -323,6 +324,22 @@ async def test_a_failure_is_everybodys(sharing_door: Door, engine: ScriptedEngin
     go.set()
     answers = await asyncio.gather(*asking)
     assert ["engine_failed"] * 3 == [answer.error_event["code"] for answer in answers]
+
+
+async def test_a_lost_engine_is_not_noticed(sharing_door: Door, engine: ScriptedEngine) -> None:
+    """A greedy stream goes on with another generation of the same, from the word where it broke, and is kept."""
+    engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE)
+    engine.otherwise = [STREAM]
+    answers = await ask_twice(sharing_door, GREEDY_STREAM)
+    assert token("Hel") + token("lo") + STOP + DONE == answers[0].body
+    assert (["miss", "hit"], 2) == ([outcome(answer) for answer in answers], len(engine.requests))
+
+
+async def test_a_lost_sample_is_not_made_again(sharing_door: Door, engine: ScriptedEngine) -> None:
+    """Another one would say something else."""
+    engine.otherwise = [STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE]
+    answer = await sharing_door.post({**CHAT, "stream": True}, headers={"x-enginehouse-cache": "on"})
+    assert ("engine_failed", 1) == (answer.error_event["code"], len(engine.requests))
 
 
 async def test_a_slow_follower_does_not_slow_the_others(sharing_door: Door, engine: ScriptedEngine) -> None:

@@ -14,6 +14,7 @@ from configs.cache import CachePolicy
 from configs.router import ListenerSettings, ModelRoute, RequestSettings, RouterUserConfig
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
 from router.listener import ClientProtocol, Listener, bind
 from router.model_table import ModelTable
@@ -47,6 +48,7 @@ class Door:
     listener: Listener
     port: int
     sink: RecordingSink
+    peer_door: Listener | None = None
     replicas: list[Replica] = field(default_factory=list)
 
     @classmethod
@@ -63,10 +65,12 @@ class Door:
         state = RouterState(table_of_m(requests), KeyRing(keys), settings, sink, "router-1", shared)
         opened = Listener(RouterApp(state), bind(settings))
         await opened.start()
-        return cls(state, opened, settings.port, sink)
+        return cls(state, opened, settings.port, sink, await open_peer_door(state, "127.0.0.1"))
 
     async def close(self) -> None:
         await self.listener.abort()
+        if self.peer_door is not None:
+            await self.peer_door.abort()
         await eventually(lambda: not self.state.generations)
         await self.state.close()
 
