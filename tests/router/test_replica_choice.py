@@ -144,6 +144,15 @@ def test_a_beginning_is_hot_from_its_fifth_request_on() -> None:
     assert (second, "spilled") == choose(replicas, 7, num_running=4)
 
 
+def test_the_request_itself_is_in_the_mean() -> None:
+    """With it there are sixteen on four replicas, so five are allowed; without it four would be."""
+    replicas = replicas_of(4)
+    home, _, _, last = order(replicas, 7)
+    for one in replicas:
+        one.num_running = 3 if one.replica_id == last else 4
+    assert (home, "affine") == choose(replicas, 7, num_running=HOT_REQUESTS)
+
+
 def test_a_home_takes_no_more_than_its_engine_runs() -> None:
     """One more would wait there."""
     replicas = replicas_of(4)
@@ -256,6 +265,8 @@ def test_what_blocked_replicas_do_is_not_in_the_mean() -> None:
     by_id[names[0]].blocked_until, by_id[names[0]].num_running = NOW + 1, 1000
     by_id[names[1]].num_running = 8
     assert (names[2], "spilled") == choose(replicas, 7)
+    by_id[names[1]].num_running = 7  # of 8 requests of two replicas it may have all
+    assert (names[1], "spilled") == choose(replicas, 7)
 
 
 def test_without_a_beginning_the_least_busy_is_chosen() -> None:
