@@ -204,14 +204,11 @@ async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
     file = await client.files.create(file=("one.jsonl", line), purpose="batch")
     batch = await client.batches.create(input_file_id=file.id, endpoint=TEXT, completion_window="24h")
 
-    async def ended() -> str | None:
-        status = (await client.batches.retrieve(batch.id)).status
-        return status if status not in ("validating", "in_progress", "finalizing") else None
-
     async with asyncio.timeout(60):
-        while (state := await ended()) is None:
+        while batch.status in ("validating", "in_progress", "finalizing"):
             await asyncio.sleep(0.1)
-    return state
+            batch = await client.batches.retrieve(batch.id)
+    return batch.status
 
 
 def _missing(scraped: Scrape) -> list[str]:
