@@ -209,7 +209,7 @@ async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
         return status if status not in ("validating", "in_progress", "finalizing") else None
 
     async with asyncio.timeout(60):
-        while (state := await ended()) is None:
+        while (state := await ended()) is None:  # noqa: ASYNC110  the house is in other processes
             await asyncio.sleep(0.1)
     return state
 
