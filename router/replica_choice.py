@@ -20,14 +20,12 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
-from router.replicas import Replica, pick_replica
+from router.replicas import WARM_UP_S, Replica, pick_replica
 
 ALWAYS_ROOM = 4
 """Requests that a replica may have whatever the others have, unless their beginning is hot."""
 HOT_REQUESTS = 4
 """Requests with one beginning, at once and by way of one router, beyond which it is hot."""
-WARM_UP_S = 30.0
-"""How long a replica that joins others is given less than its share, in seconds: its KV cache is empty."""
 _MIN_WARMTH = 0.25
 
 _BITS = (1 << 64) - 1

@@ -11,6 +11,8 @@ from configs.engine import Task
 BLOCKED_AFTER_FAILURE_S = 1.0
 """How long a replica that could not be reached is passed over, in seconds. By then Serve has noticed its death."""
 
+WARM_UP_S = 30.0
+"""How long a replica that joins warm ones is given less than its share, in seconds: its KV cache is empty."""
 SATURATED_KV_CACHE_RATIO = 0.95
 """Share of a KV cache in use from which an engine is about to put running requests off."""
 MAX_FIGURES_AGE_S = 5.0
@@ -53,7 +55,9 @@ class Replica:
     blocked_until: float = 0.0
     """Loop time, in seconds, before which the replica is only tried when no other is left."""
     joined_at: float = -math.inf
-    """Loop time, in seconds, at which it joined other replicas. Those that this router began with are not new."""
+    """Loop time, in seconds, at which it joined replicas that were warm: those that begin together are equals."""
+    known_since: float = 0.0
+    """Loop time, in seconds, at which this router first heard of it."""
     num_elsewhere: int = 0
     """Requests in the engine that are not of this router, by the replica's own figures."""
     is_saturated: bool = False
@@ -103,12 +107,14 @@ class ReplicaDirectory:
 
     def update(self, application: str, replicas: Iterable[Replica], now: float = 0.0) -> tuple[Replica, ...]:
         """Take over Serve's list at `now`, in loop time. Returns the replicas that are no longer in it."""
-        known = {replica.replica_id: replica for replica in self.of(application)}
-        is_joined = bool(known)
+        before = self.of(application)
+        known = {replica.replica_id: replica for replica in before}
+        has_warm = any(now - replica.known_since >= WARM_UP_S for replica in before)
         current = tuple(known.pop(replica.replica_id, replica) for replica in replicas)
-        for replica in current if is_joined else ():
-            if replica not in self._replicas[application]:
-                replica.joined_at = now
+        for replica in current:
+            if replica not in before:
+                replica.known_since = now
+                replica.joined_at = now if has_warm else -math.inf
         self._replicas[application] = current
         self._change.set()
         self._change = asyncio.Event()

@@ -17,7 +17,7 @@ from wire import WHOLE
 from configs.router import ModelRoute, RouterUserConfig
 from router.metrics import PICKS
 from router.model_table import ModelTable
-from router.replicas import Figures
+from router.replicas import WARM_UP_S, Figures
 
 NUM_ENGINES = 4
 SYSTEM = {"role": "system", "content": "You are an agent with many tools. " * 600}
@@ -162,10 +162,12 @@ async def test_a_home_that_dies_is_stood_in_for(door: Door, engines: list[Simula
 
 
 async def test_a_new_replica_takes_little_at_first(door: Door, engines: list[SimulatedEngine]) -> None:
-    """Beside the others that it joins, of which none is new: one request at a time of those that it is the home of."""
+    """Beside others that are warm: one request at a time of those that it is the home of."""
     home = await home_of(door, engines, Conversation(1))
     joined = [replica for replica in door.replicas if replica.replica_id != home]
     left = [*joined]
+    for one in left:
+        one.known_since -= WARM_UP_S
     door.serve_with(*left)
     door.serve_with(*left, engines[int(home[1:])].replica(home))
     newest = door.replicas[-1]

@@ -88,6 +88,12 @@ def test_a_long_text_is_known_by_its_ends_and_its_length(change: tuple[str, str,
     assert of_chat(text) != of_chat(changed)
 
 
+@pytest.mark.parametrize("changed", ["x" + "a" * 4999, "a" * 4999 + "x"], ids=["first", "last"])
+def test_either_end_of_a_long_text_counts(changed: str) -> None:
+    """Where its length is the same."""
+    assert of_chat({"role": "user", "content": "a" * 5000}) != of_chat({"role": "user", "content": changed})
+
+
 def test_the_middle_of_a_long_text_does_not_count() -> None:
     """Two of the same length that differ there only meet on one replica, which does no harm."""
     texts = ["a" * 2000 + letter + "a" * 2000 for letter in "bc"]

@@ -9,13 +9,12 @@ from hypothesis import strategies as st
 from router.replica_choice import (
     ALWAYS_ROOM,
     HOT_REQUESTS,
-    WARM_UP_S,
     Beginning,
     choose_replica,
     hot_limit,
     usual_limit,
 )
-from router.replicas import Replica
+from router.replicas import WARM_UP_S, Replica
 
 NOW = 100.0
 HOMES = ["r2", "r1", "r1", "r1", "r3", "r0"]

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polling import eventually
 
-from router.replicas import MAX_FIGURES_AGE_S, Figures, Replica, ReplicaDirectory, pick_replica
+from router.replicas import MAX_FIGURES_AGE_S, WARM_UP_S, Figures, Replica, ReplicaDirectory, pick_replica
 
 NOW = 100.0
 
@@ -182,11 +182,23 @@ def test_figures_find_their_replica() -> None:
     assert [0, 2, 3] == [one.load for one in directory.all()]
 
 
-def test_a_replica_that_joins_others_is_new() -> None:
-    """Those that were there when the router began, or after none was left, have nobody to leave their part to."""
+def test_a_replica_that_joins_warm_ones_is_cold() -> None:
+    """As soon as one of them has been there for long; what is known already stays as it is."""
     directory = ReplicaDirectory()
-    directory.update("a", [], NOW)
-    directory.update("a", [replica("r1"), replica("r2")], NOW + 1)
-    directory.update("a", [replica("r2"), replica("r3")], NOW + 2)
-    directory.update("a", [replica("r2"), replica("r3")], NOW + 3)
-    assert {"r2": float("-inf"), "r3": NOW + 2} == {one.replica_id: one.joined_at for one in directory.of("a")}
+    directory.update("a", [replica("r1")], NOW)
+    directory.update("a", [replica("r1"), replica("r2")], NOW + WARM_UP_S - 1)
+    directory.update("a", [replica("r1"), replica("r2"), replica("r3")], NOW + WARM_UP_S)
+    directory.update("a", [replica("r1"), replica("r2"), replica("r3")], NOW + WARM_UP_S + 1)
+    never = float("-inf")
+    expected = {"r1": never, "r2": never, "r3": NOW + WARM_UP_S}
+    assert expected == {one.replica_id: one.joined_at for one in directory.of("a")}
+
+
+def test_replicas_that_begin_together_are_equals() -> None:
+    """Serve names them one after another; so it is with those that come after none was left."""
+    directory = ReplicaDirectory()
+    directory.update("a", [replica("r1")], NOW)
+    directory.update("a", [], NOW + WARM_UP_S)
+    directory.update("a", [replica("r2")], NOW + WARM_UP_S + 1)
+    directory.update("a", [replica("r2"), replica("r3")], NOW + WARM_UP_S + 2)
+    assert {float("-inf")} == {one.joined_at for one in directory.of("a")}
