@@ -43,7 +43,7 @@ test-fast: setup-dev $(REDIS) ## Run the tests that need no Ray cluster
 test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
 	@$(BIN)/python -m pytest -m cluster
 
-test-soak: setup-dev $(REDIS) ## Run the tests that ask thousands of times
+test-soak: setup-dev $(REDIS) ## Run the tests that ask thousands of times, or kill whole houses
 	@$(BIN)/python -m pytest -m soak
 
 test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; installs 3 GB at first

@@ -3,13 +3,11 @@ import os
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cache.entry import Entry, Envelope
 from cache.keys import Key, make_key
-
-_UNTIMED = settings(deadline=None)
 
 SIGNING_KEY = b"a secret for the tests"
 KEY = make_key({"model": "m"}, ("m",))
@@ -25,7 +23,6 @@ _entries = st.builds(
 _limits = st.sampled_from([0, 100, 10_000])
 
 
-@_UNTIMED
 @given(_entries, _limits)
 def test_what_was_sealed_is_opened(entry: Entry, limit: int) -> None:
     """Compressed or not."""
@@ -33,7 +30,6 @@ def test_what_was_sealed_is_opened(entry: Entry, limit: int) -> None:
     assert entry == envelope.open(KEY, envelope.seal(KEY, entry))
 
 
-@_UNTIMED
 @given(_entries, _limits)
 def test_every_single_bit_counts(entry: Entry, limit: int) -> None:
     """With any one bit the other way nothing is opened."""
@@ -44,7 +40,6 @@ def test_every_single_bit_counts(entry: Entry, limit: int) -> None:
     assert [] == [bits for bits in flipped if envelope.open(KEY, bits) is not None]
 
 
-@_UNTIMED
 @given(_entries, _limits)
 def test_every_byte_is_needed(entry: Entry, limit: int) -> None:
     """Cut anywhere, from either end, nothing is opened."""
@@ -54,7 +49,6 @@ def test_every_byte_is_needed(entry: Entry, limit: int) -> None:
     assert [] == [part for part in cut if envelope.open(KEY, part) is not None]
 
 
-@_UNTIMED
 @given(st.binary(max_size=400))
 def test_foreign_bytes_are_not_opened(foreign: bytes) -> None:
     """Whatever somebody else wrote there."""
@@ -74,7 +68,6 @@ def test_another_version_is_not_opened(position: int, name: str) -> None:
     assert [True, False] == opened, name
 
 
-@_UNTIMED
 @given(st.binary(max_size=200))
 def test_signed_nonsense_is_not_opened(content: bytes) -> None:
     """Whatever a version to come signs with our secret, it is a miss and no exception."""

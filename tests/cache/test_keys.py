@@ -1,12 +1,10 @@
 import math
 
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from cache.keys import Json, NotCacheable, canonical_json, make_key
-
-_UNTIMED = settings(deadline=None)
 
 _numbers = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 _json = st.recursive(
@@ -37,21 +35,18 @@ def _reversed(value: Json) -> Json:
     return value
 
 
-@_UNTIMED
 @given(_fields)
 def test_the_order_of_fields_does_not_matter(fields: dict[str, Json]) -> None:
     """At any depth."""
     assert make_key(fields) == make_key(_reversed(fields))
 
 
-@_UNTIMED
 @given(_json, _json)
 def test_two_values_are_written_alike_when_they_mean_the_same(one: Json, other: Json) -> None:
     """And only then."""
     assert (_meaning(one) == _meaning(other)) == (canonical_json(one) == canonical_json(other))
 
 
-@_UNTIMED
 @given(_fields, st.text(), _json, _json)
 def test_any_other_value_of_a_field_is_another_key(fields: dict[str, Json], name: str, one: Json, other: Json) -> None:
     """One field is enough."""
@@ -59,7 +54,6 @@ def test_any_other_value_of_a_field_is_another_key(fields: dict[str, Json], name
     assert make_key(fields | {name: one}) != make_key(fields | {name: other})
 
 
-@_UNTIMED
 @given(_fields, st.text(), _json)
 def test_a_field_more_is_another_key(fields: dict[str, Json], name: str, value: Json) -> None:
     """Even one that is null."""
@@ -67,7 +61,6 @@ def test_a_field_more_is_another_key(fields: dict[str, Json], name: str, value: 
     assert make_key(fields) != make_key(fields | {name: value})
 
 
-@_UNTIMED
 @given(st.floats(-(2.0**63), 2.0**64, exclude_max=True).map(int))
 @example(10**16)
 @example(10**19)

@@ -1,13 +1,11 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from configs.cache import CacheSettings, MemoryStoreSettings, RedisStoreSettings
-
-_UNTIMED = settings(deadline=None)
 
 REDIS = {"type": "redis", "address": "redis:6379", "signing_key_env": "CACHE_KEY"}
 
@@ -108,7 +106,6 @@ _redis_stores = st.builds(
 )
 
 
-@_UNTIMED
 @given(
     st.builds(
         CacheSettings,

@@ -144,7 +144,7 @@ _values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(line=st.integers(0, FILE.count("\n") - 1), value=_values)
 def test_a_strange_value_anywhere_is_survived(line: int, value: object, tmp_path: Path) -> None:
     """Whatever stands for the value of whichever key, the check ends with findings and not with an exception."""
@@ -154,7 +154,7 @@ def test_a_strange_value_anywhere_is_survived(line: int, value: object, tmp_path
     assert isinstance(_findings(tmp_path / "strange.yaml", "\n".join(lines), {}), list)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(begin=st.integers(0, len(FILE)), length=st.integers(0, 40), text=st.text(max_size=12))
 def test_a_torn_file_is_survived(begin: int, length: int, text: str, tmp_path: Path) -> None:
     """Whatever replaces whichever piece of the text, the check ends with findings and not with an exception."""

@@ -14,7 +14,7 @@ NUM_BEFORE = 60
 """Lines that are answered before the house is killed."""
 DEADLINE_S = 90.0
 
-pytestmark = pytest.mark.cluster  # two houses, one after the other: too long for every run
+pytestmark = pytest.mark.soak  # two houses, one after the other
 
 
 def house_file(folder: Path) -> Json:

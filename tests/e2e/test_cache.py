@@ -17,6 +17,8 @@ from house_files import free_port, model, router, serve_file
 from redis_server import RedisServer
 from waiting import eventually
 
+pytestmark = pytest.mark.soak
+
 SECRETS = {"CACHE_SIGNING_KEY": "a secret for the tests' own entries"}
 
 
@@ -122,7 +124,6 @@ async def test_every_repeat_is_a_hit(caching: House) -> None:
     assert ({1}, 300, 700) == (load.num_texts, load.outcomes["miss"], repeats)
 
 
-@pytest.mark.soak
 async def test_repeats_are_byte_identical_and_survive_redis(caching: House, redis: RedisServer) -> None:
     """Redis is killed and started again twice in between: nothing fails, and every repeat says what the first said."""
     load = Load(10_000)

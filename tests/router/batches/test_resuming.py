@@ -128,14 +128,12 @@ async def test_clients_of_another_router_are_made_room_for(open_house: OpenHouse
     assert PROMPTS == [one["custom_id"] for one in output]
 
 
-@settings(deadline=None)
 @given(st.lists(st.builds(Result, st.integers(0, 99), st.booleans(), st.binary().map(lambda b: b.replace(b"\n", b"")))))
 def test_a_part_reads_as_it_was_written(results: list[Result]) -> None:
     """In the order of its lines."""
     assert sorted(results, key=lambda one: one.number) == decode_part(encode_part(results))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([b"", b" ", b"line"]), max_size=70),
     st.integers(1, 50),
@@ -162,7 +160,7 @@ def test_chunks_hold_every_line_once(kinds: list[bytes], cut: int, ends_with_new
     assert len(expected) == reading.num_lines
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     st.integers(1, 5 * LINES_PER_CHUNK),
     st.sets(st.integers(0, 4)),

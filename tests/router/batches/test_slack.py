@@ -1,7 +1,7 @@
 """How many lines may run: the pure decision."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from router.batches.slack import Load, num_may_run, num_may_stay
@@ -30,7 +30,6 @@ def test_lines_take_what_is_left(load: Load, may_run: int, may_stay: int) -> Non
     assert (may_run, may_stay) == (num_may_run(load, 0.75), num_may_stay(load))
 
 
-@settings(deadline=None)
 @given(LOADS, st.floats(0.01, 1))
 def test_clients_are_never_without_a_slot_that_lines_take(load: Load, ratio: float) -> None:
     """Whatever is let in may stay, and both leave clients what they take, and one more where there is one."""
