@@ -129,6 +129,13 @@ async def test_short_prompts_go_round(door: Door, engines: list[SimulatedEngine]
     assert {"least_busy": 8} == picks(door)
 
 
+async def test_with_one_replica_there_is_nothing_to_choose(door: Door) -> None:
+    """So no beginning is looked for, which would cost as much as all the rest of a choice."""
+    door.serve_with(door.replicas[0])
+    await Conversation(1).ask(door)
+    assert {"least_busy": 1} == picks(door)
+
+
 async def test_a_hot_beginning_is_shared_within_the_bound(open_door: OpenDoor) -> None:
     """Forty requests with one beginning at once: no replica has more than 1.25 times the mean."""
     held = [await SimulatedEngine.start(prefill_base_ms=600_000) for _ in range(NUM_ENGINES)]
