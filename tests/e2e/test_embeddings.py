@@ -7,6 +7,10 @@ from typing import Any
 import openai
 import pytest
 from house import House
+from prometheus_scrape import exported_name, scrape
+from waiting import wait_for
+
+from router.metrics import MERGED_INPUTS
 
 TEXTS = ["the cat sleeps", "rivers flow", "import os"]
 DIMENSIONS = 576
@@ -58,6 +62,16 @@ def test_concurrent_requests(client: openai.OpenAI) -> None:
     assert [num_tokens for _, num_tokens in alone] == [num_tokens for _, num_tokens in together]
     for (vector, _), (other, _) in zip(alone, together, strict=True):
         assert pytest.approx(vector, abs=0.01) == other  # llama.cpp rounds otherwise in company
+
+
+def test_merged_calls_are_counted(client: openai.OpenAI, library: House) -> None:
+    """Every input, once the processes have reported."""
+    name = exported_name(MERGED_INPUTS)
+    before = scrape(library).total(f"{name}_sum")
+    texts = [f"counted {number}" for number in range(8)]
+    with ThreadPoolExecutor(len(texts)) as pool:
+        list(pool.map(lambda text: client.embeddings.create(model="vectors", input=text), texts))
+    wait_for("they are counted", lambda: scrape(library).total(f"{name}_sum") - before >= len(texts))
 
 
 def test_a_text_over_the_context(client: openai.OpenAI) -> None:

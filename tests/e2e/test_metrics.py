@@ -20,6 +20,7 @@ from router.metrics import (
     ENGINE_RUNNING,
     ENGINE_WAITING,
     INTER_TOKEN_LATENCY,
+    MERGED_INPUTS,
     METRICS,
     PROMPT_TOKENS,
     REQUEST_LATENCY,
@@ -34,7 +35,7 @@ TEXT = "/v1/completions"
 CHAT = "/v1/chat/completions"
 SETTLED_S = 4.0
 """Routers hand over their values once a second, and Ray reports every other second here."""
-HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram"]
+HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric is not MERGED_INPUTS]
 NUM_STREAMS = 4
 PACE = Pace(20, token_ms=30, prefill_ms=120)
 
@@ -126,7 +127,8 @@ async def test_streams_are_measured(pair: House) -> None:
         assert usage is not None
         await asyncio.gather(*(streamed(client, PACE, Outcome()) for _ in range(NUM_STREAMS)))
     num_requests = NUM_STREAMS + 1
-    added = await _added(pair, before, lambda added: _num_requests(added, code="ok") >= num_requests)
+    await _added(pair, before, lambda added: _num_requests(added, code="ok") >= num_requests)
+    added = (await _settled(pair)).since(before)  # Ray's agent takes over a histogram bucket by bucket
     for metric in HISTOGRAMS:
         _assert_histogram(added, metric)
     counts = {metric.name: added.total(f"{exported_name(metric)}_count") for metric in HISTOGRAMS}
@@ -212,7 +214,8 @@ async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
 
 
 def _missing(scraped: Scrape) -> list[str]:
-    return [metric.name for metric in METRICS if not _is_exported(scraped, metric)]
+    """Of all but one, which only a house with embeddings has."""
+    return [one.name for one in METRICS if one is not MERGED_INPUTS and not _is_exported(scraped, one)]
 
 
 def _is_exported(scraped: Scrape, metric: Metric) -> bool:

@@ -1,12 +1,15 @@
 """What Ray's Prometheus endpoints say of the metrics in the router's table."""
 
+import contextlib
 import json
 import re
+import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from house import House
+from waiting import wait_for
 
 from router.metrics import Metric
 
@@ -53,6 +56,13 @@ def scrape(house: House) -> Scrape:
 
 
 def _ask(target: str) -> str:
-    with urllib.request.urlopen(f"http://{target}/metrics", timeout=10) as answer:
-        text: str = answer.read().decode()
-        return text
+    def ask() -> str | None:
+        with (
+            contextlib.suppress(ConnectionError, urllib.error.URLError),
+            urllib.request.urlopen(f"http://{target}/metrics", timeout=10) as answer,
+        ):
+            text: str = answer.read().decode()
+            return text
+        return None
+
+    return wait_for("Ray's agent tells its metrics", ask)
