@@ -111,6 +111,10 @@ def request_id(scope: Scope) -> bytes:
     given = header(scope, b"x-request-id")
     if given and len(given) <= _MAX_ID_BYTES and _ID_CHARACTERS.issuperset(given):
         return given
+    return new_request_id()
+
+
+def new_request_id() -> bytes:
     return b"req-" + os.urandom(12).hex().encode()
 
 

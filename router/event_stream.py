@@ -1,7 +1,9 @@
 """Server-sent events as engines send them: whole events only, and how the stream ended."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -111,3 +113,18 @@ class EventStream:
 
 def encode_event(document: dict[str, object]) -> bytes:
     return b"data: " + orjson.dumps(document) + b"\n\n"
+
+
+def read_events(data: bytes) -> Iterator[dict[str, Any] | None]:
+    """
+    The documents of whole events; None for `[DONE]`. Comments are passed over.
+
+    Raises:
+        orjson.JSONDecodeError: one is no JSON.
+    """
+    for block in data.replace(b"\r\n", b"\n").split(b"\n\n"):
+        payload = b"".join(line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:"))
+        if payload == b"[DONE]":
+            yield None
+        elif payload:
+            yield orjson.loads(payload)

@@ -1,20 +1,16 @@
 """Asking an engine how long a prompt is, in the rare case where that decides whether `max_tokens` fits."""
 
-import logging
-
 import aiohttp
 import orjson
 
 from router.bodies import encode_object
 from router.call import Call
 from router.profiles import PROFILES
+from router.replica_questions import ask_replica
 from router.replicas import Replica
 from router.state import RouterState
 from router.token_limits import Clamp, decide_clamp, with_limit, without_limit
 
-logger = logging.getLogger("enginehouse.router")
-
-_COUNT_TIMEOUT_S = 5.0
 _CHAT_FIELDS = ("messages", "tools", "chat_template_kwargs")
 
 
@@ -55,18 +51,7 @@ async def _count(call: Call, name: str, replica: Replica, route: str, session: a
         if not isinstance(prompt, str):
             return _count_listed(prompt)
         question["prompt"] = prompt
-    try:
-        async with session.post(
-            f"http://{replica.host}:{replica.port}{route}",
-            data=encode_object(question),
-            headers={"authorization": f"Bearer {replica.secret}", "content-type": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=_COUNT_TIMEOUT_S),
-        ) as response:
-            document = orjson.loads(await response.read()) if response.status == 200 else None
-    except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
-        logger.warning("replica %s did not count a prompt's tokens: %s", replica.replica_id, error)
-        return None
-    count = document.get("count") if isinstance(document, dict) else None
+    count = (await ask_replica(replica, route, question, session, "count a prompt's tokens")).get("count")
     return count if isinstance(count, int) else None
 
 

@@ -1,6 +1,5 @@
 """One line's request, sent through the router's own request path as a client's would be."""
 
-import os
 from dataclasses import dataclass, field
 
 import orjson
@@ -9,7 +8,7 @@ from router.asgi import BATCH_TENANT, Message, Scope
 from router.batches.ledger import Result
 from router.batches.lines import Line
 from router.bodies import encode_object
-from router.call import Route
+from router.call import Route, new_request_id
 from router.error_bodies import error_envelope
 from router.errors import InvalidRequest, ServingError
 from router.generation import Generation
@@ -39,7 +38,7 @@ async def ask(state: RouterState, route: Route, body: bytes, tenant: str) -> Rep
 
     Limits, retries, response cache and single flight are those of any request.
     """
-    reply = Reply("req-" + os.urandom(12).hex())
+    reply = Reply(new_request_id().decode())
     scope: Scope = {
         "type": "http",
         "method": "POST",

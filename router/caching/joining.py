@@ -4,16 +4,13 @@ import logging
 from functools import partial
 from typing import Final, cast
 
-import orjson
-
 from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import AnswerSink
 from router.caching.flight import Flight
 from router.caching.leading import Leading, take
 from router.caching.place import Place, flight_path
-from router.caching.shared_answers import SharedAnswers, Sharing
-from router.caching.transcripts import stream_from_whole
+from router.caching.shared_answers import SharedAnswers, Sharing, give
 from router.call import Call
 from router.errors import InvalidRequest
 from router.event_stream import Usage
@@ -141,8 +138,4 @@ class Joining:
 
     async def _replay(self, entry: Entry, sink: AnswerSink) -> None:
         """What was kept before its maker was gone."""
-        if self._call.wants_stream:
-            sink.start_stream()
-            sink.write(stream_from_whole(orjson.loads(entry.payload), wants_usage=True), is_last=True)
-        else:
-            sink.send_whole(200, entry.payload)
+        give(entry, sink, is_stream=self._call.wants_stream, wants_usage=True)

@@ -15,7 +15,7 @@ from cache.leases import Holder, Lease, Leases
 from cache.opening import open_store
 from cache.store import EVERYTHING, Store, StoreStats
 from configs.cache import CachePolicy, CacheSettings
-from router.answer import Answer
+from router.answer import Answer, AnswerSink
 from router.caching.controls import Controls
 from router.caching.flight import Flight, Follower
 from router.caching.identity import identity_of, is_deterministic
@@ -25,6 +25,7 @@ from router.call import Call
 from router.errors import ClientDisconnected, ServingError
 from router.event_stream import Usage
 from router.model_table import Model
+from router.outcomes import outcome_of
 from router.replicas import Replica
 
 logger = logging.getLogger("enginehouse.router")
@@ -111,10 +112,7 @@ class SharedAnswers:
 
     def flight(self, sharing: Sharing, call: Call) -> Flight | None:
         """A generation of the same answer, in the same form, that is under way."""
-        if not sharing.controls.may_read:
-            return None
-        flight = self._flights.get((sharing.key.digest, call.wants_stream))
-        return flight if flight is not None and flight.is_joinable and not flight.is_complete else None
+        return self._joinable((sharing.key.digest, call.wants_stream)) if sharing.controls.may_read else None
 
     async def under_way(self, digest: bytes, is_stream: bool) -> Flight | None:  # noqa: FBT001 - half of a key
         """For another router: what this one said in a lease that it makes."""
@@ -122,8 +120,7 @@ class SharedAnswers:
         if place in self._claims:
             await asyncio.wait([self._claims[place]])
             await asyncio.sleep(0)  # whoever asked for it launches now
-        flight = self._flights.get(place)
-        return flight if flight is not None and flight.is_joinable and not flight.is_complete else None
+        return self._joinable(place)
 
     async def claim(
         self, sharing: Sharing, call: Call, instead_of: Holder | None = None
@@ -203,6 +200,10 @@ class SharedAnswers:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._store.close()
 
+    def _joinable(self, what: tuple[bytes, bool]) -> Flight | None:
+        flight = self._flights.get(what)
+        return flight if flight is not None and flight.is_joinable and not flight.is_complete else None
+
     async def _claim(
         self, leases: Leases, place: Place, key: Key, what: tuple[bytes, bool], instead_of: Holder | None
     ) -> Lease | Holder | None:
@@ -219,17 +220,9 @@ class SharedAnswers:
             self._store.leases.release(lease)
 
     async def _fly(self, flight: Flight, making: Making, sharing: Sharing, call: Call) -> None:
-        error: ServingError | ClientDisconnected | None = None
+        error: ServingError | ClientDisconnected | None = ClientDisconnected()  # unless it comes to an end
         try:
-            await making.run()
-        except (ServingError, ClientDisconnected) as failure:
-            error = failure
-        except asyncio.CancelledError:
-            error = ClientDisconnected()
-            raise
-        except Exception:
-            logger.exception("a shared generation failed in the router")
-            error = ServingError("The router failed on this request; its log says why.")
+            error = await outcome_of(making.run(), "a shared generation")
         finally:
             flight.account.record_gaps()
             flight.account.count_tokens(making.usage)
@@ -257,9 +250,14 @@ class SharedAnswers:
 def replay(entry: Entry, call: Call, answer: Answer) -> None:
     """Give a kept answer again, in the form that the client asked for."""
     answer.add_header(b"age", str(int(entry.age_s())).encode())
-    if call.wants_stream:
-        events = stream_from_whole(orjson.loads(entry.payload), wants_usage=call.wants_usage)
-        answer.start_stream()
-        answer.write(events, is_last=True)
+    give(entry, answer, is_stream=call.wants_stream, wants_usage=call.wants_usage)
+
+
+def give(entry: Entry, sink: AnswerSink, *, is_stream: bool, wants_usage: bool) -> None:
+    """A kept answer, as if an engine gave it."""
+    if is_stream:
+        events = stream_from_whole(orjson.loads(entry.payload), wants_usage=wants_usage)
+        sink.start_stream()
+        sink.write(events, is_last=True)
     else:
-        answer.send_whole(200, entry.payload)
+        sink.send_whole(200, entry.payload)

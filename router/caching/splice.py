@@ -3,11 +3,9 @@
 from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeAlias
 
-import orjson
-
 from router.caching.flight import Flight
 from router.errors import EngineFailed
-from router.event_stream import DONE, encode_event
+from router.event_stream import DONE, encode_event, read_events
 
 Json: TypeAlias = dict[str, Any]
 Said: TypeAlias = dict[tuple[object, ...], str]
@@ -95,7 +93,7 @@ class Splice:
             self.on_diverged()
 
     def _left(self, data: bytes) -> Iterator[bytes]:
-        for event in _events(data):
+        for event in read_events(data):
             if event is None:
                 self._check_end()
                 yield DONE
@@ -171,7 +169,7 @@ def _read(stream: bytes) -> tuple[Json, Said, set[object]]:
     head: Json = {}
     said: Said = {}
     finished: set[object] = set()
-    for event in _events(stream):
+    for event in read_events(stream):
         if event is None:
             continue
         head = head or {name: event[name] for name in ("id", "created", "model") if name in event}
@@ -196,13 +194,3 @@ def _collect(part: Json, place: tuple[object, ...], said: Said) -> None:
                     _collect(item, (*here, item.get("index", 0)), said)
         elif isinstance(value, str):
             said[here] = said.get(here, "") + value
-
-
-def _events(data: bytes) -> Iterator[Json | None]:
-    """The documents of whole events; None for `[DONE]`. Comments are passed over."""
-    for block in data.replace(b"\r\n", b"\n").split(b"\n\n"):
-        payload = b"".join(line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:"))
-        if payload == b"[DONE]":
-            yield None
-        elif payload:
-            yield orjson.loads(payload)

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from router.event_stream import DONE, encode_event
+from router.event_stream import DONE, encode_event, read_events
 
 Json: TypeAlias = dict[str, Any]
 
@@ -70,14 +70,7 @@ def _documents(events: bytes) -> list[Json]:
             pass  # comments, or fields beside the data
         else:
             return found
-    return list(_documents_one_by_one(events))
-
-
-def _documents_one_by_one(events: bytes) -> Iterator[Json]:
-    for block in events.replace(b"\r\n", b"\n").split(b"\n\n"):
-        payload = b"".join(line[5:].strip() for line in block.split(b"\n") if line.startswith(b"data:"))
-        if payload and payload != b"[DONE]":
-            yield orjson.loads(payload)
+    return [document for document in read_events(events) if document is not None]
 
 
 def _took_plain_text(parts: list[Json], choices: "dict[int, _Choice]") -> bool:

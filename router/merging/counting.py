@@ -1,17 +1,12 @@
 """How many tokens each of several inputs has: engines tell only the sum."""
 
-import logging
 from collections.abc import Sequence
 
 import aiohttp
-import orjson
 
-from router.bodies import encode_object
+from router.replica_questions import ask_replica
 from router.replicas import Replica
 
-logger = logging.getLogger("enginehouse.router")
-
-_TIMEOUT_S = 5.0
 _SEPARATOR = -1
 """No token of any model. llama.cpp hands on what is a number already, and so says where each text's tokens end."""
 
@@ -45,15 +40,6 @@ def read_counts(document: object, num_texts: int) -> list[int] | None:
 
 async def count_texts(texts: Sequence[object], replica: Replica, session: aiohttp.ClientSession) -> list[int] | None:
     """The tokens of each text, by the replica's own tokeniser; None when it does not say."""
-    try:
-        async with session.post(
-            f"http://{replica.host}:{replica.port}/tokenize",
-            data=encode_object(counting_question(texts)),
-            headers={"authorization": f"Bearer {replica.secret}", "content-type": "application/json"},
-            timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
-        ) as response:
-            document = orjson.loads(await response.read()) if response.status == 200 else None
-    except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
-        logger.warning("replica %s did not count the tokens of merged texts: %s", replica.replica_id, error)
-        return None
+    question = counting_question(texts)
+    document = await ask_replica(replica, "/tokenize", question, session, "count the tokens of merged texts")
     return read_counts(document, len(texts))

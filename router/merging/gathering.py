@@ -5,7 +5,6 @@ Nothing ever waits for a clock: what comes while its model is idle goes at once.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -13,8 +12,7 @@ from typing import Any, Protocol
 from configs.router import MergingPolicy
 from router.errors import ClientDisconnected, ServingError
 from router.merging.inputs import Inputs
-
-logger = logging.getLogger("enginehouse.router")
+from router.outcomes import outcome_of
 
 
 class Member(Protocol):
@@ -143,17 +141,9 @@ class Gatherings:
         task.add_done_callback(ended)
 
     async def _run(self, gathering: _Gathering, going: list[_Waiting]) -> None:
-        error: BaseException | None = None
+        error: ServingError | ClientDisconnected | None = ClientDisconnected()  # unless it comes to an end
         try:
-            await gathering.ask([waiting.member for waiting in going])
-        except (ServingError, ClientDisconnected) as failure:
-            error = failure
-        except asyncio.CancelledError:
-            error = ClientDisconnected()
-            raise
-        except Exception:
-            logger.exception("a merged call failed in the router")
-            error = ServingError("The router failed on this request; its log says why.")
+            error = await outcome_of(gathering.ask([waiting.member for waiting in going]), "a merged call")
         finally:
             for waiting in going:
                 if not waiting.answered.done():

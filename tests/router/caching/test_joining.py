@@ -1,7 +1,6 @@
 """Single flight over several routers, through their own sockets, a real Redis, and an engine that answers by script."""
 
 import asyncio
-from typing import Any
 
 import pytest
 from door import Door
@@ -9,18 +8,25 @@ from polling import eventually
 from raw_client import ClientAnswer
 from redis_server import RedisServer
 from scripted_engine import Ending, ScriptedEngine
-from wire import CHAT, DONE, LAST_CHUNK, STREAM_HEAD, USAGE_EVENT, WHOLE, chunk, event, stream, token, whole
+from wire import (
+    DONE,
+    GREEDY,
+    GREEDY_STREAM,
+    GREEDY_STREAM_WITH_USAGE,
+    LAST_CHUNK,
+    STOP,
+    STREAM_HEAD,
+    USAGE_EVENT,
+    WHOLE,
+    chunk,
+    stream,
+    token,
+    whole,
+)
 
 from router.caching.place import Place, flight_path
 from router.metrics import COMPLETION_TOKENS, REQUESTS
 
-GREEDY: dict[str, Any] = {**CHAT, "temperature": 0}
-GREEDY_STREAM = {**GREEDY, "stream": True}
-GREEDY_STREAM_WITH_USAGE = {**GREEDY_STREAM, "stream_options": {"include_usage": True}}
-STOP = event(
-    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-     "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-)  # fmt: skip
 ANSWER = token("Hel") + token("lo") + STOP
 
 

@@ -14,13 +14,16 @@ from wire import (
     CHAT,
     COMPLETED,
     DONE,
+    GREEDY,
+    GREEDY_STREAM,
+    GREEDY_STREAM_WITH_USAGE,
     LAST_CHUNK,
+    STOP,
     STREAM_HEAD,
     USAGE,
     USAGE_EVENT,
     WHOLE,
     chunk,
-    event,
     stream,
     token,
     whole,
@@ -30,13 +33,6 @@ from cache.memory_store import MemoryStore
 from configs.cache import CachePolicy
 from router.metrics import CACHE, COMPLETION_TOKENS, REQUESTS
 
-GREEDY: dict[str, Any] = {**CHAT, "temperature": 0}
-GREEDY_STREAM = {**GREEDY, "stream": True}
-GREEDY_STREAM_WITH_USAGE = {**GREEDY_STREAM, "stream_options": {"include_usage": True}}
-STOP = event(
-    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-     "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
-)  # fmt: skip
 STREAM = stream(token("Hel"), token("lo"), STOP, USAGE_EVENT, DONE)
 
 

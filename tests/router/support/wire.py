@@ -3,6 +3,9 @@
 import orjson
 
 CHAT: dict[str, object] = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+GREEDY: dict[str, object] = {**CHAT, "temperature": 0}
+GREEDY_STREAM: dict[str, object] = {**GREEDY, "stream": True}
+GREEDY_STREAM_WITH_USAGE: dict[str, object] = {**GREEDY_STREAM, "stream_options": {"include_usage": True}}
 CHAT_STREAM: dict[str, object] = {**CHAT, "stream": True}
 CHAT_STREAM_WITH_USAGE: dict[str, object] = {**CHAT_STREAM, "stream_options": {"include_usage": True}}
 COMPLETION: dict[str, object] = {"model": "m", "prompt": "hi"}
@@ -59,6 +62,10 @@ COMPLETED: dict[str, object] = {
 USAGE_EVENT = event(
     {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [], "usage": USAGE}
 )
+STOP = event(
+    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+     "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+)  # fmt: skip
 DONE = b"data: [DONE]\n\n"
 TOKENS = token("Hel") + token("lo")
 
