@@ -38,6 +38,10 @@ def input_file() -> bytes:
     return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
 
 
+def sdk(house: House) -> openai.OpenAI:
+    return openai.OpenAI(base_url=house.base_url, api_key="none", max_retries=5, timeout=30)
+
+
 def wait_for(client: openai.OpenAI, batch_id: str, num_lines: int) -> openai.types.Batch:
     """The batch once so many lines are answered, or it is over."""
     deadline = time.monotonic() + DEADLINE_S
@@ -58,18 +62,17 @@ def test_a_killed_house_goes_on_with_its_batch(tmp_path: Path) -> None:
     try:
         house.wait_ready()
         house.wait_whole()
-        client = openai.OpenAI(base_url=house.base_url, api_key="none", max_retries=5, timeout=30)
-        file = client.files.create(file=("input.jsonl", input_file()), purpose="batch")
-        batch = client.batches.create(input_file_id=file.id, endpoint="/v1/completions", completion_window="24h")
-        before = wait_for(client, batch.id, NUM_BEFORE)
+        with sdk(house) as client:
+            file = client.files.create(file=("input.jsonl", input_file()), purpose="batch")
+            batch = client.batches.create(input_file_id=file.id, endpoint="/v1/completions", completion_window="24h")
+            before = wait_for(client, batch.id, NUM_BEFORE)
         assert before.status == "in_progress"
         for process in house.family():
             process.kill()
         house.process.wait(30)
     finally:
         house.close()
-    with open_house(config) as again:
-        client = openai.OpenAI(base_url=again.base_url, api_key="none", max_retries=5, timeout=30)
+    with open_house(config) as again, sdk(again) as client:
         after = wait_for(client, batch.id, NUM_LINES)
         content = client.files.content(str(after.output_file_id)).text
     assert ("completed", None) == (after.status, after.error_file_id)
