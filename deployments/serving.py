@@ -43,7 +43,7 @@ class Plan:
 def read_plan(file: ServeFile) -> Plan:
     """A model's last resort is indispensable, and so is what another row of the table has nothing else for."""
     routes = [route for _, router in file.routers() for route in router.user_config.models.values()]
-    alone = {route.application for route in routes if not route.fallbacks}
+    alone = {route.applications[0] for route in routes if len(route.applications) == 1}
     last = {route.applications[-1] for route in routes}
     covered = {name for route in routes for name in route.applications[:-1]}
     return Plan(demands_of(file), frozenset(covered - alone - last))

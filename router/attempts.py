@@ -11,6 +11,7 @@ from functools import cached_property
 from router.abilities import check_abilities
 from router.answer import AnswerSink
 from router.call import Account, Call
+from router.canary.noting import noting
 from router.errors import ContextLengthExceeded, EngineOverloaded, EngineUnavailable, ServingError
 from router.event_stream import Usage
 from router.exchange import Exchange
@@ -88,7 +89,8 @@ class Attempts:
             self._account.attempt(model, replica)
             self._state.sink.record(PICKS, 1, {**self._account.labels, "reason": pick.reason})
             check_abilities(call, model, replica)
-            failure = await self._attempt(call, model, replica)
+            noted = noting(self._state, model, replica)
+            failure = await noted.end_of(self._attempt(call, model, replica), lambda: self._exchange)
             if failure is None:
                 return
             if isinstance(failure, ContextLengthExceeded):
@@ -143,7 +145,7 @@ class Attempts:
         pool = self._state.pool(replica)
         replica.num_running += 1
         try:
-            name = model.adapter or replica.model
+            name = model.backend_at(replica.application).adapter or replica.model
             body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
             error = await self._ask(call, body, replica, pool)
         except ConnectFailed as failed:
@@ -158,7 +160,7 @@ class Attempts:
 
     async def _ask(self, call: Call, body: bytes, replica: Replica, pool: ConnectionPool) -> ServingError | None:
         """Use a connection that has served before, or a fresh one where that ends without a byte."""
-        head = self._head(call, replica, body)
+        head = request_head(call, replica, body, self._request_id)
         connection = pool.take_idle()
         if connection is not None:
             exchange = self._begin(connection, call, replica)
@@ -180,12 +182,14 @@ class Attempts:
         )
         return self._exchange
 
-    def _head(self, call: Call, replica: Replica, body: bytes) -> bytes:
-        return (
-            f"POST {call.route.path} HTTP/1.1\r\nhost: {replica.host}:{replica.port}\r\n"
-            f"authorization: Bearer {replica.secret}\r\ncontent-type: application/json\r\n"
-            f"x-request-id: {self._request_id.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
-        ).encode()
+
+def request_head(call: Call, replica: Replica, body: bytes, request_id: bytes) -> bytes:
+    """The head of a call's request to a replica, whose body is `body`."""
+    return (
+        f"POST {call.route.path} HTTP/1.1\r\nhost: {replica.host}:{replica.port}\r\n"
+        f"authorization: Bearer {replica.secret}\r\ncontent-type: application/json\r\n"
+        f"x-request-id: {request_id.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode()
 
 
 def _none_ready(model: Model, waited_s: float) -> EngineUnavailable:

@@ -57,6 +57,7 @@ class Exchange:
         """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
         self._has_body = False  # vLLM sends the head of a stream at once, long before its first token
         self.last_read_at = self._loop.time()
+        self.first_token_at: float | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -118,6 +119,7 @@ class Exchange:
             self._meter.next_token(gap_s)
         elif passed:
             self._has_token = True
+            self.first_token_at = now
             self._meter.first_token()
             self._answer.start_stream()
         if is_last or events.error is not None:

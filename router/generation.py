@@ -19,9 +19,10 @@ from router.caching.joining import Joining
 from router.caching.leading import Leading
 from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
+from router.canary.choice import choose_backend, without_trials
+from router.canary.shadowing import making_of
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError
-from router.merging.merged import making_of
 from router.model_table import Model
 from router.prefix_key import session_of
 from router.state import RouterState
@@ -89,7 +90,8 @@ class Generation:
         tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
         call = parse_call(self._route, raw, session_of(self._scope))
-        model = self._table.resolve(call.model_name)
+        named = self._table.resolve(call.model_name)
+        model = choose_backend(named, call, tenant) if batch_tenant is None else without_trials(named)
         self._account.labels["model"] = model.name
         if batch_tenant is None and state.gate is not None:
             self._entered = model.applications[0]

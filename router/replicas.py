@@ -50,6 +50,8 @@ class Replica:
     """Of everything that makes the engine's answers what they are; replicas with the same one say the same."""
     max_num_seqs: int | None = None
     """Requests that the engine runs at once, where that is known; more wait."""
+    application: str = ""
+    """That which it belongs to."""
     num_running: int = 0
     """Requests of this router that the replica is answering."""
     blocked_until: float = 0.0
@@ -112,6 +114,7 @@ class ReplicaDirectory:
         has_warm = any(now - replica.known_since >= WARM_UP_S for replica in before)
         current = tuple(known.pop(replica.replica_id, replica) for replica in replicas)
         for replica in current:
+            replica.application = application
             if replica not in before:
                 replica.known_since = now
                 replica.joined_at = now if has_warm else -math.inf

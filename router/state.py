@@ -12,6 +12,7 @@ from router.auth import KeyRing
 from router.batches.gate import Gate
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
+from router.canary.tally import Tallies
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
@@ -59,6 +60,10 @@ class RouterState:
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)
+        self.tallies = Tallies()
+        """How the sides of canaries and shadows do, as far as it went through here."""
+        self.shadows: dict[asyncio.Task[None], str] = {}
+        """Copies of requests under way, each with what it is counted under."""
         self.batches: Batches | None = None
         """None where they are off."""
         self.gate: Gate | None = None
@@ -110,11 +115,16 @@ class RouterState:
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""
         self.table = table
+        self.tallies.keep_only(table.tally_ids)
 
     async def close(self) -> None:
         if self.batches is not None:
             await self.batches.close()
         self._ticker.cancel()
+        shadows = tuple(self.shadows)
+        for copying in shadows:
+            copying.cancel()
+        await asyncio.gather(*shadows, return_exceptions=True)
         self.gatherings.close()
         if self.shared_answers is not None:
             await self.shared_answers.close()
