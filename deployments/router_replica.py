@@ -14,6 +14,7 @@ from ray.exceptions import RayError
 
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from deployments.api_keys import read_keys
+from deployments.canary_keeper import CanaryKeeper
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
@@ -51,6 +52,7 @@ class RouterReplica:
         self._settings = settings
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
+        self._canaries = CanaryKeeper(replica_id, lambda: self._doors, self._take_over_table)
 
     async def build_app(self) -> RouterApp:
         """Open Serve's door. Returns the app that Serve's ingress calls."""
@@ -68,14 +70,18 @@ class RouterReplica:
             ListenError: the address cannot be listened on.
         """
         try:
-            table = ModelTable(RouterUserConfig.model_validate(user_config))
+            config = RouterUserConfig.model_validate(user_config)
         except ValidationError as error:
             if not self._is_listening:
                 raise
             logger.error("the new user_config is not valid, the one before it stays in force: %s", error)  # noqa: TRY400
             return
+        await self._canaries.take_over(config)
         if not self._is_listening:
-            await self._listen(table)
+            await self._listen(self._canaries.table())
+        self._take_over_table(self._canaries.table())
+
+    def _take_over_table(self, table: ModelTable) -> None:
         for door in self._doors:
             door.take_over_table(table)
         self._watch(table.applications)
@@ -107,10 +113,21 @@ class RouterReplica:
         stats = await self._own_door.cache_stats()
         return {} if stats is None else asdict(stats)
 
+    async def canary_row(self, model: str) -> dict[str, Any] | None:
+        """For `enginehouse canary`: as `CanaryKeeper.row`."""
+        return self._canaries.row(model)
+
+    async def step_canaries(self) -> list[dict[str, str]]:
+        """For `enginehouse canary`: take over now what was written, and publish what was counted. As `shadows`."""
+        await self._canaries.step()
+        return self._canaries.shadows()
+
     async def stop(self) -> None:
         """Close the doors behind the last client."""
+        self._canaries.stop_deciding()
         if self._is_listening and not await self._own_door.drain(self._drain_timeout_s):
             logger.warning("the router was stopped before its last requests were finished")
+        await self._canaries.close()
         for watch in self._watches.values():  # not before: what still runs may need another replica
             watch.stop()
         if self._figures_task is not None:

@@ -73,5 +73,10 @@ class KeyRing:
         return tenant
 
 
+def tenant_of(key: str) -> str:
+    """What `KeyRing.check` returns for an accepted key: 64 hexadecimal digits."""
+    return _digest(key).hex()
+
+
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
