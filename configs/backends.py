@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from configs.settings import ModelName, Seconds, Settings, error_at
@@ -11,7 +11,16 @@ from configs.settings import ModelName, Seconds, Settings, error_at
 ApplicationName = Annotated[str, Field(min_length=1)]
 
 TENANT_ID_CHARS = 16
-TenantId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+
+
+def _is_tenant_id(value: str) -> str:
+    if len(value) != TENANT_ID_CHARS or not set(value) <= set("0123456789abcdef"):
+        # the value is not repeated: it may be the key itself
+        raise ValueError("must be an API key's id, of 16 hexadecimal digits: `enginehouse canary tenant` prints it")
+    return value
+
+
+TenantId = Annotated[str, AfterValidator(_is_tenant_id)]
 """Who an API key belongs to, without the key: the first 16 hexadecimal digits of its SHA-256."""
 
 

@@ -142,8 +142,7 @@ def _wanted(row: "Row", options: dict[str, Any]) -> "Trial":
         found = error.errors()[0]
         field = found["loc"][0]
         option = _RULE_OPTIONS[field][0] if field in _RULE_OPTIONS else "--tenant"
-        hint = "; `enginehouse canary tenant` prints an API key's id" if option == "--tenant" else ""
-        raise click.UsageError(f"{option}: {found['msg']}{hint}") from error
+        raise click.UsageError(f"{option}: {found['msg'].removeprefix('Value error, ')}") from error
     return Trial(
         secrets.token_hex(6), row.name, options["application"], options["adapter"], options["percent"], tenants,
         options["shadow_percent"], rule, row.base, time.time(),
