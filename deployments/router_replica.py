@@ -42,6 +42,7 @@ class RouterReplica:
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
         self._running: dict[str, list[str]] = {}
+        self._shadows: frozenset[str] = frozenset()
         self._figures_task: asyncio.Task[None] | None = None
         self._is_listening = False
         replica_id = serve.get_replica_context().replica_id.unique_id
@@ -84,6 +85,7 @@ class RouterReplica:
     def _take_over_table(self, table: ModelTable) -> None:
         for door in self._doors:
             door.take_over_table(table)
+        self._shadows = table.shadows
         self._watch(table.applications)
         logger.info("model table: %s", ", ".join(model.name for model in table.models) or "empty")
 
@@ -162,10 +164,15 @@ class RouterReplica:
             door.take_over_replicas(application, replicas)
 
     async def _read_figures(self) -> None:
-        """What the replicas say of themselves, brought to the doors, where there is more than one to choose from."""
+        """What the replicas say of themselves, brought to the doors, where it decides anything: of several replicas, and of shadows."""
         while True:
             await asyncio.sleep(FIGURES_INTERVAL_S)
-            ids = [one for running in self._running.values() if len(running) > 1 for one in running]
+            ids = [
+                one
+                for application, running in self._running.items()
+                if len(running) > 1 or application in self._shadows
+                for one in running
+            ]
             figures: dict[str, Figures] = {}
             if ids:
                 with contextlib.suppress(RayError):  # the doors go by what they know, and forget what is too old

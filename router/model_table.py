@@ -87,7 +87,11 @@ class ModelTable:
         return frozenset((*trials, *(model.shadow.tally_id for model in self.models if model.shadow is not None)))
 
     @property
+    def shadows(self) -> frozenset[str]:
+        """Applications that get copies of requests."""
+        return frozenset(model.shadow.backend.application for model in self.models if model.shadow is not None)
+
+    @property
     def applications(self) -> frozenset[str]:
         """All that requests may be sent to, copies included."""
-        shadows = (model.shadow.backend.application for model in self.models if model.shadow is not None)
-        return frozenset((*(name for model in self.models for name in model.applications), *shadows))
+        return frozenset((*(name for model in self.models for name in model.applications), *self.shadows))

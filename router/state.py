@@ -60,7 +60,7 @@ class RouterState:
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)
-        self.tallies = Tallies()
+        self.tallies = Tallies(table.tally_ids)
         """How the sides of canaries and shadows do, as far as it went through here."""
         self.shadows: dict[asyncio.Task[None], str] = {}
         """Copies of requests under way, each with what it is counted under."""

@@ -115,12 +115,19 @@ Sides: TypeAlias = dict[Side, Course]
 class Tallies:
     """One router's figures, by what is tried and by side. Belongs to one event loop; times are its, in seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, tally_ids: Collection[str] = ()) -> None:
+        self._tried = tally_ids
         self._total: dict[tuple[str, Side], Tally] = {}
         self._slots: dict[tuple[str, Side], deque[tuple[float, Tally]]] = {}
 
     def of(self, tally_id: str, side: Side, now: float) -> tuple[Tally, Tally]:
-        """Where to count what happens now: among all, and among what is recent."""
+        """
+        Where to count what happens now: among all, and among what is recent.
+
+        Of what is not tried any more nothing is counted, though requests of it may still end.
+        """
+        if tally_id not in self._tried:
+            return Tally(), Tally()
         key = (tally_id, side)
         total = self._total.setdefault(key, Tally())
         slots = self._slots.setdefault(key, deque())
@@ -135,7 +142,8 @@ class Tallies:
             tally.counts.update(names)
 
     def keep_only(self, tally_ids: Collection[str]) -> None:
-        """Forget what is not tried any more."""
+        """These are tried from now on. What is not tried any more is forgotten."""
+        self._tried = tally_ids
         for key in [key for key in self._total if key[0] not in tally_ids]:
             del self._total[key], self._slots[key]
 

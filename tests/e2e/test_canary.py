@@ -11,7 +11,7 @@ from typing import Any
 import openai
 import pytest
 from house import ROOT, House, open_house
-from house_files import free_port, model, router, serve_file
+from house_files import Json, free_port, model, router, router_of, serve_file
 from waiting import eventually
 
 pytestmark = pytest.mark.soak
@@ -139,3 +139,29 @@ def test_what_cannot_be_tried_is_refused(forked: House) -> None:
     three = ("start", "coder", "--application", "three", "--percent", "5")
     assert "no application 'three' is deployed" in canary(forked, *three, code=1)
     assert "no canary of 'coder' runs" in canary(forked, "promote", "coder", code=1)
+
+
+async def test_a_router_that_starts_anew_knows_the_canary(forked: House, client: openai.AsyncOpenAI) -> None:
+    """It is not in the file, and the router that learned of it first is gone."""
+    canary(forked, "start", "coder", "--application", "two", "--percent", "50")
+    before = await backends(client, "coder")
+    killed = forked.routers()
+    for process in killed:
+        process.kill()
+    await eventually("other routers listen", lambda: len({*forked.routers()} - {*killed}) == 2)
+    async with openai.AsyncOpenAI(base_url=forked.base_url, api_key="none", max_retries=3) as other:
+        assert before == await backends(other, "coder")
+    assert {"one", "two"} == set(before.values())
+
+
+async def test_a_file_with_other_backends_ends_a_canary(forked: House, client: openai.AsyncOpenAI) -> None:
+    """What was promoted is written into the file, which is what holds from then on."""
+    canary(forked, "promote", "coder")
+
+    def write_it_down(config: Json) -> None:
+        router_of(config)["deployments"][0]["user_config"]["models"]["coder"]["application"] = "two"
+
+    forked.redeploy(write_it_down)
+    await eventually("the canary is over", lambda: newest(forked)["state"] == "superseded", 30)
+    assert {"two"} == set((await backends(client, "coder")).values())
+    assert "the deployed file has other backends for the model" == newest(forked)["reason"]
