@@ -164,7 +164,7 @@ class RouterReplica:
             door.take_over_replicas(application, replicas)
 
     async def _read_figures(self) -> None:
-        """What the replicas say of themselves, brought to the doors, where it decides anything: of several replicas, and of shadows."""
+        """What the replicas say of themselves, brought to the doors: of applications with several, and of shadows."""
         while True:
             await asyncio.sleep(FIGURES_INTERVAL_S)
             ids = [
