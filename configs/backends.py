@@ -92,7 +92,7 @@ class CanaryRule(Settings):
 
     max_ttft_increase_ratio: Annotated[float, Field(ge=0, le=100)] = 0.5
     """By how much the canary's median time to first token may exceed that of the others, as a part of theirs: 0.5 is
-    half as long again."""
+    half as long again. What chance may explain, for medians of so many requests, does not count."""
 
     max_tpot_increase_ratio: Annotated[float, Field(ge=0, le=100)] = 0.5
     """The same of its median time per output token."""

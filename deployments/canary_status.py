@@ -17,6 +17,9 @@ from router.canary.verdict import parity_of
 
 _SHADOW_COUNTS = ("equal", "different", "error", "length", "tool_calls", "dropped", "uncompared")
 
+_PIPE_WIDTH = 120
+"""Columns of the table where there is no terminal."""
+
 
 def show_status(model: str | None, *, as_json: bool) -> None:
     """Print it, with the routers' figures of now."""
@@ -29,11 +32,15 @@ def show_status(model: str | None, *, as_json: bool) -> None:
         return
     if not found:
         click.echo("no canary and no shadow")
-    console = Console(soft_wrap=True)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _PIPE_WIDTH
     for one in found:
         for line in _headlines(one):
-            console.print(line, markup=False)
+            console.print(line, markup=False, soft_wrap=True)
         console.print(_table(one["sides"]))
+        for line in _copies(one["sides"]):
+            console.print(line, markup=False, soft_wrap=True)
 
 
 def status_of(book: Book, shadows: Sequence[Mapping[str, str]], now: float) -> list[dict[str, Any]]:
@@ -102,12 +109,11 @@ def _headlines(one: Mapping[str, Any]) -> Iterator[str]:
 
 def _table(sides: Mapping[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False)
-    for title in ("", "ok", "failed", "refused", "left", "errors", "TTFT p50/p95 ms", "TPOT p50/p95 ms", "compared"):
-        table.add_column(title, justify="left" if title in ("", "compared") else "right", no_wrap=True)
+    for title in ("", "ok", "failed", "refused", "left", "errors", "TTFT p50/p95 ms", "TPOT p50/p95 ms"):
+        table.add_column(title, justify="right" if title else "left")
     for side, views in sides.items():
         for when, figures in views.items():
-            name = side if when == "total" else f"{side}, last 10 min"
-            table.add_row(name, *_cells(figures))
+            table.add_row(f"  {side}" if when == "total" else "   in 10 min", *_cells(figures))
     return table
 
 
@@ -116,6 +122,10 @@ def _cells(figures: Mapping[str, Any]) -> Iterator[str]:
         yield str(figures[name])
     yield f"{figures['error_ratio']:.1%}"
     for name in ("ttft_ms", "tpot_ms"):
-        yield " / ".join("-" if value is None else f"{value:g}" for value in figures[name].values())
-    compared = figures["compared"]
-    yield ", ".join(f"{name} {number}" for name, number in compared.items()) or "-"
+        yield " / ".join("-" if value is None else f"{value:.4g}" for value in figures[name].values())
+
+
+def _copies(sides: Mapping[str, Any]) -> Iterator[str]:
+    compared = sides["shadow"]["total"]["compared"] if "shadow" in sides else {}
+    if compared:
+        yield "  copies: " + ", ".join(f"{name.replace('_', ' ')} {number}" for name, number in compared.items())

@@ -27,6 +27,17 @@ _RULE_OPTIONS = {
 }
 
 
+def _checked_tenants(_context: click.Context, _parameter: click.Parameter, ids: tuple[str, ...]) -> tuple[str, ...]:
+    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+
+    from configs.backends import TenantId  # noqa: PLC0415
+
+    try:
+        return tuple(TypeAdapter(list[TenantId]).validate_python(list(ids)))
+    except ValidationError as error:
+        raise click.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
+
+
 @click.group()
 def canary() -> None:
     """Try a new backend on a part of a model's sessions, beside the others."""
@@ -44,7 +55,10 @@ def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.option("--application", required=True, help="The Serve application to try; it must run.")
 @click.option("--adapter", help="One of the LoRA adapters of its engine.")
 @click.option("--percent", type=click.FloatRange(0, 100), default=0.0, help="Share of the model's sessions.")
-@click.option("--tenant", "tenants", multiple=True, help="An API key's id, all of whose requests go there; repeatable.")
+@click.option(
+    "--tenant", "tenants", multiple=True, callback=_checked_tenants,
+    help="An API key's id, all of whose requests go there; repeatable.",
+)  # fmt: skip
 @click.option("--shadow-percent", type=click.FloatRange(0, 100), default=0.0, help="Share of requests to copy to it.")
 @click.option("--no-rule", is_flag=True, help="Never abort it automatically.")
 @_rule_options
@@ -127,9 +141,9 @@ def _start(model: str, options: dict[str, Any]) -> None:
 
 
 def _wanted(row: "Row", options: dict[str, Any]) -> "Trial":
-    from pydantic import TypeAdapter, ValidationError  # noqa: PLC0415
+    from pydantic import ValidationError  # noqa: PLC0415
 
-    from configs.backends import CanaryRule, TenantId  # noqa: PLC0415
+    from configs.backends import CanaryRule  # noqa: PLC0415
     from router.canary.trial import Trial  # noqa: PLC0415
 
     said = {name: options[name] for name in _RULE_OPTIONS if options[name] is not None}
@@ -137,15 +151,12 @@ def _wanted(row: "Row", options: dict[str, Any]) -> "Trial":
         said["enabled"] = False
     try:
         rule = CanaryRule(**{**row.rule.model_dump(), **said})
-        tenants = tuple(TypeAdapter(list[TenantId]).validate_python(list(options["tenants"])))
     except ValidationError as error:
         found = error.errors()[0]
-        field = found["loc"][0]
-        option = _RULE_OPTIONS[field][0] if field in _RULE_OPTIONS else "--tenant"
-        raise click.UsageError(f"{option}: {found['msg'].removeprefix('Value error, ')}") from error
+        raise click.UsageError(f"{_RULE_OPTIONS[str(found['loc'][0])][0]}: {found['msg']}") from error
     return Trial(
-        secrets.token_hex(6), row.name, options["application"], options["adapter"], options["percent"], tenants,
-        options["shadow_percent"], rule, row.base, time.time(),
+        secrets.token_hex(6), row.name, options["application"], options["adapter"], options["percent"],
+        options["tenants"], options["shadow_percent"], rule, row.base, time.time(),
     )  # fmt: skip
 
 

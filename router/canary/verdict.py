@@ -12,7 +12,7 @@ def reason_to_abort(rule: CanaryRule, sides: Mapping[Side, Course]) -> str | Non
 
     Both what is recent and all since the beginning are looked at: a canary that breaks after a good day is seen by the
     one, one with few requests by the other. Nothing is concluded from fewer requests than `rule.min_requests` on
-    either side.
+    either side, and nothing of times that chance may explain.
     """
     if not rule.enabled:
         return None
@@ -46,10 +46,20 @@ def _worse(rule: CanaryRule, stable: Tally, canary: Tally) -> str | None:
 def _slower(what: str, max_increase: float, min_requests: int, stable: Durations, canary: Durations) -> str | None:
     if min(stable.num, canary.num) < min_requests:
         return None
+    surely, at_most = canary.quantile(0.5 - _doubt(canary.num)), stable.quantile(0.5 + _doubt(stable.num))
     own, others = canary.quantile(0.5), stable.quantile(0.5)
-    if own is None or others is None or own <= others * (1 + max_increase):
+    if surely is None or at_most is None or own is None or others is None or surely <= at_most * (1 + max_increase):
         return None
     return f"its median {what} was {own * 1000:.3g} ms, the others' {others * 1000:.3g} ms"
+
+
+def _doubt(num: int) -> float:
+    """
+    How far from the middle, as a part of all, the true median of so many durations may lie: two standard deviations.
+
+    Medians of few durations differ by chance, and they are compared again each second.
+    """
+    return float(min(0.5, num**-0.5))
 
 
 def _unlike(rule: CanaryRule, shadow: Tally) -> str | None:

@@ -69,6 +69,23 @@ def test_slower_tokens_end_it() -> None:
     assert "its median time per output token was" in (reason or "")
 
 
+def test_what_chance_may_explain_does_not() -> None:
+    """Medians of a few scattered times differ; of many, no more."""
+
+    def scattered(num: int, factor: float) -> Tally:
+        found = tally(0, 0)
+        found.counts["ok"] = num
+        for number in range(num):
+            found.ttft_s.add(factor * (0.02 + 0.2 * number / num))
+        return found
+
+    few, many = (
+        {"stable": Course(scattered(n, 1), Tally()), "canary": Course(scattered(n, 1.9), Tally())} for n in (16, 1000)
+    )
+    assert reason_to_abort(RULE, few) is None  # type: ignore[arg-type]
+    assert "its median time to first token" in (reason_to_abort(RULE, many) or "")  # type: ignore[arg-type]
+
+
 def test_a_canary_that_breaks_after_a_good_day_is_seen() -> None:
     """In what is recent, however little that is of all."""
     reason = reason_to_abort(RULE, sides(tally(9000), tally(1000, 10), recent=tally(10, 10)))
