@@ -15,6 +15,9 @@ from streaming_load import PROMPT, Outcome, Pace, sdk, streamed, whole
 from waiting import eventually
 
 from router.metrics import (
+    BACKEND_ATTEMPTS,
+    BACKEND_FIRST_TOKEN,
+    BACKEND_TOKEN_TIME,
     COMPLETION_TOKENS,
     ENGINE_KV_CACHE,
     ENGINE_RUNNING,
@@ -27,6 +30,9 @@ from router.metrics import (
     REQUESTS,
     RETRIES,
     RUNNING,
+    SHADOW_DIFFERENCES,
+    SHADOW_REQUESTS,
+    SHADOW_SECONDS,
     TIME_TO_FIRST_TOKEN,
     Metric,
 )
@@ -35,7 +41,12 @@ TEXT = "/v1/completions"
 CHAT = "/v1/chat/completions"
 SETTLED_S = 4.0
 """Routers hand over their values once a second, and Ray reports every other second here."""
-HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric is not MERGED_INPUTS]
+OF_CANARIES = (
+    BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
+)  # fmt: skip
+ELSEWHERE = (MERGED_INPUTS, *OF_CANARIES)
+"""Metrics that only houses with embeddings, or with several backends, have."""
+HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric not in ELSEWHERE]
 NUM_STREAMS = 4
 PACE = Pace(20, token_ms=30, prefill_ms=120)
 
@@ -214,8 +225,8 @@ async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
 
 
 def _missing(scraped: Scrape) -> list[str]:
-    """Of all but one, which only a house with embeddings has."""
-    return [one.name for one in METRICS if one is not MERGED_INPUTS and not _is_exported(scraped, one)]
+    """Of all that such a house has."""
+    return [one.name for one in METRICS if one not in ELSEWHERE and not _is_exported(scraped, one)]
 
 
 def _is_exported(scraped: Scrape, metric: Metric) -> bool:
