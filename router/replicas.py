@@ -103,6 +103,7 @@ class ReplicaDirectory:
 
     def __init__(self) -> None:
         self._replicas: dict[str, tuple[Replica, ...]] = {}
+        self._fingerprints: dict[str, str | None] = {}
         self._change = asyncio.Event()
 
     def update(self, application: str, replicas: Iterable[Replica], now: float = 0.0) -> tuple[Replica, ...]:
@@ -116,6 +117,9 @@ class ReplicaDirectory:
                 replica.known_since = now
                 replica.joined_at = now if has_warm else -math.inf
         self._replicas[application] = current
+        if current:
+            found = {replica.fingerprint for replica in current}
+            self._fingerprints[application] = found.pop() if len(found) == 1 else None
         self._change.set()
         self._change = asyncio.Event()
         return tuple(known.values())
@@ -127,9 +131,12 @@ class ReplicaDirectory:
         return tuple(replica for name in applications for replica in self._replicas.get(name, ()))
 
     def fingerprint(self, application: str) -> str | None:
-        """That of all replicas of an application; None while they differ, as in an update, or there are none."""
-        found = {replica.fingerprint for replica in self.of(application)}
-        return found.pop() if len(found) == 1 else None
+        """
+        That of all replicas of an application, the last ones where it has none now.
+
+        None while they differ, as in an update, or there have been none.
+        """
+        return self._fingerprints.get(application)
 
     def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> None:
         """What the replicas last said of themselves, by replica id. `now` is loop time, in seconds."""

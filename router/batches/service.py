@@ -56,7 +56,7 @@ class Batches:
         None where they are off. Nobody is asked yet.
 
         Raises:
-            KeyError: an environment variable that the settings name is not set.
+            SecretNotSet: an environment variable that the settings name is not set.
             OSError: the folder cannot be made.
         """
         if settings.store is None:

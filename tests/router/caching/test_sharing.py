@@ -223,6 +223,39 @@ async def test_answers_of_another_engine_are_others(
     assert ["miss", "bypass", "miss", "hit"] == outcomes
 
 
+async def test_a_model_without_replicas_is_answered_from_what_is_kept(
+    sharing_door: Door, engine: ScriptedEngine
+) -> None:
+    """What its last replicas said is what they would say again."""
+    engine.otherwise = [WHOLE]
+    await sharing_door.post(GREEDY)
+    sharing_door.serve_with()
+    answer = await sharing_door.post(GREEDY)
+    assert (200, "hit", 1) == (answer.status, outcome(answer), len(engine.requests))
+
+
+@pytest.mark.parametrize(
+    ("purged", "second_outcome", "num_asked"), [("m", "miss", 2), (None, "miss", 2), ("other", "joined", 1)]
+)
+async def test_what_is_being_made_during_a_purge_is_not_kept(
+    sharing_door: Door, engine: ScriptedEngine, purged: str | None, second_outcome: str, num_asked: int
+) -> None:
+    """It goes to who waits for it; who comes after the purge gets an answer of after the purge."""
+    go = asyncio.Event()
+    engine.otherwise = [go, WHOLE]
+    leader = asyncio.create_task(sharing_door.post(GREEDY))
+    await eventually(lambda: sharing_door.num_running)
+    answers = sharing_door.state.shared_answers
+    assert answers is not None
+    await answers.purge(purged, None)
+    second = asyncio.create_task(sharing_door.post(GREEDY))
+    await eventually(lambda: len(sharing_door.state.generations) == 2 + num_asked)
+    go.set()
+    outcomes = [outcome(answer) for answer in await asyncio.gather(leader, second)]
+    assert ["miss", second_outcome] == outcomes
+    assert ("hit", num_asked) == (outcome(await sharing_door.post(GREEDY)), len(engine.requests))
+
+
 async def test_the_answer_of_a_fallback_is_not_kept_as_the_models_own(
     sharing_door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
