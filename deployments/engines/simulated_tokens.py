@@ -21,6 +21,9 @@ _TAPE = "".join(
     )
 )
 
+_TAPE_TWICE = (_TAPE * 2).encode()
+_PIECE_SET = {_PIECES[start : start + NUM_TOKEN_CHARS].encode() for start in range(0, len(_PIECES), NUM_TOKEN_CHARS)}
+
 
 def count(text: str) -> int:
     return -(-len(text) // NUM_TOKEN_CHARS)
@@ -55,8 +58,26 @@ def block_keys(text: str, num_block_tokens: int) -> list[int]:
 
 
 def answer(prompt: str, seed: int, choice: int, num_tokens: int) -> str:
-    """A text of `num_tokens` tokens; the same for the same prompt, seed and choice, in every process."""
-    offset = zlib.crc32(prompt.encode(), (seed * 1_000_003 + choice) & 0xFFFFFFFF) % _NUM_TAPE_PIECES
+    """
+    A text of `num_tokens` tokens; the same for the same prompt, seed and choice, in every process.
+
+    A prompt that ends with the beginning of its own answer is answered with the rest, as a model would.
+    """
+    offset = _offset(prompt.encode(), (seed * 1_000_003 + choice) & 0xFFFFFFFF) % _NUM_TAPE_PIECES
     num_tapes = -(-(offset + num_tokens) // _NUM_TAPE_PIECES)
     tape = _TAPE if num_tapes == 1 else _TAPE * num_tapes
     return tape[offset * NUM_TOKEN_CHARS : (offset + num_tokens) * NUM_TOKEN_CHARS]
+
+
+def _offset(prompt: bytes, start: int) -> int:
+    """Where on the tape the answer is, in pieces: for a prompt that ends with pieces, behind those that it gave."""
+    end = len(prompt)
+    while end > 0 and prompt[max(0, end - NUM_TOKEN_CHARS) : end] in _PIECE_SET:
+        end -= NUM_TOKEN_CHARS
+    checksum = zlib.crc32(prompt[:end], start)
+    for said in range(end, len(prompt), NUM_TOKEN_CHARS):
+        offset = checksum % _NUM_TAPE_PIECES
+        if _TAPE_TWICE.startswith(prompt[said:], offset * NUM_TOKEN_CHARS):
+            return offset + (len(prompt) - said) // NUM_TOKEN_CHARS
+        checksum = zlib.crc32(prompt[said : said + NUM_TOKEN_CHARS], checksum)
+    return checksum
