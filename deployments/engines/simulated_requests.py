@@ -102,11 +102,11 @@ def parse_generation(body: bytes, *, is_chat: bool, model: str, max_model_len: i
         num_tokens = min(
             DEFAULT_CHAT_TOKENS if is_chat else DEFAULT_COMPLETION_TOKENS, max_model_len - num_prompt_tokens
         )
-    if is_chat and is_finished:  # the model ends by itself, so what it has said already counts
-        num_tokens = max(1, num_tokens - simulated_tokens.count(begun_answer(fields) or ""))
     _check_context(num_prompt_tokens, num_tokens, max_model_len)
     num_choices = _integer(fields, "n", 1, minimum=1, maximum=MAX_CHOICES)
     seed = _integer(fields, "seed", 0)
+    if is_finished and len(prompts) == 1:  # the model ends by itself, so what it has said already counts
+        num_tokens = max(1, num_tokens - simulated_tokens.num_answered(prompts[0], seed, 0))
     stops = _stops(fields)
     is_stream = fields.get("stream") is True
     return GenerationRequest(

@@ -63,21 +63,28 @@ def answer(prompt: str, seed: int, choice: int, num_tokens: int) -> str:
 
     A prompt that ends with the beginning of its own answer is answered with the rest, as a model would.
     """
-    offset = _offset(prompt.encode(), (seed * 1_000_003 + choice) & 0xFFFFFFFF) % _NUM_TAPE_PIECES
+    offset = _place(prompt, seed, choice)[0] % _NUM_TAPE_PIECES
     num_tapes = -(-(offset + num_tokens) // _NUM_TAPE_PIECES)
     tape = _TAPE if num_tapes == 1 else _TAPE * num_tapes
     return tape[offset * NUM_TOKEN_CHARS : (offset + num_tokens) * NUM_TOKEN_CHARS]
 
 
-def _offset(prompt: bytes, start: int) -> int:
-    """Where on the tape the answer is, in pieces: for a prompt that ends with pieces, behind those that it gave."""
-    end = len(prompt)
-    while end > 0 and prompt[max(0, end - NUM_TOKEN_CHARS) : end] in _PIECE_SET:
+def num_answered(prompt: str, seed: int, choice: int) -> int:
+    """Tokens at the prompt's end that are the beginning of its answer."""
+    return _place(prompt, seed, choice)[1]
+
+
+def _place(prompt: str, seed: int, choice: int) -> tuple[int, int]:
+    """Where on the tape the rest of the answer begins, and how much of it the prompt has: both in pieces."""
+    data = prompt.encode()
+    end = len(data)
+    while end > 0 and data[max(0, end - NUM_TOKEN_CHARS) : end] in _PIECE_SET:
         end -= NUM_TOKEN_CHARS
-    checksum = zlib.crc32(prompt[:end], start)
-    for said in range(end, len(prompt), NUM_TOKEN_CHARS):
+    checksum = zlib.crc32(data[:end], (seed * 1_000_003 + choice) & 0xFFFFFFFF)
+    for begin in range(end, len(data), NUM_TOKEN_CHARS):
         offset = checksum % _NUM_TAPE_PIECES
-        if _TAPE_TWICE.startswith(prompt[said:], offset * NUM_TOKEN_CHARS):
-            return offset + (len(prompt) - said) // NUM_TOKEN_CHARS
-        checksum = zlib.crc32(prompt[said : said + NUM_TOKEN_CHARS], checksum)
-    return checksum
+        if _TAPE_TWICE.startswith(data[begin:], offset * NUM_TOKEN_CHARS):
+            num_said = (len(data) - begin) // NUM_TOKEN_CHARS
+            return offset + num_said, num_said
+        checksum = zlib.crc32(data[begin : begin + NUM_TOKEN_CHARS], checksum)
+    return checksum, 0
