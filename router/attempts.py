@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import random
 from functools import cached_property, partial
+from typing import NoReturn
 
 from cache.pauses import pause_s
 from router.abilities import check_abilities
@@ -70,7 +71,7 @@ class Attempts:
         self._exchanges: dict[str, Exchange] = {}
         """Of the attempts under way, by replica: there are two while a request is hedged."""
         self._race: Race | None = None
-        self._has_moved = False
+        self._is_free = self._has_moved = False
         self._num_rounds = 0
         self._entered = contextlib.ExitStack()
         self._replica: Replica | None = None
@@ -123,6 +124,7 @@ class Attempts:
             pick = await self._pick(model, tried, failure, self._limits.max_attempts - num_before)
             self._replica = replica = pick.replica
             if failure is not None:
+                self._pay_for_retry(failure)
                 self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
             self._account.attempt(model, replica)
             self._state.sink.record(PICKS, 1, {**self._account.labels, "reason": pick.reason})
@@ -152,19 +154,23 @@ class Attempts:
             raise failure
         if is_last:
             raise failure
-        if not self._may_retry(is_lost=is_lost):
-            self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
-            raise failure
+        self._is_free = is_lost and not self._has_moved
+        if not self._is_free and self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries):
+            self._refuse_retry(failure)
         if self._replica is not None:
             tried.add(self._replica.replica_id)
         return failure
 
-    def _may_retry(self, *, is_lost: bool) -> bool:
-        """The first loss is free: a replica that is gone does nothing for the request, so nothing is added."""
-        if is_lost and not self._has_moved:
+    def _pay_for_retry(self, failure: ServingError) -> None:
+        """The first loss is free: a replica that is gone does nothing for the request, so nothing is added to it."""
+        if self._is_free:
             self._has_moved = True
-            return True
-        return self._record.budget.take(self._state.loop.time(), self._model.reliability.retries)
+        elif not self._record.budget.take(self._state.loop.time(), self._model.reliability.retries):
+            self._refuse_retry(failure)
+
+    def _refuse_retry(self, failure: ServingError) -> NoReturn:
+        self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
+        raise failure
 
     async def _pick(self, model: Model, tried: set[str], failure: ServingError | None, num_left: int) -> Pick:
         """

@@ -27,13 +27,16 @@ class RetryBudget:
 
     def take(self, now: float, policy: RetryPolicy) -> bool:
         """Whether there may be one more retry. If so, it is counted."""
-        second = self._second(now, policy)
+        if self.is_spent(now, policy):
+            return False
+        self._seconds[-1].num_retries += 1
+        return True
+
+    def is_spent(self, now: float, policy: RetryPolicy) -> bool:
+        self._second(now, policy)
         num_requests = sum(one.num_requests for one in self._seconds)
         num_retries = sum(one.num_retries for one in self._seconds)
-        if num_retries >= policy.max_ratio * num_requests + policy.min_retries:
-            return False
-        second.num_retries += 1
-        return True
+        return num_retries >= policy.max_ratio * num_requests + policy.min_retries
 
     def _second(self, now: float, policy: RetryPolicy) -> _Second:
         number = int(now)

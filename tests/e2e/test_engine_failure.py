@@ -120,7 +120,9 @@ async def test_a_crash_within_a_stream_is_an_error_event(pair: House) -> None:
     before = {engine.pid for engine in pair.engines()}
     command = {"simulated": {"num_tokens": 50, "inter_token_ms": 10, "exit_after_tokens": 5}}
     async with sdk(pair) as client:
-        stream = aiter(await client.completions.create(model="simulated", prompt="Hi", suffix="!", extra_body=command, stream=True))
+        stream = aiter(
+            await client.completions.create(model="simulated", prompt="Hi", suffix="!", extra_body=command, stream=True)
+        )
         for _ in range(5):
             assert (await anext(stream)).choices[0].finish_reason is None
         with pytest.raises(openai.APIError) as broken:

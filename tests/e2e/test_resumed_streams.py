@@ -32,9 +32,7 @@ async def test_chats_of_a_killed_simulated_engine_go_on(pair: House) -> None:
 async def _told_across_a_kill(client: openai.AsyncOpenAI, model: str, victim: EngineProcess) -> list[tuple[str, int]]:
     """What is answered while an engine dies under half of the streams, after every one of them has begun."""
     heard: list[list[str]] = [[] for _ in QUESTIONS]
-    listening = [
-        asyncio.create_task(_told(client, model, *each)) for each in zip(QUESTIONS, heard, strict=True)
-    ]
+    listening = [asyncio.create_task(_told(client, model, *each)) for each in zip(QUESTIONS, heard, strict=True)]
     await eventually("every stream has begun", lambda: all(len(texts) > 3 for texts in heard))
     victim.process.kill()
     return await asyncio.gather(*listening)

@@ -96,9 +96,7 @@ async def test_a_stream_that_has_begun_stays_where_it_is(
     assert 0 == door.sink.total(RETRIES)
 
 
-async def test_an_unreachable_replica_is_passed_by(
-    door: Door, engine: ScriptedEngine
-) -> None:
+async def test_an_unreachable_replica_is_passed_by(door: Door, engine: ScriptedEngine) -> None:
     """The first request finds out, and the next ones know."""
     door.set_reliability(LONG_PAUSES)
     engine.otherwise = [WHOLE]

@@ -150,7 +150,8 @@ async def test_a_second_loss_is_resumed_from_the_whole_text(
     engine.otherwise = other_engine.otherwise = [stream(of_another(ROLE, token("ld"), STOP, DONE))]
     two_engines(door, engine, other_engine)
     assert "Hello, world" == text_of((await door.post(CHAT_STREAM)).body)
-    assert "Hello, wor" == engine.requests[-1].document["messages"][-1]["content"]  # type: ignore[index]
+    asked = [one.document for one in (*engine.requests, *other_engine.requests) if one.path == path]
+    assert ["Hello, wor"] == [said for one in asked if (said := one["messages"][-1]["content"]) not in ("hi", "Hello,")]  # type: ignore[index]
 
 
 async def test_a_stream_whose_engine_ends_it_by_an_error_goes_on(
@@ -380,9 +381,7 @@ async def test_a_resumed_answer_is_not_kept(
     assert ["miss", "miss"] == [answer.headers["x-enginehouse-cache"] for answer in answers]
 
 
-async def test_a_client_that_leaves_in_the_pause_is_not_waited_for(
-    open_door: OpenDoor, engine: ScriptedEngine
-) -> None:
+async def test_a_client_that_leaves_in_the_pause_is_not_waited_for(open_door: OpenDoor, engine: ScriptedEngine) -> None:
     """Nothing is left of its request."""
     door = await open_door(RequestSettings(replica_wait_s=60, max_attempts=2))
     engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.RESET)
