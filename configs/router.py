@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.reliability import ReliabilityPolicy
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -117,6 +118,9 @@ class ModelRoute(Settings):
 
     merging: MergingPolicy = MergingPolicy()
     """How requests for embeddings that come at the same time are asked of the engine as one."""
+
+    reliability: ReliabilityPolicy = ReliabilityPolicy()
+    """What happens to the model's requests when a replica is slow, overloaded or lost."""
 
     @property
     def applications(self) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
 from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send
+from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
@@ -24,6 +25,7 @@ from router.errors import ClientDisconnected, ServingError
 from router.merging.merged import making_of
 from router.model_table import Model
 from router.prefix_key import session_of
+from router.reliability.deadlines import total_of, within_total
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")
@@ -91,14 +93,18 @@ class Generation:
         call = parse_call(self._route, raw, session_of(self._scope))
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
+        total_s = total_of(self._scope, model.deadlines)
         if batch_tenant is None and state.gate is not None:
             self._entered = model.applications[0]
             state.gate.enter(self._entered)
-        shared = state.shared_answers
-        sharing = None if shared is None else self._sharing(call, model, tenant)
         self._wants_stream = call.wants_stream
         state.generations.add(self)
         self._departure.watch()
+        await within_total(self._give(call, model, tenant), self._account.arrived_at, total_s)
+
+    async def _give(self, call: Call, model: Model, tenant: str) -> None:
+        state, shared = self._state, self._state.shared_answers
+        sharing = None if shared is None else self._sharing(call, model, tenant)
         if shared is not None and sharing is not None:
             await self._share(shared, sharing, call, model)
         else:
@@ -167,7 +173,8 @@ class Generation:
         """Called twice a second while the request lasts. `now` is loop time, in seconds."""
         if self._follower is not None:
             self._follower.give_up(now, self._limits.stall_timeout_s)
-        waits_for_content = self._wants_stream and not self._answer.has_content
+        is_pausing = isinstance(self._attempts, Attempts) and self._attempts.is_pausing
+        waits_for_content = self._wants_stream and (is_pausing or not self._answer.has_content)
         if waits_for_content and now - self._last_sign_at >= self._limits.early_headers_s:
             self._last_sign_at = now
             self._answer.keep_alive()

@@ -39,6 +39,22 @@ RETRIES = Metric(
     "Attempts that failed before their first byte, after which another replica was tried; `reason` says why.",
     labels=("model", "engine", "replica", "reason"),
 )  # fmt: skip
+REFUSED_RETRIES = Metric(
+    "enginehouse_refused_retries", "counter", "attempts",
+    "Attempts that would have been retried or hedged, had the model's retry budget not been spent.",
+    labels=("model", "engine", "replica"),
+)  # fmt: skip
+RESUMES = Metric(
+    "enginehouse_resumes", "counter", "streams",
+    "Streams that broke on `replica` and went on with another one from the text so far; `reason` says what happened.",
+    labels=("model", "engine", "replica", "reason"),
+)  # fmt: skip
+HEDGES = Metric(
+    "enginehouse_hedges", "counter", "attempts",
+    "Second replicas that were asked because the first was slow to begin. `outcome` is `won` when `replica`, the "
+    "second, gave the answer, else `lost`.",
+    labels=("model", "engine", "replica", "outcome"),
+)  # fmt: skip
 PICKS = Metric(
     "enginehouse_picks", "counter", "picks",
     "Replicas that were picked for a request. `reason` is `affine` for the home of the prompt's beginning, `spilled` "
@@ -101,9 +117,9 @@ BATCHES = Metric(
 )  # fmt: skip
 
 METRICS = (
-    REQUESTS, RETRIES, PICKS, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY, REQUEST_LATENCY, PROMPT_TOKENS,
-    COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
-    BATCH_LINES, BATCHES,
+    REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
+    REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING,
+    ENGINE_KV_CACHE, BATCH_LINES, BATCHES,
 )  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
+from configs.reliability import ReliabilityPolicy
 from configs.router import MergingPolicy, ReplicaChoice, RequestSettings, RouterUserConfig
 from router.errors import ModelNotFound
+from router.reliability.deadlines import USUAL_DEADLINES, Deadlines
 
 
 @dataclass(slots=True, frozen=True)
@@ -24,6 +26,8 @@ class Model:
     cache: CachePolicy = field(default_factory=CachePolicy)
     replica_choice: ReplicaChoice = "prefix"
     merging: MergingPolicy = field(default_factory=MergingPolicy)
+    reliability: ReliabilityPolicy = field(default_factory=ReliabilityPolicy)
+    deadlines: Deadlines = USUAL_DEADLINES
 
 
 class ModelTable:
@@ -33,10 +37,11 @@ class ModelTable:
         self.requests: RequestSettings = config.requests
         self.models = tuple(
             Model(
-                name, route.applications, route.aliases, route.adapter, route.cache, route.replica_choice, route.merging
+                name, route.applications, route.aliases, route.adapter, route.cache, route.replica_choice,
+                route.merging, route.reliability, Deadlines.of(route.reliability.deadlines, config.requests),
             )
             for name, route in config.models.items()
-        )
+        )  # fmt: skip
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
 
     def resolve(self, name: str) -> Model:

@@ -7,9 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from configs.engine import Task
-
-BLOCKED_AFTER_FAILURE_S = 1.0
-"""How long a replica that could not be reached is passed over, in seconds. By then Serve has noticed its death."""
+from router.reliability.breaker import Breaker
 
 WARM_UP_S = 30.0
 """How long a replica that joins warm ones is given less than its share, in seconds: its KV cache is empty."""
@@ -52,8 +50,7 @@ class Replica:
     """Requests that the engine runs at once, where that is known; more wait."""
     num_running: int = 0
     """Requests of this router that the replica is answering."""
-    blocked_until: float = 0.0
-    """Loop time, in seconds, before which the replica is only tried when no other is left."""
+    breaker: Breaker = field(default_factory=Breaker, repr=False)
     joined_at: float = -math.inf
     """Loop time, in seconds, at which it joined replicas that were warm: those that begin together are equals."""
     known_since: float = 0.0
@@ -70,6 +67,11 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.hash_seed = int.from_bytes(hashlib.blake2b(self.replica_id.encode(), digest_size=8).digest(), "little")
+
+    @property
+    def blocked_until(self) -> float:
+        """Loop time, in seconds, before which the replica is only tried when no other is left."""
+        return self.breaker.blocked_until
 
     @property
     def load(self) -> int:

@@ -15,6 +15,7 @@ from router.caching.shared_answers import SharedAnswers
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
+from router.reliability.records import ModelRecord
 from router.replicas import Figures, Replica, ReplicaDirectory
 from router.upstream import ConnectionPool
 
@@ -69,6 +70,7 @@ class RouterState:
         self._session: aiohttp.ClientSession | None = None
         self._leaving: list[Replica] = []
         self._turn = 0
+        self._records: dict[str, ModelRecord] = {}
         self._ticker = self.loop.call_later(TICK_S, self._tick)
 
     def answer_headers(self, request_id: bytes) -> Headers:
@@ -84,6 +86,13 @@ class RouterState:
         if self._session is None:
             self._session = aiohttp.ClientSession()
         return self._session
+
+    def record_of(self, model: str) -> ModelRecord:
+        """What is remembered of a model's last requests, by its name."""
+        record = self._records.get(model)
+        if record is None:
+            record = self._records[model] = ModelRecord()
+        return record
 
     def next_turn(self) -> int:
         self._turn += 1

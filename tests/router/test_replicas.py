@@ -14,7 +14,7 @@ NOW = 100.0
 
 def replica(replica_id: str, num_running: int = 0, blocked_until: float = 0.0) -> Replica:
     made = Replica(replica_id, "m", "127.0.0.1", 1, "secret", "simulated", "vllm")
-    made.num_running, made.blocked_until = num_running, blocked_until
+    made.num_running, made.breaker.blocked_until = num_running, blocked_until
     return made
 
 

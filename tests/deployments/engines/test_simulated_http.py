@@ -321,3 +321,28 @@ async def test_a_client_that_does_not_read_holds_its_answer_back(
 async def test_length_can_be_commanded(session: aiohttp.ClientSession) -> None:
     """`num_tokens` overrides `max_tokens`."""
     assert 7 == (await chat(session, max_tokens=3, simulated={"num_tokens": 7}))["usage"]["completion_tokens"]
+
+
+@pytest.mark.parametrize("limit", [{}, {"simulated": {"num_tokens": 64}}])
+async def test_an_answer_that_was_begun_is_finished(session: aiohttp.ClientSession, limit: Json) -> None:
+    """As on vLLM, with the last message continued: the two parts are the whole, and as long as it."""
+    whole = (await chat(session, **limit))["choices"][0]["message"]["content"]
+    begun = [*HELLO, {"role": "assistant", "content": whole[:40]}]
+    rest = await chat(session, messages=begun, continue_final_message=True, add_generation_prompt=False, **limit)
+
+    assert whole == whole[:40] + rest["choices"][0]["message"]["content"]
+    assert (18, 54) == (rest["usage"]["prompt_tokens"], rest["usage"]["completion_tokens"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"continue_final_message": True},
+        {"continue_final_message": True, "add_generation_prompt": False, "messages": [{"role": "user", "content": []}]},
+    ],
+)
+async def test_what_cannot_be_continued_is_refused(session: aiohttp.ClientSession, fields: Json) -> None:
+    """With both kinds of prompt at once, or without a text."""
+    status, _ = await post(session, "/v1/chat/completions", {"model": "sim", "messages": HELLO, **fields})
+
+    assert 400 == status

@@ -156,6 +156,7 @@ async def test_an_answer_that_was_cut_is_kept_only_where_that_is_allowed(
 
 async def test_a_failure_is_not_kept(sharing_door: Door, engine: ScriptedEngine) -> None:
     """Neither an error, nor a stream that broke."""
+    sharing_door.serve_with(engine.replica("front", profile="front"))  # of an engine that cannot go on with a text
     engine.script(whole({"error": {"message": "no"}}, 400))
     for _ in range(2):  # the stream, and its repetition
         engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE)
@@ -357,6 +358,7 @@ async def test_a_failure_is_everybodys(sharing_door: Door, engine: ScriptedEngin
 
 async def test_a_lost_engine_is_not_noticed(sharing_door: Door, engine: ScriptedEngine) -> None:
     """A greedy stream goes on with another generation of the same, from the word where it broke, and is kept."""
+    sharing_door.serve_with(engine.replica("front", profile="front"))  # of an engine that cannot go on with a text
     engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE)
     engine.otherwise = [STREAM]
     answers = await ask_twice(sharing_door, GREEDY_STREAM)
@@ -366,6 +368,7 @@ async def test_a_lost_engine_is_not_noticed(sharing_door: Door, engine: Scripted
 
 async def test_a_lost_sample_is_not_made_again(sharing_door: Door, engine: ScriptedEngine) -> None:
     """Another one would say something else."""
+    sharing_door.serve_with(engine.replica("front", profile="front"))  # of an engine that cannot go on with a text
     engine.otherwise = [STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE]
     answer = await sharing_door.post({**CHAT, "stream": True}, headers={"x-enginehouse-cache": "on"})
     assert ("engine_failed", 1) == (answer.error_event["code"], len(engine.requests))
