@@ -6,12 +6,12 @@ theirs. BENCH_TASK and BENCH_PROFILE say what the engines are for and which dial
 vLLM's; BENCH_MERGING has a policy, as JSON.
 """
 
-import asyncio
 import os
 import sys
 
 import uvloop
 
+from bench.figures import bring_figures
 from bench.scenarios import MODEL
 from configs.batches import BatchSettings
 from configs.cache import CacheSettings
@@ -54,7 +54,7 @@ async def serve(port: int, engine_ports: list[int]) -> None:
         assert state.batches is not None  # noqa: S101 - the bench names a store
         state.batches.run_lines()
     await Listener(RouterApp(state), bind(settings)).start()
-    await asyncio.Event().wait()
+    await bring_figures(state, replicas)
 
 
 def _shared_answers() -> SharedAnswers | None:

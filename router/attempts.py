@@ -141,7 +141,7 @@ class Attempts:
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""
         pool = self._state.pool(replica)
-        replica.num_running += 1
+        replica.begin()
         try:
             name = model.adapter or replica.model
             body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
@@ -151,7 +151,7 @@ class Attempts:
                 f"A replica of the model {model.name!r} is unreachable: {failed}.", retry_after_s=1
             )
         finally:
-            replica.num_running -= 1
+            replica.end()
         if isinstance(error, EngineUnavailable):
             replica.blocked_until = self._state.loop.time() + BLOCKED_AFTER_FAILURE_S
         return error

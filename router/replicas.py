@@ -60,11 +60,14 @@ class Replica:
     """Loop time, in seconds, at which this router first heard of it."""
     num_elsewhere: int = 0
     """Requests in the engine that are not of this router, by the replica's own figures."""
+    num_waiting: int = 0
+    """Requests that wait inside the engine, whoever sent them, by the same figures."""
     is_saturated: bool = False
     """By the same figures: requests wait in the engine, or its KV cache is full."""
     hash_seed: int = field(init=False, repr=False)
     """64 bits that stand for its id."""
-    _num_running_before: int = field(default=0, repr=False)
+    _num_running_most: int = field(default=0, repr=False)
+    """The most at once since the figures before."""
     _figures: Figures | None = field(default=None, repr=False)
     _figures_at: float = field(default=0.0, repr=False)
 
@@ -76,22 +79,31 @@ class Replica:
         """Requests in the engine, whoever sent them."""
         return self.num_running + self.num_elsewhere
 
+    def begin(self) -> None:
+        """One more request of this router is in its hands, until `end`."""
+        self.num_running += 1
+        self._num_running_most = max(self._num_running_most, self.num_running)
+
+    def end(self) -> None:
+        self.num_running -= 1
+
     def take_over_figures(self, figures: Figures | None, now: float) -> None:
         """
         Called once a second. `figures` are the last ones, None where there are none; `now` is loop time, in seconds.
 
         They may be a second old, so this router's part of them is what it had at the most in that second.
         """
-        num_own = max(self.num_running, self._num_running_before)
-        self._num_running_before = self.num_running
+        num_own = max(self.num_running, self._num_running_most)
+        self._num_running_most = self.num_running
         if figures is not None and figures != self._figures:
             self._figures, self._figures_at = figures, now
             self.num_elsewhere = max(0, figures.num_running + figures.num_waiting - num_own)
+            self.num_waiting = figures.num_waiting
             usage_ratio = figures.kv_cache_usage_ratio
             is_full = usage_ratio is not None and usage_ratio >= SATURATED_KV_CACHE_RATIO
             self.is_saturated = figures.num_waiting > 0 or is_full
         elif now - self._figures_at > MAX_FIGURES_AGE_S:
-            self.num_elsewhere, self.is_saturated = 0, False
+            self.num_elsewhere, self.num_waiting, self.is_saturated = 0, 0, False
 
 
 class ReplicaDirectory:

@@ -7,8 +7,6 @@ import time
 from collections.abc import Mapping
 
 from configs.batches import BatchSettings
-from router.batches import engine_loads
-from router.batches.engine_loads import EngineLoads
 from router.batches.files import FileShelf
 from router.batches.gate import Gate
 from router.batches.lease import Lease
@@ -47,7 +45,6 @@ class Batches:
         self._store = store
         self._works: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._loads = EngineLoads()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -67,7 +64,7 @@ class Batches:
         """Begin to work on batches, until `close`."""
         gate = self._state.gate = Gate(self._measure, self.settings.max_slots_ratio)
         shop = Shop(self._state, self._store, self.files, self.ledger, gate, self.settings.max_lines)
-        jobs = (self._scan_for_ever(shop), self._look_for_ever(gate), self._ask_engines_for_ever(gate))
+        jobs = (self._scan_for_ever(shop), self._look_for_ever(gate))
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def create(self, owner: str, order: Order) -> Batch:
@@ -92,13 +89,6 @@ class Batches:
         while True:
             gate.look()
             await asyncio.sleep(LOOK_S)
-
-    async def _ask_engines_for_ever(self, gate: Gate) -> None:
-        """As long as there are lines. Other routers' clients are known by what the engines say only."""
-        while True:
-            replicas = [one for application in gate.applications for one in self._state.directory.of(application)]
-            await self._loads.ask(self._state.session, replicas)
-            await asyncio.sleep(engine_loads.INTERVAL_S)
 
     async def _scan_for_ever(self, shop: Shop) -> None:
         while True:
@@ -143,7 +133,8 @@ class Batches:
     def _measure(self, application: str, num_interactive: int, num_lines: int) -> Load:
         replicas = self._state.directory.of(application)
         num_slots = sum(replica.max_num_seqs or self.settings.slots_per_replica for replica in replicas)
-        num_elsewhere, num_waiting = self._loads.of(replicas)
+        num_elsewhere = sum(replica.num_elsewhere for replica in replicas)
+        num_waiting = sum(replica.num_waiting for replica in replicas)
         return Load(num_slots, num_interactive, num_lines, num_elsewhere, num_waiting)
 
 
