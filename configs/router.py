@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -117,6 +118,12 @@ class ModelRoute(Settings):
 
     merging: MergingPolicy = MergingPolicy()
     """How requests for embeddings that come at the same time are asked of the engine as one."""
+
+    queue: QueuePolicy = QueuePolicy()
+    """Who goes first, and how long requests wait, while the engines run as many as they can."""
+
+    autocomplete: AutocompletePolicy = AutocompletePolicy()
+    """Completion in editors: when it is late, and when it is no longer wanted."""
 
     @property
     def applications(self) -> tuple[str, ...]:

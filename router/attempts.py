@@ -6,7 +6,9 @@ The attempts at one answer: replica after replica, until one has answered or at 
 
 import asyncio
 import contextlib
-from functools import cached_property
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, partial
 
 from router.abilities import check_abilities
 from router.answer import AnswerSink
@@ -14,6 +16,9 @@ from router.call import Account, Call
 from router.errors import ContextLengthExceeded, EngineOverloaded, EngineUnavailable, ServingError
 from router.event_stream import Usage
 from router.exchange import Exchange
+from router.lanes.lane import ENGINE_PRIORITIES
+from router.lanes.queue import Found
+from router.lanes.room import beside_prefills
 from router.metrics import PICKS, RETRIES
 from router.model_table import Model
 from router.prefix_key import prefix_key
@@ -48,12 +53,18 @@ class Attempts:
         self._request_id = request_id
         self._exchange: Exchange | None = None
         self._entered = contextlib.ExitStack()
+        self._ticket = state.lanes.ticket(model, call.lane, account)
         self.replica: Replica | None = None
         """The one that was asked last: the one that answered, once there is an answer."""
 
     @property
     def usage(self) -> Usage | None:
         return self._exchange.usage if self._exchange else None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its prompt has been read: its answer has begun."""
+        return self._exchange is not None and self._exchange.has_token
 
     def tick(self, now: float) -> None:
         """Called twice a second while it lasts. `now` is loop time, in seconds."""
@@ -70,12 +81,14 @@ class Attempts:
             ClientDisconnected: nobody takes it any more.
         """
         self._state.generations.add(self)
+        self._state.lanes.enter(self._ticket)
         try:
             with contextlib.ExitStack() as beginning:
                 self._entered = beginning
                 await self._run(self._call, self._model)
         finally:
             self._state.generations.discard(self)
+            self._state.lanes.leave(self._ticket)
 
     async def _run(self, call: Call, model: Model) -> None:
         tried: set[str] = set()
@@ -109,8 +122,15 @@ class Attempts:
         deadline = state.loop.time() + self._limits.replica_wait_s
         while True:
             pick = self._pick_now(model, tried)
-            if pick is not None:
+            if pick is not None and state.lanes.admits(self._ticket, pick.replica):
                 return pick
+            if pick is not None:
+                find = partial(self._find, model, tried, pick.replica.application)
+                pick = await state.lanes.wait(self._ticket, pick.replica.application, find, is_free=not tried)
+                if pick is not None:
+                    return pick
+                deadline = state.loop.time() + self._limits.replica_wait_s
+                continue
             if isinstance(failure, EngineOverloaded):
                 raise failure
             try:
@@ -121,16 +141,35 @@ class Attempts:
 
     def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
         """Of the first application that has one which did not fail just now; else any that is left."""
-        now, turn = self._state.loop.time(), self._state.next_turn()
+        now = self._state.loop.time()
         last_resort = None
         for application in model.applications:
-            replicas = self._state.directory.of(application)
-            has_choice = len(replicas) > 1 and model.replica_choice == "prefix"
-            pick = choose_replica(replicas, self._beginning if has_choice else None, tried, now, turn)
+            pick = self._choose(model, self._state.directory.of(application), tried)
             if pick is not None and pick.replica.blocked_until <= now:
                 return pick
             last_resort = last_resort or pick
         return last_resort
+
+    def _choose(self, model: Model, replicas: Sequence[Replica], tried: set[str]) -> Pick | None:
+        state = self._state
+        has_choice = len(replicas) > 1
+        if has_choice and self._call.lane.is_completion:
+            replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
+        beginning = self._beginning if has_choice and model.replica_choice == "prefix" else None
+        return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
+
+    def _find(self, model: Model, tried: set[str], application: str) -> Found:
+        """For whoever waits for room at that application, which may have lost its replicas by now."""
+        pick = self._pick_now(model, tried)
+        if pick is None or pick.replica.application != application:
+            return True, None
+        lanes, now = self._state.lanes, self._state.loop.time()
+        if not lanes.has_room(self._ticket, pick.replica):
+            replicas = [one for one in self._state.directory.of(application) if one.blocked_until <= now]
+            pick = self._choose(model, [one for one in replicas if lanes.has_room(self._ticket, one)], tried)
+            if pick is not None and not tried:
+                pick = replace(pick, reason="spilled")  # what was chosen of all of them has no room
+        return pick is not None, pick
 
     @cached_property
     def _beginning(self) -> Beginning | None:
@@ -141,17 +180,22 @@ class Attempts:
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""
         pool = self._state.pool(replica)
-        replica.begin()
+        is_completion = self._ticket.lane.is_completion
+        replica.begin(is_completion=is_completion)
+        replica.prefills[self] = len(call.raw)
         try:
             name = model.adapter or replica.model
-            body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
+            priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
+            body = await fit_limit(call, call.encode_for(name, priority), name, replica, self._state)
             error = await self._ask(call, body, replica, pool)
         except ConnectFailed as failed:
             error = EngineUnavailable(
                 f"A replica of the model {model.name!r} is unreachable: {failed}.", retry_after_s=1
             )
         finally:
-            replica.end()
+            replica.end(is_completion=is_completion)
+            replica.prefills.pop(self, None)
+            self._state.lanes.serve(replica.application)
         if isinstance(error, EngineUnavailable):
             replica.blocked_until = self._state.loop.time() + BLOCKED_AFTER_FAILURE_S
         return error

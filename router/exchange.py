@@ -51,7 +51,7 @@ class Exchange:
         self._collected: list[bytes] = []
         self._status = 0
         self._is_stream = False
-        self._has_token = False
+        self.has_token = False
         self._ended: asyncio.Future[ServingError | None] = self._loop.create_future()
         self.has_head = False
         """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
@@ -114,10 +114,10 @@ class Exchange:
         passed = events.feed(data)
         if self._replaced is not None:
             passed = passed.replace(*self._replaced)
-        if self._has_token:
+        if self.has_token:
             self._meter.next_token(gap_s)
         elif passed:
-            self._has_token = True
+            self.has_token = True
             self._meter.first_token()
             self._answer.start_stream()
         if is_last or events.error is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
+from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.router import MergingPolicy, ReplicaChoice, RequestSettings, RouterUserConfig
 from router.errors import ModelNotFound
 
@@ -24,6 +25,8 @@ class Model:
     cache: CachePolicy = field(default_factory=CachePolicy)
     replica_choice: ReplicaChoice = "prefix"
     merging: MergingPolicy = field(default_factory=MergingPolicy)
+    queue: QueuePolicy = field(default_factory=QueuePolicy)
+    autocomplete: AutocompletePolicy = field(default_factory=AutocompletePolicy)
 
 
 class ModelTable:
@@ -33,7 +36,15 @@ class ModelTable:
         self.requests: RequestSettings = config.requests
         self.models = tuple(
             Model(
-                name, route.applications, route.aliases, route.adapter, route.cache, route.replica_choice, route.merging
+                name,
+                route.applications,
+                route.aliases,
+                route.adapter,
+                route.cache,
+                route.replica_choice,
+                route.merging,
+                route.queue,
+                route.autocomplete,
             )
             for name, route in config.models.items()
         )
