@@ -3,7 +3,7 @@ Enginehouse's router and own listener without Ray: `python -m bench.bare_router 
 
 It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON, and no batches, unless BENCH_BATCHES has
 theirs. BENCH_TASK and BENCH_PROFILE say what the engines are for and which dialect they speak, if not generation and
-vLLM's; BENCH_MERGING has a policy, as JSON.
+vLLM's; BENCH_MERGING has a policy, as JSON. BENCH_MAX_NUM_SEQS says how many requests each engine runs at once.
 """
 
 import os
@@ -43,6 +43,7 @@ async def serve(port: int, engine_ports: list[int]) -> None:
             secret=secret,
             engine="simulated",
             profile=os.environ.get("BENCH_PROFILE", "vllm"),
+            max_num_seqs=int(os.environ.get("BENCH_MAX_NUM_SEQS", "0")) or None,
             task="embed" if os.environ.get("BENCH_TASK") == "embed" else "generate",
         )
         for engine_port in engine_ports

@@ -321,3 +321,18 @@ async def test_a_client_that_does_not_read_holds_its_answer_back(
 async def test_length_can_be_commanded(session: aiohttp.ClientSession) -> None:
     """`num_tokens` overrides `max_tokens`."""
     assert 7 == (await chat(session, max_tokens=3, simulated={"num_tokens": 7}))["usage"]["completion_tokens"]
+
+
+async def test_prompts_may_be_read_one_after_another(
+    start_engine: StartEngine, simulated_settings: SimulatedSettings, connect: Connect, reaches_load: ReachesLoad
+) -> None:
+    """The second waits until the first is read, or its client has left; both run meanwhile."""
+    runtime = await start_engine(simulated_settings.model_copy(update={"max_prefills": 1}))
+    session = await connect(runtime)
+    reading = asyncio.create_task(chat(session, simulated={"prefill_base_ms": 600_000}))
+    await reaches_load(runtime, 1, 0)
+    waiting = asyncio.create_task(chat(session, simulated={"prefill_base_ms": 0, "num_tokens": 3}))
+    await reaches_load(runtime, 2, 0)
+    assert not waiting.done()
+    reading.cancel()
+    assert 3 == (await waiting)["usage"]["completion_tokens"]
