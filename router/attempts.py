@@ -121,16 +121,11 @@ class Attempts:
         state = self._state
         deadline = state.loop.time() + self._limits.replica_wait_s
         while True:
-            pick = self._pick_now(model, tried)
-            if pick is not None and state.lanes.admits(self._ticket, pick.replica):
-                return pick
+            asked_at = state.loop.time()
+            pick = await self._in_turn(model, tried, self._pick_now(model, tried))
             if pick is not None:
-                find = partial(self._find, model, tried, pick.replica.application)
-                pick = await state.lanes.wait(self._ticket, pick.replica.application, find, is_free=not tried)
-                if pick is not None:
-                    return pick
-                deadline = state.loop.time() + self._limits.replica_wait_s
-                continue
+                return pick
+            deadline += state.loop.time() - asked_at  # the queue has a limit of its own
             if isinstance(failure, EngineOverloaded):
                 raise failure
             try:
@@ -138,6 +133,18 @@ class Attempts:
                     await state.directory.changed()
             except TimeoutError:
                 raise failure or _none_ready(model, self._limits.replica_wait_s) from None
+
+    async def _in_turn(self, model: Model, tried: set[str], pick: Pick | None) -> Pick | None:
+        """`pick` where it has room at once, else what has some when this request has its turn. None: none is left."""
+        lanes = self._state.lanes
+        while pick is not None and not lanes.admits(self._ticket, pick.replica):
+            application = pick.replica.application
+            find = partial(self._find, model, tried, application)
+            found = await lanes.wait(self._ticket, application, find, is_free=not tried)
+            if found is not None:
+                return found
+            pick = self._pick_now(model, tried)
+        return pick
 
     def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
         """Of the first application that has one which did not fail just now; else any that is left."""

@@ -51,7 +51,7 @@ class Exchange:
         self._collected: list[bytes] = []
         self._status = 0
         self._is_stream = False
-        self.has_token = False
+        self._has_token = False
         self._ended: asyncio.Future[ServingError | None] = self._loop.create_future()
         self.has_head = False
         """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
@@ -61,6 +61,11 @@ class Exchange:
     @property
     def usage(self) -> Usage | None:
         return self._events.usage
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the first token of a stream is there."""
+        return self._has_token
 
     async def run(self, head: bytes, body: bytes) -> ServingError | None:
         """
@@ -114,10 +119,10 @@ class Exchange:
         passed = events.feed(data)
         if self._replaced is not None:
             passed = passed.replace(*self._replaced)
-        if self.has_token:
+        if self._has_token:
             self._meter.next_token(gap_s)
         elif passed:
-            self.has_token = True
+            self._has_token = True
             self._meter.first_token()
             self._answer.start_stream()
         if is_last or events.error is not None:

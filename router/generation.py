@@ -94,13 +94,11 @@ class Generation:
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
         call.lane = self._lane(call, model)
-        shared = state.shared_answers
-        sharing = None if shared is None else self._sharing(call, model, tenant)
         self._wants_stream = call.wants_stream
         state.generations.add(self)
         self._departure.watch()
         with self._as_completion(call, model, tenant):
-            await self._answer_call(call, model, sharing)
+            await self._give(call, model, tenant)
 
     def _lane(self, call: Call, model: Model) -> Lane:
         wish, policies = header(self._scope, PRIORITY_HEADER), (model.queue, model.autocomplete)
@@ -114,9 +112,9 @@ class Generation:
         arrived_at = self._account.arrived_at
         return self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at)
 
-    async def _answer_call(self, call: Call, model: Model, sharing: Sharing | None) -> None:
-        state = self._state
-        shared = state.shared_answers
+    async def _give(self, call: Call, model: Model, tenant: str) -> None:
+        state, shared = self._state, self._state.shared_answers
+        sharing = None if shared is None else self._sharing(call, model, tenant)
         if shared is not None and sharing is not None:
             await self._share(shared, sharing, call, model)
         else:

@@ -74,6 +74,7 @@ class Completions:
         except asyncio.CancelledError:
             if completion.reason is None:
                 raise
+            task.uncancel()
             if isinstance(completion.reason, Superseded):
                 answer_nothing(answer, call)
             raise completion.reason from None

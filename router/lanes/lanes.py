@@ -168,6 +168,10 @@ class Lanes:
                 queue.lines.remove(task)
             self._serve(queue)
 
+    def num_waiting(self) -> Counter[str]:
+        """Requests that wait, lines of batches not counted, by application. May be called from another thread."""
+        return Counter({name: queue.num_requests for name, queue in list(self._queues.items()) if queue.num_requests})
+
     def report(self) -> None:
         """Record how many wait. Called twice a second."""
         counts = Counter(
