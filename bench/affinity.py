@@ -20,8 +20,8 @@ from pathlib import Path
 import aiohttp
 import click
 
-from bench.affinity_router import load_of
 from bench.agents import AGENTS, ANSWER_TIMEOUT_S, HOT, SMALL, Agents, Seen, Work
+from bench.figures import load_of
 from bench.processes import Server, free_port, running
 from bench.readiness import Address, wait_until_answering
 from bench.scenarios import MODEL

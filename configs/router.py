@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.reliability import ReliabilityPolicy
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
@@ -121,6 +122,12 @@ class ModelRoute(Settings):
 
     reliability: ReliabilityPolicy = ReliabilityPolicy()
     """What happens to the model's requests when a replica is slow, overloaded or lost."""
+
+    queue: QueuePolicy = QueuePolicy()
+    """Who goes first, and how long requests wait, while the engines run as many as they can."""
+
+    autocomplete: AutocompletePolicy = AutocompletePolicy()
+    """Completion in editors: when it is late, and when it is no longer wanted."""
 
     @property
     def applications(self) -> tuple[str, ...]:

@@ -145,10 +145,10 @@ class RouterReplica:
             door.take_over_replicas(application, replicas)
 
     async def _read_figures(self) -> None:
-        """What the replicas say of themselves, brought to the doors, where there is more than one to choose from."""
+        """What the replicas say of themselves, brought to the doors."""
         while True:
             await asyncio.sleep(FIGURES_INTERVAL_S)
-            ids = [one for running in self._running.values() if len(running) > 1 for one in running]
+            ids = [one for running in self._running.values() for one in running]
             figures: dict[str, Figures] = {}
             if ids:
                 with contextlib.suppress(RayError):  # the doors go by what they know, and forget what is too old

@@ -185,9 +185,11 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.EngineFailed: "The engine gave up on this request, or was lost in the middle of its answer.",
     errors.BatchesNotConfigured: "Files and batches are off: the setting `batches.store` names no place for them.",
     errors.StoreUnavailable: "The folder or bucket of files and batches does not answer. The log says why.",
-    errors.EngineOverloaded: "Every replica that was tried is full, or the router has too many connections.",
+    errors.EngineOverloaded: "Every replica that was tried is full, the router's queue is, a request waited in it for "
+    "`queue.max_wait_s`, or the router has too many connections.",
     errors.EngineUnavailable: "No replica was ready in time, or all that were tried failed before their first byte.",
     errors.EngineTimeout: "The engine was silent for longer than `first_byte_timeout_s` or `stall_timeout_s`.",
+    errors.CompletionTooLate: "A completion in an editor had not begun within `autocomplete.deadline_s`.",
 }
 """When each error is sent, for readers who have not read the code."""
 

@@ -7,6 +7,8 @@ The attempts at one answer: replica after replica, until one has given it, or th
 import asyncio
 import contextlib
 import random
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from typing import NoReturn
 
@@ -24,6 +26,9 @@ from router.errors import (
 )
 from router.event_stream import Usage
 from router.exchange import Exchange
+from router.lanes.lane import ENGINE_PRIORITIES
+from router.lanes.queue import Found
+from router.lanes.room import beside_prefills
 from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
 from router.model_table import Model
 from router.prefix_key import prefix_key
@@ -74,6 +79,7 @@ class Attempts:
         self._is_free = self._has_moved = False
         self._num_rounds = 0
         self._entered = contextlib.ExitStack()
+        self._ticket = state.lanes.ticket(model, call.lane, account)
         self._replica: Replica | None = None
 
     @property
@@ -91,6 +97,11 @@ class Attempts:
     def is_pausing(self) -> bool:
         """Whether the client has a part of the answer, and nobody gives it more at the moment."""
         return self._resumption.is_pausing
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its prompt has been read: its answer has begun."""
+        return self._exchange is not None and self._exchange.has_token
 
     def tick(self, now: float) -> None:
         """Called twice a second while it lasts. `now` is loop time, in seconds."""
@@ -110,12 +121,14 @@ class Attempts:
         """
         self._record.budget.note_request(self._state.loop.time(), self._model.reliability.retries)
         self._state.generations.add(self)
+        self._state.lanes.enter(self._ticket)
         try:
             with contextlib.ExitStack() as beginning:
                 self._entered = beginning
                 await self._run(self._call, self._model)
         finally:
             self._state.generations.discard(self)
+            self._state.lanes.leave(self._ticket)
 
     async def _run(self, call: Call, model: Model) -> None:
         tried: set[str] = set()
@@ -183,9 +196,11 @@ class Attempts:
         state, queue_s = self._state, model.deadlines.queue_s
         deadline = state.loop.time() + queue_s
         while True:
-            pick = self._pick_now(model, tried)
+            asked_at = state.loop.time()
+            pick = await self._in_turn(model, tried, self._pick_now(model, tried))
             if pick is not None:
                 return pick
+            deadline += state.loop.time() - asked_at  # the queue has a limit of its own
             if isinstance(failure, _WORTH_NO_WAIT):
                 raise failure
             wake_at = deadline
@@ -205,20 +220,55 @@ class Attempts:
         self._num_rounds += 1
         return pause_s(self._num_rounds - 1, first_s, max_s, random.random())  # noqa: S311 - no secret
 
+    async def _in_turn(self, model: Model, tried: set[str], pick: Pick | None) -> Pick | None:
+        """`pick` where it has room at once, else what has some when this request has its turn. None: none is left."""
+        lanes = self._state.lanes
+        while pick is not None and not lanes.admits(self._ticket, pick.replica):
+            application = pick.replica.application
+            find = partial(self._find, model, tried, application)
+            found = await lanes.wait(self._ticket, application, find, is_free=not tried)
+            if found is not None:
+                return found
+            pick = self._pick_now(model, tried)
+        return pick
+
     def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
         """Of the first application that has one which did not fail just now; else any that is left."""
-        now, turn = self._state.loop.time(), self._state.next_turn()
+        now = self._state.loop.time()
         last_resort = None
         for application in model.applications:
-            replicas = self._state.directory.of(application)
-            if self._resumption.is_under_way:
-                replicas = tuple(one for one in replicas if not self._resumption.cannot_ask(one))
-            has_choice = len(replicas) > 1 and model.replica_choice == "prefix"
-            pick = choose_replica(replicas, self._beginning if has_choice else None, tried, now, turn)
+            pick = self._choose(model, self._askable(application), tried)
             if pick is not None and pick.replica.blocked_until <= now:
                 return pick
             last_resort = last_resort or pick
         return last_resort
+
+    def _askable(self, application: str) -> Sequence[Replica]:
+        replicas = self._state.directory.of(application)
+        if self._resumption.is_under_way:
+            return [one for one in replicas if not self._resumption.cannot_ask(one)]
+        return replicas
+
+    def _choose(self, model: Model, replicas: Sequence[Replica], tried: set[str]) -> Pick | None:
+        state = self._state
+        has_choice = len(replicas) > 1
+        if has_choice and self._call.lane.is_completion:
+            replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
+        beginning = self._beginning if has_choice and model.replica_choice == "prefix" else None
+        return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
+
+    def _find(self, model: Model, tried: set[str], application: str) -> Found:
+        """For whoever waits for room at that application, which may have lost its replicas by now."""
+        pick = self._pick_now(model, tried)
+        if pick is None or pick.replica.application != application:
+            return True, None
+        lanes, now = self._state.lanes, self._state.loop.time()
+        if not lanes.has_room(self._ticket, pick.replica):
+            replicas = [one for one in self._askable(application) if one.blocked_until <= now]
+            pick = self._choose(model, [one for one in replicas if lanes.has_room(self._ticket, one)], tried)
+            if pick is not None and not tried:
+                pick = replace(pick, reason="spilled")  # what was chosen of all of them has no room
+        return pick is not None, pick
 
     @cached_property
     def _beginning(self) -> Beginning | None:
@@ -255,6 +305,8 @@ class Attempts:
         now = self._state.loop.time()
         if pick is None or pick.replica.blocked_until > now or pick.replica.task != call.route.task:
             return None
+        if not self._state.lanes.admits(self._ticket, pick.replica):
+            return None
         if not self._record.budget.take(now, model.reliability.retries):
             self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
             return None
@@ -277,19 +329,24 @@ class Attempts:
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""
         pool = self._state.pool(replica)
-        replica.num_running += 1
+        is_completion = self._ticket.lane.is_completion
+        replica.begin(is_completion=is_completion)
+        replica.prefills[self] = len(call.raw)
         replica.breaker.asked(self._state.loop.time(), model.reliability.breaker)
         try:
             name = model.adapter or replica.model
-            body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
+            priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
+            body = await fit_limit(call, call.encode_for(name, priority), name, replica, self._state)
             error = await self._ask(call, body, replica, pool)
         except ConnectFailed as failed:
             error = EngineUnavailable(
                 f"A replica of the model {model.name!r} is unreachable: {failed}.", retry_after_s=1
             )
         finally:
-            replica.num_running -= 1
+            replica.end(is_completion=is_completion)
+            replica.prefills.pop(self, None)
             exchange = self._exchanges.pop(replica.replica_id, None)
+            self._state.lanes.serve(replica.application)
         self._tell_breaker(replica, error, exchange)
         return error
 

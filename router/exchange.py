@@ -69,6 +69,11 @@ class Exchange:
     def usage(self) -> Usage | None:
         return self._events.usage
 
+    @property
+    def has_token(self) -> bool:
+        """Whether the first token of a stream is there."""
+        return self._has_token
+
     async def run(self, head: bytes, body: bytes) -> ServingError | None:
         """
         Send the request and wait until the answer is over: None when the client has it whole, else what went wrong.

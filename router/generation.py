@@ -6,11 +6,12 @@ The request path of a generation, to be read from top to bottom.
 
 import asyncio
 import logging
+from contextlib import AbstractContextManager, nullcontext
 
 from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
-from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send
+from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send, header
 from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
@@ -21,7 +22,9 @@ from router.caching.leading import Leading
 from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
 from router.departure import Departure
-from router.errors import ClientDisconnected, ServingError
+from router.errors import ClientDisconnected, ServingError, Superseded
+from router.lanes.lane import PRIORITY_HEADER, Lane, decide_lane
+from router.lanes.typist import typist_of
 from router.merging.merged import making_of
 from router.model_table import Model
 from router.prefix_key import session_of
@@ -43,7 +46,6 @@ class Generation:
         extensions = scope.get("extensions", {})
         write_chunk = extensions.get(WRITE_CHUNK)
         self._batch_tenant: str | None = extensions.get(BATCH_TENANT)
-        self._entered: str | None = None
         self._answer = Answer(send, state.answer_headers(self._request_id), state.loop, write_chunk)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
@@ -66,6 +68,8 @@ class Generation:
             self._answer.fail(error)
         except ClientDisconnected:
             code = "client_disconnected"
+        except Superseded:
+            code = "superseded"
         except asyncio.CancelledError:
             code = "client_disconnected"
             if not self._departure.has_left:
@@ -76,8 +80,6 @@ class Generation:
             self._answer.fail(ServingError("The router failed on this request; its log says why."))
         finally:
             self._state.generations.discard(self)
-            if self._entered is not None and self._state.gate is not None:
-                self._state.gate.leave(self._entered)
             self._departure.stop()
             if self._attempts is not None:
                 self._account.count_tokens(self._attempts.usage)
@@ -93,14 +95,25 @@ class Generation:
         call = parse_call(self._route, raw, session_of(self._scope))
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
+        call.lane = self._lane(call, model)
         total_s = total_of(self._scope, model.deadlines)
-        if batch_tenant is None and state.gate is not None:
-            self._entered = model.applications[0]
-            state.gate.enter(self._entered)
         self._wants_stream = call.wants_stream
         state.generations.add(self)
         self._departure.watch()
-        await within_total(self._give(call, model, tenant), self._account.arrived_at, total_s)
+        with self._as_completion(call, model, tenant):
+            await within_total(self._give(call, model, tenant), self._account.arrived_at, total_s)
+
+    def _lane(self, call: Call, model: Model) -> Lane:
+        wish, policies = header(self._scope, PRIORITY_HEADER), (model.queue, model.autocomplete)
+        return decide_lane(call.route.path, call.body, wish, policies, is_line=self._batch_tenant is not None)
+
+    def _as_completion(self, call: Call, model: Model, tenant: str) -> AbstractContextManager[None]:
+        """What ends the request when it is a completion in an editor that nobody wants any more."""
+        if not call.lane.is_completion:
+            return nullcontext()
+        typist = typist_of(self._scope, call.body, call.session, tenant, model.name)
+        arrived_at = self._account.arrived_at
+        return self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at)
 
     async def _give(self, call: Call, model: Model, tenant: str) -> None:
         state, shared = self._state, self._state.shared_answers
@@ -162,6 +175,7 @@ class Generation:
         return flight
 
     async def _follow(self, shared: SharedAnswers, flight: Flight, call: Call) -> None:
+        self._state.lanes.urge(flight.account, call.lane)
         self._follower = flight.join(self._answer, self._account, wants_usage=call.wants_usage)
         try:
             await self._follower.ended

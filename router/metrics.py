@@ -31,7 +31,7 @@ class Metric:
 
 REQUESTS = Metric(
     "enginehouse_requests", "counter", "requests",
-    "Requests that were answered. `code` is `ok`, an error code, or `client_disconnected`.",
+    "Requests that were answered. `code` is `ok`, an error code, `client_disconnected`, or `superseded`.",
     labels=("model", "engine", "replica", "route", "code"),
 )  # fmt: skip
 RETRIES = Metric(
@@ -103,6 +103,16 @@ ENGINE_WAITING = Metric(
 ENGINE_KV_CACHE = Metric(
     "enginehouse_engine_kv_cache_usage_ratio", "gauge", "ratio (0-1)", "Share of the engine's KV cache in use."
 )
+QUEUED = Metric(
+    "enginehouse_queued_requests", "gauge", "requests",
+    "Requests that wait in this router for a replica with room; lines of batches not counted.",
+    labels=("model", "priority", "router"),
+)  # fmt: skip
+QUEUE_TIME = Metric(
+    "enginehouse_queue_seconds", "histogram", "seconds",
+    "How long requests waited in a router for a replica with room; those that found it at once are not in it.",
+    labels=("model", "priority"), buckets=_LATENCY_S,
+)  # fmt: skip
 BATCH_LINES = Metric(
     "enginehouse_batch_lines", "counter", "lines",
     "Lines of batches by outcome: `completed`, `failed`, `yielded` (aborted for a client) or `retried`; these two are "
@@ -119,7 +129,7 @@ BATCHES = Metric(
 METRICS = (
     REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
     REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING,
-    ENGINE_KV_CACHE, BATCH_LINES, BATCHES,
+    ENGINE_KV_CACHE, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES,
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
+from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.reliability import ReliabilityPolicy
 from configs.router import MergingPolicy, ReplicaChoice, RequestSettings, RouterUserConfig
 from router.errors import ModelNotFound
@@ -28,6 +29,8 @@ class Model:
     merging: MergingPolicy = field(default_factory=MergingPolicy)
     reliability: ReliabilityPolicy = field(default_factory=ReliabilityPolicy)
     deadlines: Deadlines = USUAL_DEADLINES
+    queue: QueuePolicy = field(default_factory=QueuePolicy)
+    autocomplete: AutocompletePolicy = field(default_factory=AutocompletePolicy)
 
 
 class ModelTable:
@@ -39,6 +42,7 @@ class ModelTable:
             Model(
                 name, route.applications, route.aliases, route.adapter, route.cache, route.replica_choice,
                 route.merging, route.reliability, Deadlines.of(route.reliability.deadlines, config.requests),
+                route.queue, route.autocomplete,
             )
             for name, route in config.models.items()
         )  # fmt: skip

@@ -5,6 +5,7 @@ import hashlib
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from configs.engine import Task
 from router.reliability.breaker import Breaker
@@ -25,6 +26,14 @@ class Figures:
     num_running: int
     num_waiting: int
     kv_cache_usage_ratio: float | None
+
+
+class Prefill(Protocol):
+    """A request that an engine begins with by reading its prompt."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has begun."""
 
 
 @dataclass(slots=True, eq=False)
@@ -48,8 +57,16 @@ class Replica:
     """Of everything that makes the engine's answers what they are; replicas with the same one say the same."""
     max_num_seqs: int | None = None
     """Requests that the engine runs at once, where that is known; more wait."""
+    has_priorities: bool = False
+    """The engine takes requests by their `priority`."""
+    application: str = ""
+    """The one that it is a replica of."""
     num_running: int = 0
     """Requests of this router that the replica is answering."""
+    num_completions: int = 0
+    """Those of them that are completions in editors."""
+    prefills: "dict[Prefill, int]" = field(default_factory=dict, repr=False)
+    """Requests of this router that it has, each with its size in bytes."""
     breaker: Breaker = field(default_factory=Breaker, repr=False)
     joined_at: float = -math.inf
     """Loop time, in seconds, at which it joined replicas that were warm: those that begin together are equals."""
@@ -57,11 +74,16 @@ class Replica:
     """Loop time, in seconds, at which this router first heard of it."""
     num_elsewhere: int = 0
     """Requests in the engine that are not of this router, by the replica's own figures."""
+    num_waiting: int = 0
+    """Requests that wait inside the engine, whoever sent them, by the same figures."""
     is_saturated: bool = False
     """By the same figures: requests wait in the engine, or its KV cache is full."""
     hash_seed: int = field(init=False, repr=False)
     """64 bits that stand for its id."""
-    _num_running_before: int = field(default=0, repr=False)
+    _num_slots_now: int | None = field(default=None, repr=False)
+    """Requests that it ran when its KV cache was full and others waited: it has no room for more."""
+    _num_running_most: int = field(default=0, repr=False)
+    """The most at once since the figures before."""
     _figures: Figures | None = field(default=None, repr=False)
     _figures_at: float = field(default=0.0, repr=False)
 
@@ -78,22 +100,46 @@ class Replica:
         """Requests in the engine, whoever sent them."""
         return self.num_running + self.num_elsewhere
 
+    @property
+    def num_slots(self) -> int | None:
+        """Requests that the engine can run at once now; None where that is not known."""
+        if self.max_num_seqs is None or self._num_slots_now is None:
+            return self.max_num_seqs
+        return min(self.max_num_seqs, self._num_slots_now)
+
+    @property
+    def num_prefill_bytes(self) -> int:
+        """Size of those of this router's requests whose answer has not begun, in bytes."""
+        return sum(num_bytes for prefill, num_bytes in self.prefills.items() if not prefill.is_over)
+
+    def begin(self, *, is_completion: bool = False) -> None:
+        """One more request of this router is in its hands, or on the way there, until `end`."""
+        self.num_running += 1
+        self.num_completions += is_completion
+        self._num_running_most = max(self._num_running_most, self.num_running)
+
+    def end(self, *, is_completion: bool = False) -> None:
+        self.num_running -= 1
+        self.num_completions -= is_completion
+
     def take_over_figures(self, figures: Figures | None, now: float) -> None:
         """
         Called once a second. `figures` are the last ones, None where there are none; `now` is loop time, in seconds.
 
         They may be a second old, so this router's part of them is what it had at the most in that second.
         """
-        num_own = max(self.num_running, self._num_running_before)
-        self._num_running_before = self.num_running
+        num_own = max(self.num_running, self._num_running_most)
+        self._num_running_most = self.num_running
         if figures is not None and figures != self._figures:
             self._figures, self._figures_at = figures, now
             self.num_elsewhere = max(0, figures.num_running + figures.num_waiting - num_own)
+            self.num_waiting = figures.num_waiting
             usage_ratio = figures.kv_cache_usage_ratio
             is_full = usage_ratio is not None and usage_ratio >= SATURATED_KV_CACHE_RATIO
             self.is_saturated = figures.num_waiting > 0 or is_full
+            self._num_slots_now = max(1, figures.num_running) if is_full and figures.num_waiting else None
         elif now - self._figures_at > MAX_FIGURES_AGE_S:
-            self.num_elsewhere, self.is_saturated = 0, False
+            self.num_elsewhere, self.num_waiting, self.is_saturated, self._num_slots_now = 0, 0, False, None
 
 
 class ReplicaDirectory:
@@ -116,6 +162,7 @@ class ReplicaDirectory:
         current = tuple(known.pop(replica.replica_id, replica) for replica in replicas)
         for replica in current:
             if replica not in before:
+                replica.application = application
                 replica.known_since = now
                 replica.joined_at = now if has_warm else -math.inf
         self._replicas[application] = current

@@ -9,9 +9,10 @@ import aiohttp
 from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
-from router.batches.gate import Gate
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
+from router.lanes.completions import Completions
+from router.lanes.lanes import Lanes
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
@@ -62,8 +63,9 @@ class RouterState:
         self.gatherings = Gatherings(self.loop)
         self.batches: Batches | None = None
         """None where they are off."""
-        self.gate: Gate | None = None
-        """Where lines of batches wait for a slot; None where this router runs none."""
+        self.lanes = Lanes(self.directory, sink, self.loop, router_id)
+        """Where requests wait for a replica with room, and lines of batches for a slot."""
+        self.completions = Completions(self.loop)
         self.generations: set[Ticking] = set()
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
@@ -111,10 +113,12 @@ class RouterState:
             if pool is not None:
                 pool.close()
             self._leaving.append(gone)
+        self.lanes.serve(application)
 
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
         """What the replicas last said of themselves, by replica id. Expected once a second."""
         self.directory.take_over_figures(figures, self.loop.time())
+        self.lanes.look()
 
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""
@@ -137,6 +141,8 @@ class RouterState:
         now = self.loop.time()
         for generation in tuple(self.generations):
             generation.tick(now)
+        self.lanes.look()
+        self.lanes.report()
         for replica in (*self.directory.all(), *self._leaving):
             self._report_running(replica)
         self._leaving = [replica for replica in self._leaving if replica.num_running]

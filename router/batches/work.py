@@ -14,7 +14,6 @@ from typing import Any
 
 from router.batches import asking
 from router.batches.files import FileShelf
-from router.batches.gate import Gate, Yielded
 from router.batches.identity import tenant_of
 from router.batches.lease import Lease, LeaseLost
 from router.batches.ledger import Ledger, Result
@@ -24,6 +23,7 @@ from router.batches.results import Results
 from router.batches.store import ObjectMissing, ObjectStore
 from router.call import ROUTES
 from router.errors import ModelNotFound, ServingError, StoreUnavailable
+from router.lanes.lanes import Yielded
 from router.metrics import BATCH_LINES, BATCHES
 from router.state import RouterState
 
@@ -55,7 +55,6 @@ class Shop:
     store: ObjectStore
     files: FileShelf
     ledger: Ledger
-    gate: Gate
     max_lines: int
 
 
@@ -204,7 +203,7 @@ class Work:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     def _capacity(self) -> int:
-        return sum(self._shop.gate.capacity(application) for application in self._applications)
+        return sum(self._shop.state.lanes.capacity(application) for application in self._applications)
 
     async def _answer_chunk(self, number: int, reading: Reading) -> None:
         try:
@@ -244,7 +243,7 @@ class Work:
             application = shop.state.table.resolve(line.model).applications[0]
             self._applications.add(application)
             try:
-                reply = await shop.gate.run(
+                reply = await shop.state.lanes.run_line(
                     application, lambda: asking.ask(shop.state, route, body, tenant_of(self._batch.owner))
                 )
             except Yielded:

@@ -346,3 +346,18 @@ async def test_what_cannot_be_continued_is_refused(session: aiohttp.ClientSessio
     status, _ = await post(session, "/v1/chat/completions", {"model": "sim", "messages": HELLO, **fields})
 
     assert 400 == status
+
+
+async def test_prompts_may_be_read_one_after_another(
+    start_engine: StartEngine, simulated_settings: SimulatedSettings, connect: Connect, reaches_load: ReachesLoad
+) -> None:
+    """The second waits until the first is read, or its client has left; both run meanwhile."""
+    runtime = await start_engine(simulated_settings.model_copy(update={"max_prefills": 1}))
+    session = await connect(runtime)
+    reading = asyncio.create_task(chat(session, simulated={"prefill_base_ms": 600_000}))
+    await reaches_load(runtime, 1, 0)
+    waiting = asyncio.create_task(chat(session, simulated={"prefill_base_ms": 0, "num_tokens": 3}))
+    await reaches_load(runtime, 2, 0)
+    assert not waiting.done()
+    reading.cancel()
+    assert 3 == (await waiting)["usage"]["completion_tokens"]

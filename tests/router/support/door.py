@@ -106,7 +106,11 @@ class Door:
 
     def set_policy(self, policy: CachePolicy) -> None:
         """What of the model's answers is kept."""
-        route = ModelRoute(application=APPLICATION, aliases=("default",), cache=policy)
+        self.set_route(cache=policy)
+
+    def set_route(self, **fields: object) -> None:
+        """The model's row of the table."""
+        route = ModelRoute.model_validate({"application": APPLICATION, "aliases": ("default",), **fields})
         config = RouterUserConfig(models={"m": route}, requests=self.state.table.requests)
         self.state.take_over_table(ModelTable(config))
 
