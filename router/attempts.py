@@ -40,7 +40,7 @@ class Attempts:
         self, state: RouterState, call: Call, model: Model, answer: AnswerSink, account: Account, request_id: bytes
     ) -> None:
         self._state = state
-        self._limits = state.table.requests
+        self._limits = model.requests
         self._call = call
         self._model = model
         self._answer = answer
@@ -144,7 +144,9 @@ class Attempts:
         replica.num_running += 1
         try:
             name = model.adapter or replica.model
-            body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
+            body = await fit_limit(
+                call, call.encode_for(name), name, replica, self._state, model.limits.max_prompt_tokens
+            )
             error = await self._ask(call, body, replica, pool)
         except ConnectFailed as failed:
             error = EngineUnavailable(
