@@ -8,6 +8,7 @@ COMMANDS = {
     "batch": "deployments.commands.batch",
     "cache": "deployments.commands.cache",
     "check": "deployments.commands.check",
+    "route": "deployments.commands.route",
     "schema": "deployments.commands.schema",
     "serve": "deployments.commands.serve",
     "doctor": "deployments.commands.doctor",

@@ -100,6 +100,10 @@ class ModelTable:
             raise ModelNotFound(f"The model {name[:200]!r} does not exist. Models here: {known[:1000]}.", param="model")
         return model
 
+    def has_name(self, name: str) -> bool:
+        """Whether a request may ask for it."""
+        return name in self._by_name or name in self._autos
+
     def find_auto(self, name: str) -> Auto | None:
         return self._autos.get(name)
 

@@ -5,11 +5,12 @@ A request gets its model, and a place at it, and its answer says which.
 """
 
 import datetime as dt
+from collections.abc import Mapping
 from urllib.parse import quote
 
 from router.answer import Answer
 from router.asgi import BATCH_TENANT, Headers, Scope
-from router.call import Account, Call
+from router.call import Account, Call, Route
 from router.model_table import Choice, Model, ModelTable
 from router.routing.facts import Facts
 from router.routing.limits import fit_call
@@ -41,7 +42,9 @@ class Admission:
             RateLimited: the key has as many requests at this model as it may.
             EngineOverloaded: the model has as many as it takes.
         """
-        choice = self._choice = table.choose(call.model_name, lambda: facts_of(call, scope["headers"], tenant))
+        choice = self._choice = table.choose(
+            call.model_name, lambda: facts_of(call.route, call.body, len(call.raw), scope["headers"], tenant)
+        )
         model = choice.model
         self.account.labels["model"] = model.name
         call = fit_call(call, model)
@@ -74,7 +77,6 @@ def route_text(choice: Choice, application: str | None) -> str:
     return "; ".join(parts)
 
 
-def facts_of(call: Call, headers: Headers, tenant: str) -> Facts:
+def facts_of(route: Route, body: Mapping[str, object], num_bytes: int, headers: Headers, tenant: str) -> Facts:
     """`headers` have names in lower case. The moment is now."""
-    now = dt.datetime.now(dt.UTC)
-    return Facts(call.route.task, call.route.prompt_field, call.body, len(call.raw), headers, tenant, now)
+    return Facts(route.task, route.prompt_field, body, num_bytes, headers, tenant, dt.datetime.now(dt.UTC))

@@ -64,7 +64,7 @@ class Facts:
     @cached_property
     def wants_json(self) -> bool:
         wanted = self.body.get("response_format")
-        return isinstance(wanted, dict) and wanted.get("type") in _JSON_FORMATS
+        return isinstance(wanted, dict) and str(wanted.get("type")) in _JSON_FORMATS
 
     @cached_property
     def language(self) -> Language | None:
