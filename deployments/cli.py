@@ -11,6 +11,7 @@ COMMANDS = {
     "route": "deployments.commands.route",
     "schema": "deployments.commands.schema",
     "serve": "deployments.commands.serve",
+    "status": "deployments.commands.status",
     "doctor": "deployments.commands.doctor",
     "weights": "deployments.commands.weights",
     "build": "deployments.commands.build",

@@ -48,6 +48,8 @@ class RouterReplica:
         self._figures_task: asyncio.Task[None] | None = None
         self._is_listening = False
         self._taking_over = asyncio.Lock()
+        self._names: list[str] = []
+        self._refused: RefusedTable | None = None
         replica_id = serve.get_replica_context().replica_id.unique_id
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
@@ -89,8 +91,9 @@ class RouterReplica:
             for door in self._doors:
                 door.take_over_table(table)
             self._watch(table.applications)
-            names = [*(model.name for model in table.models), *(auto.name for auto in table.autos)]
-            logger.info("model table: %s", ", ".join(names) or "empty")
+            self._refused = None
+            self._names = [*(model.name for model in table.models), *(auto.name for auto in table.autos)]
+            logger.info("model table: %s", ", ".join(self._names) or "empty")
             for warning in name_warnings(config):
                 logger.warning("model table: %s", warning)
 
@@ -114,9 +117,9 @@ class RouterReplica:
     def _refuse(self, error: ConfigError | PolicyNotFound) -> None:
         reason = refusal_text(error)
         logger.error("the new user_config is not valid, the one before it stays in force: %s", reason)
-        refused = RefusedTable(time.time(), reason)
+        self._refused = RefusedTable(time.time(), reason)
         for door in self._doors:
-            door.refuse_table(refused)
+            door.refuse_table(self._refused)
 
     async def purge_cache(self, model: str | None, namespace: str | None) -> int:
         """For `enginehouse cache purge`: how many answers were forgotten here."""
@@ -126,6 +129,10 @@ class RouterReplica:
         """For `enginehouse cache stats`: what is kept behind the router's own listener."""
         stats = await self._own_door.cache_stats()
         return {} if stats is None else asdict(stats)
+
+    async def table_status(self) -> dict[str, Any]:
+        """For `enginehouse status`: the names in force, and the table that was refused since, as `/v1/models` says."""
+        return {"names": list(self._names), "refused": None if self._refused is None else asdict(self._refused)}
 
     async def stop(self) -> None:
         """Close the doors behind the last client."""

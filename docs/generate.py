@@ -174,7 +174,7 @@ def _range(schema: JsonSchema) -> str:
 WHEN: Mapping[type[ServingError], str] = {
     errors.ServingError: "A fault of the router itself. Its log has the details, under the request id.",
     errors.InvalidRequest: "The request has a mistake that `param` names. Engines' own complaints come as this too.",
-    errors.ContextLengthExceeded: "The prompt alone does not fit into the model's context.",
+    errors.ContextLengthExceeded: "The prompt does not fit into the model's context, or is longer than `limits.max_prompt_tokens`.",
     errors.ModelDoesNotSupport: "The model is for another kind of request, as an embedding model asked for a chat.",
     errors.UnsupportedParameter: "The model's engine would ignore a field that changes the answer.",
     errors.InvalidApiKey: "No API key, or one that is not accepted.",
@@ -184,12 +184,12 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.MethodNotAllowed: "The path exists, for another method.",
     errors.RequestTimeout: "The client did not send its headers, or its body, within `listener.request_timeout_s`.",
     errors.RequestTooLarge: "The body is larger than `listener.max_body_bytes`.",
-    errors.RateLimited: "Reserved for quotas: nothing answers it yet.",
+    errors.RateLimited: "One API key has as many requests at a model as it may: `limits.max_requests_per_key`.",
     errors.HeadersTooLarge: "The request line and headers are larger than `listener.max_header_bytes`.",
     errors.EngineFailed: "The engine gave up on this request, or was lost in the middle of its answer.",
     errors.BatchesNotConfigured: "Files and batches are off: the setting `batches.store` names no place for them.",
     errors.StoreUnavailable: "The folder or bucket of files and batches does not answer. The log says why.",
-    errors.EngineOverloaded: "Every replica that was tried is full, or the router has too many connections.",
+    errors.EngineOverloaded: "Every replica that was tried is full, the model has `limits.max_requests`, or the router has too many clients.",
     errors.EngineUnavailable: "No replica was ready in time, or all that were tried failed before their first byte.",
     errors.EngineTimeout: "The engine was silent for longer than `first_byte_timeout_s` or `stall_timeout_s`.",
 }

@@ -14,7 +14,7 @@ BYTES_PER_TOKEN = 4
 """Bytes of a request for each token of its prompt. Copilot's first request in agent mode: 71.6 KB, about 18,000
 tokens. Prose in Latin letters has about as many; Chinese has more tokens for its bytes, and base64 too."""
 
-MAX_LOOKED_AT_CHARS = 16_000
+MAX_LOOKED_AT_CHARS = 8_000
 """How much of a prompt's end is looked at for its language, in characters."""
 
 _FIM_MARKS = ("<|fim_", "<fim_", "<\uff5cfim", "<PRE>", "<|fim", "[SUFFIX]")

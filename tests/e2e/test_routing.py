@@ -2,13 +2,16 @@
 
 import asyncio
 import json
+import re
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import openai
 import pytest
 import pytest_asyncio
-from house import House, open_house
+from house import ROOT, House, open_house
 from house_files import Json, free_port, model, router, router_of, serve_file
 from raw_http import ask, post, request
 from streaming_load import sdk
@@ -49,6 +52,17 @@ async def routed(client: openai.AsyncOpenAI, **fields: Any) -> tuple[str | None,
     create = client.chat.completions.with_raw_response.create
     raw = await create(**{"model": "auto", "messages": HELLO, "max_tokens": 8, **fields})
     return raw.headers.get(ROUTE), raw.parse().model
+
+
+def status(house: House) -> tuple[int, str]:
+    """The exit code of `enginehouse status`, and what it prints."""
+    address = re.search(r"Ray address: (\S+)", house.output())
+    assert address
+    done = subprocess.run(
+        [sys.executable, "-m", "deployments.cli", "status", "--address", address[1]],
+        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return done.returncode, done.stdout
 
 
 async def test_rules_choose_and_the_answer_says_so(client: openai.AsyncOpenAI) -> None:
@@ -108,8 +122,11 @@ async def test_a_table_that_leads_nowhere_is_refused_with_its_reason(house: Hous
     reason = "models.small.application: Serve has no application 'smal'; did you mean 'small'?"
     assert reason == table()["refused"]["reason"]
     assert reason in house.replica_logs("router")
+    exit_code, told = await asyncio.to_thread(status, house)
+    assert (1, True, True) == (exit_code, f"router 1:   {reason}\n" in told, "router 1: serves small, big" in told)
     assert (route, before) == ((await routed(client))[0], {one.pid for one in house.routers()})
     await asyncio.to_thread(
         house.redeploy, lambda file: user_config(file)["models"]["small"].update(application="small")
     )
     await eventually("a better one is taken over", lambda: table() == {"status": "ok", "refused": None})
+    assert 0 == (await asyncio.to_thread(status, house))[0]
