@@ -15,7 +15,8 @@ class ModelLimits(Settings):
     request, images not counted, and exact where the engine is asked for it anyway. Default: the engine's context."""
 
     max_completion_tokens: Annotated[int, Field(ge=1, le=100_000_000)] | None = None
-    """Tokens of an answer. Requests that ask for more, or do not say, get so many. Default: the engine's context."""
+    """Tokens of an answer. Requests that ask for more, or do not say, get no more than that. Default: the engine's
+    context."""
 
     max_requests: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     """Requests of this model at once in one router. More are answered 503 with `engine_overloaded`. Lines of batches

@@ -13,6 +13,9 @@ from configs.finding import ConfigError, Finding, did_you_mean, key_path_text
 from configs.router import RouterUserConfig
 from router.routing.policy import PolicyNotFound
 
+STATUS_TIMEOUT_S = 10.0
+"""How long Serve's controller is waited for, in seconds. It answers in milliseconds, or restarts."""
+
 logger = logging.getLogger("enginehouse.router")
 
 
@@ -25,9 +28,9 @@ async def refuse_unknown_applications(config: RouterUserConfig) -> None:
         ConfigError: a row names an application that Serve does not have.
     """
     try:
-        status = await asyncio.to_thread(serve.status)
-    except (RayError, RayServeException) as error:
-        logger.warning("nobody says whether the model table's applications exist: %s", error)
+        status = await asyncio.wait_for(asyncio.to_thread(serve.status), STATUS_TIMEOUT_S)
+    except (RayError, RayServeException, TimeoutError) as error:
+        logger.warning("nobody says whether the model table's applications exist: %r", error)
         return
     unknown = list(unknown_applications(config, status.applications))
     if unknown:

@@ -174,7 +174,7 @@ def _range(schema: JsonSchema) -> str:
 WHEN: Mapping[type[ServingError], str] = {
     errors.ServingError: "A fault of the router itself. Its log has the details, under the request id.",
     errors.InvalidRequest: "The request has a mistake that `param` names. Engines' own complaints come as this too.",
-    errors.ContextLengthExceeded: "The prompt does not fit into the model's context, or is longer than `limits.max_prompt_tokens`.",
+    errors.ContextLengthExceeded: "The prompt is longer than the model's context, or than `limits.max_prompt_tokens`.",
     errors.ModelDoesNotSupport: "The model is for another kind of request, as an embedding model asked for a chat.",
     errors.UnsupportedParameter: "The model's engine would ignore a field that changes the answer.",
     errors.InvalidApiKey: "No API key, or one that is not accepted.",
@@ -189,7 +189,7 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.EngineFailed: "The engine gave up on this request, or was lost in the middle of its answer.",
     errors.BatchesNotConfigured: "Files and batches are off: the setting `batches.store` names no place for them.",
     errors.StoreUnavailable: "The folder or bucket of files and batches does not answer. The log says why.",
-    errors.EngineOverloaded: "Every replica that was tried is full, the model has `limits.max_requests`, or the router has too many clients.",
+    errors.EngineOverloaded: "Every replica that was tried is full, or the model or the router has what it takes.",
     errors.EngineUnavailable: "No replica was ready in time, or all that were tried failed before their first byte.",
     errors.EngineTimeout: "The engine was silent for longer than `first_byte_timeout_s` or `stall_timeout_s`.",
 }

@@ -21,6 +21,7 @@ from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
 from router.replica_choice import Beginning, Pick, choose_replica
 from router.replicas import BLOCKED_AFTER_FAILURE_S, Replica
+from router.routing.limits import fit_unsaid
 from router.state import RouterState
 from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 
@@ -144,6 +145,7 @@ class Attempts:
         replica.num_running += 1
         try:
             name = model.adapter or replica.model
+            call = fit_unsaid(call, model, PROFILES[replica.profile])
             body = await fit_limit(
                 call, call.encode_for(name), name, replica, self._state, model.limits.max_prompt_tokens
             )

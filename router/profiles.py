@@ -37,6 +37,8 @@ class Profile:
     name: str
     counts_tokens: Literal["/tokenize"] | None
     clamps_max_tokens: bool
+    completion_tokens_unsaid: int | None = None
+    """Tokens of a text completion that names no limit; None where that is up to the end of the context, or unknown."""
     ignores: frozenset[str] = frozenset()
     """Fields that change an answer and that the engine passes over without a word."""
     merges: frozenset[Literal["texts", "tokens"]] = frozenset()
@@ -89,7 +91,7 @@ PROFILES = {
             merges=frozenset({"texts", "tokens"}),
             completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
         ),
-        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
+        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False, completion_tokens_unsaid=16),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),
     )

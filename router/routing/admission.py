@@ -11,6 +11,7 @@ from urllib.parse import quote
 from router.answer import Answer
 from router.asgi import BATCH_TENANT, Headers, Scope
 from router.call import Account, Call, Route
+from router.metrics import ROUTED
 from router.model_table import Choice, Model, ModelTable
 from router.routing.facts import Facts
 from router.routing.limits import fit_call
@@ -47,6 +48,8 @@ class Admission:
         )
         model = choice.model
         self.account.labels["model"] = model.name
+        if choice.rule is not None:
+            self._state.sink.record(ROUTED, 1, {"model": model.name, "rule": choice.rule})
         call = fit_call(call, model)
         if BATCH_TENANT not in scope.get("extensions", {}):
             self._place = self._state.occupancy.enter(model, tenant)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from router.bodies import encode_object
 from router.call import Call
 from router.model_table import Model
+from router.profiles import Profile
 from router.routing.facts import estimate_prompt_tokens
 from router.token_limits import LIMIT_FIELDS, prompt_too_long
 
@@ -14,7 +15,7 @@ _OWN_LIMIT_FIELDS = (*LIMIT_FIELDS, "n_predict")
 
 def fit_call(call: Call, model: Model) -> Call:
     """
-    The call within the model's limits: as it is, or with its limit of completion tokens lowered.
+    The call within the model's limits: as it is, or with its limit of completion tokens lowered, or set for a chat.
 
     Raises:
         ContextLengthExceeded: its prompt is too long, by the estimate.
@@ -26,18 +27,28 @@ def fit_call(call: Call, model: Model) -> Call:
             raise prompt_too_long(f"about {num_tokens}", limits.max_prompt_tokens, call.route.prompt_field)
     if limits.max_completion_tokens is None or call.route.task != "generate":
         return call
-    capped = cap_completion(call.body, limits.max_completion_tokens)
-    return call if capped is call.body else replace(call, body=capped, raw=encode_object(capped))
+    return _capped(call, limits.max_completion_tokens, sets_unsaid=call.route.is_chat)
 
 
-def cap_completion(body: dict[str, object], max_tokens: int) -> dict[str, object]:
-    """The same object where it asks for no more than that."""
+def fit_unsaid(call: Call, model: Model, profile: Profile) -> Call:
+    """The call for one engine: a text completion that names no limit gets the model's, where the engine's is higher."""
+    max_tokens, unsaid = model.limits.max_completion_tokens, profile.completion_tokens_unsaid
+    if max_tokens is None or call.route.prompt_field != "prompt" or (unsaid is not None and unsaid <= max_tokens):
+        return call
+    return _capped(call, max_tokens, sets_unsaid=True)
+
+
+def _capped(call: Call, max_tokens: int, *, sets_unsaid: bool) -> Call:
+    """The same call where it asks for no more than that."""
     changes: dict[str, object] = {}
-    given = [name for name in _OWN_LIMIT_FIELDS if body.get(name) is not None]
+    given = [name for name in _OWN_LIMIT_FIELDS if call.body.get(name) is not None]
     for name in given:
-        value = body[name]
+        value = call.body[name]
         if not isinstance(value, int) or not 0 <= value <= max_tokens:  # llama.cpp: below 0 is without end
             changes[name] = max_tokens
-    if not given:
+    if not given and sets_unsaid:
         changes["max_tokens"] = max_tokens
-    return {**body, **changes} if changes else body
+    if not changes:
+        return call
+    body = {**call.body, **changes}
+    return replace(call, body=body, raw=encode_object(body))

@@ -41,8 +41,8 @@ def test_names_that_editors_misread_are_told() -> None:
 def test_a_refusal_has_a_line_for_each_mistake() -> None:
     """With its key; as it stands in the log and in `/v1/models`."""
     with pytest.raises(ConfigError) as caught:
-        read_user_config({"models": {"m": {"application": ""}}, "requsts": {}})
-    assert "models.m.application: must not be empty\nrequsts: unknown key; did you mean 'requests'?" == refusal_text(
+        read_user_config({"models": {"m": {"application": ""}}, "request": {}})
+    assert "models.m.application: must not be empty\nrequest: unknown key; did you mean 'requests'?" == refusal_text(
         caught.value
     )
     assert "no such policy" == refusal_text(PolicyNotFound("no such policy"))

@@ -29,6 +29,7 @@ from wire import (
 
 from cache.memory_store import MemoryStore
 from configs.router import RequestSettings, RouterUserConfig
+from router.metrics import ROUTED
 from router.model_table import ModelTable, RefusedTable
 
 ROUTE = "x-enginehouse-route"
@@ -99,6 +100,7 @@ async def test_the_answer_names_the_rule_that_chose(
     expected_requests = (1, 0) if "model=small" in route else (0, 1)
     assert (200, route) == (answer.status, answer.headers[ROUTE])
     assert expected_requests == (len(engine.requests), len(other_engine.requests))
+    assert 1 == routed.sink.total(ROUTED, rule=route.rpartition("rule=")[2])
 
 
 async def test_a_routed_request_is_the_same_but_for_the_models_name(routed: Door, engine: ScriptedEngine) -> None:

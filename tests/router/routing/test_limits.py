@@ -7,7 +7,8 @@ from configs.limits import ModelLimits
 from router.call import ROUTES, Call, parse_call
 from router.errors import ContextLengthExceeded, EngineOverloaded, RateLimited, ServingError
 from router.model_table import Model
-from router.routing.limits import fit_call
+from router.profiles import PROFILES
+from router.routing.limits import fit_call, fit_unsaid
 from router.routing.occupancy import Occupancy
 
 
@@ -46,6 +47,18 @@ def test_no_answer_is_longer_than_the_model_allows(asked: dict[str, object], sen
     call = fit_call(chat(**asked), model(max_completion_tokens=50))
     expected = {"model": "m", "messages": [{"role": "user", "content": "hi"}], **sent}
     assert (expected, expected) == (call.body, orjson.loads(call.raw))
+
+
+@pytest.mark.parametrize(
+    ("profile", "max_tokens", "sent"), [("vllm", 50, None), ("vllm", 8, 8), ("llama_cpp", 50, 50), ("front", 50, 50)]
+)
+def test_a_text_completion_without_a_limit_is_never_made_longer(
+    profile: str, max_tokens: int, sent: int | None
+) -> None:
+    """vLLM stops after 16 tokens by itself; others go on to the end of their context."""
+    call = parse_call(ROUTES["/v1/completions"], b'{"model": "m", "prompt": "a"}')
+    limited = model(max_completion_tokens=max_tokens)
+    assert sent == fit_unsaid(fit_call(call, limited), limited, PROFILES[profile]).body.get("max_tokens")
 
 
 def test_a_vector_has_no_completion_tokens() -> None:
