@@ -6,8 +6,11 @@ from pydantic import Field, model_validator
 
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.finding import did_you_mean
 from configs.lanes import AutocompletePolicy, QueuePolicy
+from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
+from configs.routing import AutoRoute
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -129,6 +132,9 @@ class ModelRoute(Settings):
     autocomplete: AutocompletePolicy = AutocompletePolicy()
     """Completion in editors: when it is late, and when it is no longer wanted."""
 
+    limits: ModelLimits = ModelLimits()
+    """What the model takes, and how much of it at once."""
+
     @property
     def applications(self) -> tuple[str, ...]:
         """All that may serve the model, in the order in which they are asked."""
@@ -174,6 +180,9 @@ class RouterUserConfig(Settings):
     models: dict[ModelName, ModelRoute]
     """The model table: a model's name, and where it is served."""
 
+    auto: dict[ModelName, AutoRoute] = Field(default_factory=dict)
+    """Names that are no models: `auto`, say. Rules over facts of the request choose one of `models` for each."""
+
     requests: RequestSettings = RequestSettings()
     """Time limits of a request."""
 
@@ -185,4 +194,19 @@ class RouterUserConfig(Settings):
                 if alias in seen:
                     raise error_at(("models", name, "aliases", index), f"{alias!r} is already {seen[alias]}")
                 seen[alias] = f"an alias of {name!r}"
+        for name in self.auto:
+            if name in seen:
+                raise error_at(("auto", name), f"{name!r} is already {seen[name]}")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_lead_to_models(self) -> Self:
+        known = {each for name, route in self.models.items() for each in (name, *route.aliases)}
+        for name, auto in self.auto.items():
+            for place, model in auto.destinations():
+                if model in self.auto:
+                    message = f"{model!r} is a list of rules" + (", and this one of them" if model == name else "")
+                    raise error_at(("auto", name, *place), f"{message}: name a model")
+                if model not in known:
+                    raise error_at(("auto", name, *place), f"there is no model {model!r}{did_you_mean(model, known)}")
         return self

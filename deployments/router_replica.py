@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import ValidationError
 from ray import serve
 from ray.exceptions import RayError
 
+from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
+from configs.validation import read_user_config
 from deployments.api_keys import read_keys
+from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
@@ -21,8 +24,9 @@ from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
 from router.app import RouterApp
 from router.auth import KeyRing
-from router.model_table import ModelTable
+from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
+from router.routing.policy import PolicyNotFound
 
 logger = logging.getLogger("enginehouse.router")
 
@@ -43,6 +47,9 @@ class RouterReplica:
         self._running: dict[str, list[str]] = {}
         self._figures_task: asyncio.Task[None] | None = None
         self._is_listening = False
+        self._taking_over = asyncio.Lock()
+        self._names: list[str] = []
+        self._refused: RefusedTable | None = None
         replica_id = serve.get_replica_context().replica_id.unique_id
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
@@ -63,23 +70,32 @@ class RouterReplica:
         A new model table, in place. With the first one, the router begins to listen.
 
         Raises:
-            ValidationError: the first table is not valid. A later one is refused with a line in the log, and the
-                table before it stays in force: raising would make Serve stop a router that works.
+            ConfigError, PolicyNotFound: the first table is not valid. A later one is refused, which the log and
+                `/v1/models` say, and the table before it stays in force: raising would make Serve stop a router that
+                works.
             ListenError: the address cannot be listened on.
         """
-        try:
-            table = ModelTable(RouterUserConfig.model_validate(user_config))
-        except ValidationError as error:
+        async with self._taking_over:
+            try:
+                config = read_user_config(user_config)
+                table = ModelTable(config)
+                if self._is_listening:
+                    await refuse_unknown_applications(config)
+            except (ConfigError, PolicyNotFound) as error:
+                if not self._is_listening:
+                    raise
+                self._refuse(error)
+                return
             if not self._is_listening:
-                raise
-            logger.error("the new user_config is not valid, the one before it stays in force: %s", error)  # noqa: TRY400
-            return
-        if not self._is_listening:
-            await self._listen(table)
-        for door in self._doors:
-            door.take_over_table(table)
-        self._watch(table.applications)
-        logger.info("model table: %s", ", ".join(model.name for model in table.models) or "empty")
+                await self._listen(table)
+            for door in self._doors:
+                door.take_over_table(table)
+            self._watch(table.applications)
+            self._refused = None
+            self._names = [*(model.name for model in table.models), *(auto.name for auto in table.autos)]
+            logger.info("model table: %s", ", ".join(self._names) or "empty")
+            for warning in name_warnings(config):
+                logger.warning("model table: %s", warning)
 
     async def check_health(self) -> None:
         """
@@ -98,6 +114,13 @@ class RouterReplica:
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
 
+    def _refuse(self, error: ConfigError | PolicyNotFound) -> None:
+        reason = refusal_text(error)
+        logger.error("the new user_config is not valid, the one before it stays in force: %s", reason)
+        self._refused = RefusedTable(time.time(), reason)
+        for door in self._doors:
+            door.refuse_table(self._refused)
+
     async def purge_cache(self, model: str | None, namespace: str | None) -> int:
         """For `enginehouse cache purge`: how many answers were forgotten here."""
         return sum([await door.purge(model, namespace) for door in self._doors])
@@ -106,6 +129,10 @@ class RouterReplica:
         """For `enginehouse cache stats`: what is kept behind the router's own listener."""
         stats = await self._own_door.cache_stats()
         return {} if stats is None else asdict(stats)
+
+    async def table_status(self) -> dict[str, Any]:
+        """For `enginehouse status`: the names in force, and the table that was refused since, as `/v1/models` says."""
+        return {"names": list(self._names), "refused": None if self._refused is None else asdict(self._refused)}
 
     async def stop(self) -> None:
         """Close the doors behind the last client."""

@@ -39,6 +39,7 @@ from router.reliability.race import Race, Run
 from router.reliability.resumption import LaterMeter, Resumption
 from router.replica_choice import Beginning, Pick, choose_replica
 from router.replicas import Replica
+from router.routing.limits import fit_unsaid
 from router.state import RouterState
 from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 
@@ -62,7 +63,7 @@ class Attempts:
         self, state: RouterState, call: Call, model: Model, answer: AnswerSink, account: Account, request_id: bytes
     ) -> None:
         self._state = state
-        self._limits = state.table.requests
+        self._limits = model.requests
         self._call = call
         self._model = model
         self._answer = answer
@@ -335,8 +336,11 @@ class Attempts:
         replica.breaker.asked(self._state.loop.time(), model.reliability.breaker)
         try:
             name = model.adapter or replica.model
+            call = fit_unsaid(call, model, PROFILES[replica.profile])
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
-            body = await fit_limit(call, call.encode_for(name, priority), name, replica, self._state)
+            max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
+            encoded = call.encode_for(name, priority)
+            body = await fit_limit(call, encoded, name, replica, self._state, max_prompt_tokens)
             error = await self._ask(call, body, replica, pool)
         except ConnectFailed as failed:
             error = EngineUnavailable(

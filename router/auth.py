@@ -73,5 +73,10 @@ class KeyRing:
         return tenant
 
 
+def tenant_of(key: str) -> str:
+    """What stands for a key where keys must not be: its SHA-256 in hexadecimal."""
+    return _digest(key).hex()
+
+
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="surrogateescape")).digest()

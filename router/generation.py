@@ -29,6 +29,7 @@ from router.merging.merged import making_of
 from router.model_table import Model
 from router.prefix_key import session_of
 from router.reliability.deadlines import total_of, within_total
+from router.routing.admission import Admission
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")
@@ -50,6 +51,7 @@ class Generation:
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
         self._limits = state.table.requests
+        self._admission = Admission(state, self._answer, self._account)
         self._departure = Departure(receive, self._answer)
         self._attempts: Making | None = None
         self._follower: Follower | None = None
@@ -80,6 +82,7 @@ class Generation:
             self._answer.fail(ServingError("The router failed on this request; its log says why."))
         finally:
             self._state.generations.discard(self)
+            self._admission.leave()
             self._departure.stop()
             if self._attempts is not None:
                 self._account.count_tokens(self._attempts.usage)
@@ -93,8 +96,7 @@ class Generation:
         tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
         call = parse_call(self._route, raw, session_of(self._scope))
-        model = self._table.resolve(call.model_name)
-        self._account.labels["model"] = model.name
+        call, model = self._admission.admit(self._table, call, self._scope, tenant)
         call.lane = self._lane(call, model)
         total_s = total_of(self._scope, model.deadlines)
         self._wants_stream = call.wants_stream
@@ -176,6 +178,7 @@ class Generation:
 
     async def _follow(self, shared: SharedAnswers, flight: Flight, call: Call) -> None:
         self._state.lanes.urge(flight.account, call.lane)
+        self._admission.account = flight.account
         self._follower = flight.join(self._answer, self._account, wants_usage=call.wants_usage)
         try:
             await self._follower.ended

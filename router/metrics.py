@@ -61,6 +61,11 @@ PICKS = Metric(
     "when that has too much to do, `least_busy` where there is nothing to reuse, `retry` after a failed attempt.",
     labels=("model", "engine", "replica", "reason"),
 )  # fmt: skip
+ROUTED = Metric(
+    "enginehouse_routed_requests", "counter", "requests",
+    "Requests for a name for which rules choose a model, by the model and by `rule`: that name, a slash and the rule.",
+    labels=("model", "rule"),
+)  # fmt: skip
 TIME_TO_FIRST_TOKEN = Metric(
     "enginehouse_time_to_first_token_seconds", "histogram", "seconds",
     "From a request's arrival until the first event of its streamed answer went to the client.",
@@ -127,7 +132,7 @@ BATCHES = Metric(
 )  # fmt: skip
 
 METRICS = (
-    REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
+    REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, ROUTED, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
     REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING,
     ENGINE_KV_CACHE, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES,
 )  # fmt: skip

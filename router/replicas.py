@@ -187,6 +187,14 @@ class ReplicaDirectory:
         """
         return self._fingerprints.get(application)
 
+    def application_of(self, replica_id: str) -> str | None:
+        """None once Serve's list has it no longer."""
+        for application, replicas in self._replicas.items():
+            for replica in replicas:
+                if replica.replica_id == replica_id:
+                    return application
+        return None
+
     def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> None:
         """What the replicas last said of themselves, by replica id. `now` is loop time, in seconds."""
         for replica in self.all():

@@ -15,9 +15,10 @@ from router.lanes.completions import Completions
 from router.lanes.lanes import Lanes
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
-from router.model_table import ModelTable
+from router.model_table import ModelTable, RefusedTable
 from router.reliability.records import ModelRecord
 from router.replicas import Figures, Replica, ReplicaDirectory
+from router.routing.occupancy import Occupancy
 from router.upstream import ConnectionPool
 
 if TYPE_CHECKING:  # it needs this module
@@ -49,6 +50,9 @@ class RouterState:
         shared_answers: SharedAnswers | None = None,
     ) -> None:
         self.table = table
+        self.refused_table: RefusedTable | None = None
+        """What would have been the table, had it been right; None once a later one was."""
+        self.occupancy = Occupancy()
         self.names_answers = True
         """Whether answers get their `x-request-id` here. Serve's ingress adds it by itself."""
         self.keys = keys
@@ -123,6 +127,11 @@ class RouterState:
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""
         self.table = table
+        self.refused_table = None
+
+    def refuse_table(self, refused: RefusedTable) -> None:
+        """A new model table that is not valid. The one before it stays in force."""
+        self.refused_table = refused
 
     async def close(self) -> None:
         if self.batches is not None:

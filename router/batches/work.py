@@ -22,9 +22,10 @@ from router.batches.records import Batch, Closing, Fault, Reading, Reason
 from router.batches.results import Results
 from router.batches.store import ObjectMissing, ObjectStore
 from router.call import ROUTES
-from router.errors import ModelNotFound, ServingError, StoreUnavailable
+from router.errors import ServingError, StoreUnavailable
 from router.lanes.lanes import Yielded
 from router.metrics import BATCH_LINES, BATCHES
+from router.routing.admission import facts_of
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.batches")
@@ -108,15 +109,7 @@ class Work:
 
     async def _read_input(self) -> Reading:
         state, order = self._shop.state, self._batch.order
-
-        def has_model(name: str) -> bool:
-            try:
-                state.table.resolve(name)
-            except ModelNotFound:
-                return False
-            return True
-
-        check = FileCheck(order.endpoint, self._shop.max_lines, state.listener.max_body_bytes, has_model)
+        check = FileCheck(order.endpoint, self._shop.max_lines, state.listener.max_body_bytes, state.table.has_name)
         try:
             parts = await self._shop.store.read_stream(self._input_name)
         except ObjectMissing:
@@ -238,13 +231,15 @@ class Work:
         shop = self._shop
         route = ROUTES[self._batch.order.endpoint]
         body = asking.encode_line(line)
+        tenant = tenant_of(self._batch.owner)
         num_tries = 0
         while True:
-            application = shop.state.table.resolve(line.model).applications[0]
+            choice = shop.state.table.choose(line.model, lambda: facts_of(route, line.body, len(body), [], tenant))
+            application = choice.model.applications[0]
             self._applications.add(application)
             try:
                 reply = await shop.state.lanes.run_line(
-                    application, lambda: asking.ask(shop.state, route, body, tenant_of(self._batch.owner))
+                    application, lambda: asking.ask(shop.state, route, body, tenant)
                 )
             except Yielded:
                 self._count_line("yielded")

@@ -15,6 +15,7 @@ from cache.leases import Holder, Lease, Leases
 from cache.opening import open_store
 from cache.store import EVERYTHING, Store, StoreStats
 from configs.cache import CachePolicy, CacheSettings
+from configs.router import RequestSettings
 from router.answer import Answer, AnswerSink
 from router.caching.controls import Controls
 from router.caching.flight import Flight, Follower
@@ -40,6 +41,7 @@ class Sharing:
     fingerprint: str
     controls: Controls
     policy: CachePolicy
+    requests: RequestSettings
 
 
 def decide_sharing(
@@ -59,7 +61,7 @@ def decide_sharing(
         key = make_key(identity, (f"model:{model.name}", *in_namespace))  # type: ignore[arg-type]  # it came out of JSON
     except NotCacheable:
         return None
-    return Sharing(model.name, key, fingerprint, controls, policy)
+    return Sharing(model.name, key, fingerprint, controls, policy, model.requests)
 
 
 class Making(Protocol):

@@ -14,6 +14,7 @@ from router.reliability.continuation import Continuation
 from router.reliability.resuming import Said, may_resume, read_said, rest_of
 from router.replica_questions import ask_replica
 from router.replicas import Replica
+from router.routing.limits import fit_unsaid
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")
@@ -101,7 +102,8 @@ class Resumption:
         if said is None or kept is None or self._broken is None:
             raise RuntimeError("nothing is broken")
         num_tokens = max(said.num_events, await self._count(said.text, replica)) if said.text else 0
-        rest = rest_of(self._call, said, num_tokens, PROFILES[replica.profile])
+        profile = PROFILES[replica.profile]
+        rest = rest_of(fit_unsaid(self._call, self._model, profile), said, num_tokens, profile)
         if rest is None:
             raise self._broken
         wants_usage = self._call.wants_usage or keeps_usage
