@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from configs.backends import BackendSettings, label_of
 from configs.editor_names import misread
 from configs.engine import VllmSettings
 from configs.finding import KeyPath, Problem, did_you_mean
@@ -56,28 +57,49 @@ def routes_lead_to_models(file: ServeFile) -> Iterator[Problem]:
 def _destinations(file: ServeFile) -> Iterator[tuple[KeyPath, str]]:
     """Every application that the model table names, and where."""
     for row, _, route in _rows(file):
-        yield (*row, "application"), route.application
-        yield from (((*row, "fallbacks", index), name) for index, name in enumerate(route.fallbacks))
+        yield from (((*row, *place), name) for place, name in route.destinations())
 
 
-def fallbacks_do_the_same(file: ServeFile) -> Iterator[Problem]:
+def _backends(row: KeyPath, route: ModelRoute) -> Iterator[tuple[KeyPath, BackendSettings]]:
+    """Each backend, and where its application is named."""
+    for index, backend in enumerate(route.shares):
+        yield (*row, *(("backends", index) if route.backends else ()), "application"), backend
+
+
+def backends_do_the_same(file: ServeFile) -> Iterator[Problem]:
+    """As the first of them does: other backends, fallbacks and the shadow."""
     tasks = {each.name: each.args.root.task for each in file.model_apps()}
     for row, _, route in _rows(file):
-        task = tasks.get(route.application)
-        for index, name in enumerate(route.fallbacks):
+        first = route.shares[0].application
+        task = tasks.get(first)
+        others = [(place, backend.application) for place, backend in _backends(row, route)]
+        others += [((*row, "fallbacks", index), name) for index, name in enumerate(route.fallbacks)]
+        if route.shadow is not None:
+            others.append(((*row, "shadow", "application"), route.shadow.application))
+        for place, name in others:
             if task is not None and tasks.get(name, task) != task:
-                message = f"the task of {name!r} is {tasks[name]}, that of {route.application!r} is {task}"
-                yield Problem((*row, "fallbacks", index), message)
+                yield Problem(place, f"the task of {name!r} is {tasks[name]}, that of {first!r} is {task}")
+
+
+def shadows_are_others(file: ServeFile) -> Iterator[Problem]:
+    for row, _, route in _rows(file):
+        taking = [backend.label for backend in route.shares if backend.weight]
+        if route.shadow is not None and taking == [label_of(route.shadow.application, route.shadow.adapter)]:
+            message = "is the model's only backend, which has nobody to be compared with"
+            yield Problem((*row, "shadow", "application"), message)
 
 
 def adapters_exist(file: ServeFile) -> Iterator[Problem]:
     adapters = {each.name: _adapters(each) for each in file.model_apps()}
     for row, _, route in _rows(file):
-        known = adapters.get(route.application)
-        if route.adapter is not None and known is not None and route.adapter not in known:
-            near = did_you_mean(route.adapter, known)
-            message = f"the application {route.application!r} has no LoRA adapter {route.adapter!r}{near}"
-            yield Problem((*row, "adapter"), message)
+        named = [((*place[:-1], "adapter"), one.application, one.adapter) for place, one in _backends(row, route)]
+        if route.shadow is not None:
+            named.append(((*row, "shadow", "adapter"), route.shadow.application, route.shadow.adapter))
+        for place, application, adapter in named:
+            known = adapters.get(application)
+            if adapter is not None and known is not None and adapter not in known:
+                near = did_you_mean(adapter, known)
+                yield Problem(place, f"the application {application!r} has no LoRA adapter {adapter!r}{near}")
 
 
 def _adapters(application: ModelApplication) -> list[str]:
@@ -103,7 +125,9 @@ def names_suit_editors(file: ServeFile) -> Iterator[Problem]:
 def rules_lead_to_what_is_asked(file: ServeFile) -> Iterator[Problem]:
     """A rule for embeddings that leads to a model that generates would only ever be answered 400."""
     tasks = {each.name: each.args.root.task for each in file.model_apps()}
-    applications = {each: route.application for _, name, route in _rows(file) for each in (name, *route.aliases)}
+    applications = {
+        each: route.shares[0].application for _, name, route in _rows(file) for each in (name, *route.aliases)
+    }
     for place, _, auto in _autos(file):
         for index, rule in enumerate(auto.rules):
             task = tasks.get(applications[rule.model])

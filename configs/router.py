@@ -1,12 +1,14 @@
 """Settings of the router's application: `args` restart it, `user_config` is taken over in place."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
+from configs.backends import ApplicationName, BackendSettings, CanaryRule, ShadowSettings, bad_backends
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
-from configs.finding import did_you_mean
+from configs.finding import KeyPath, did_you_mean
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
@@ -98,16 +100,26 @@ class MergingPolicy(Settings):
 class ModelRoute(Settings):
     """One row of the model table."""
 
-    application: Annotated[str, Field(min_length=1)]
-    """Name of the Serve application whose replicas serve the model."""
+    application: ApplicationName | None = None
+    """Name of the Serve application whose replicas serve the model. Either this or `backends`."""
 
     adapter: ModelName | None = None
     """One of the `lora_adapters` of the application's engine, to serve it as a model of its own. Default: the
     engine's own model."""
 
-    fallbacks: tuple[Annotated[str, Field(min_length=1)], ...] = ()
-    """Names of other Serve applications that serve the model, one after another, while no replica of `application`
-    takes a request: another engine for the same weights, say. Default: none, and requests wait."""
+    backends: tuple[BackendSettings, ...] = ()
+    """Several applications, or adapters, among which the model's sessions are shared by weight, each session staying
+    with its own. Either this or `application`, which is one backend."""
+
+    fallbacks: tuple[ApplicationName, ...] = ()
+    """Names of other Serve applications that serve the model, one after another, while no replica of `application`, or
+    of any backend, takes a request: another engine for the same weights, say. Default: none, and requests wait."""
+
+    shadow: ShadowSettings | None = None
+    """A backend that is sent copies of the model's requests, to be compared. Default: none."""
+
+    canary_rule: CanaryRule = CanaryRule()
+    """When a canary of the model, started by `enginehouse canary start`, is aborted by itself."""
 
     aliases: tuple[ModelName, ...] = ()
     """Other names for the same model. Give editors an alias and change what is behind it, not their settings."""
@@ -136,16 +148,45 @@ class ModelRoute(Settings):
     """What the model takes, and how much of it at once."""
 
     @property
+    def shares(self) -> tuple[BackendSettings, ...]:
+        """Its backends as they stand in the file; one where that says `application`."""
+        if self.application is None:
+            return self.backends
+        return (BackendSettings(application=self.application, adapter=self.adapter),)
+
+    @property
     def applications(self) -> tuple[str, ...]:
-        """All that may serve the model, in the order in which they are asked."""
-        return (self.application, *self.fallbacks)
+        """All that may serve the model: that of the greatest weight first, the fallbacks last."""
+        ranked = sorted(self.shares, key=lambda backend: -backend.weight)
+        return tuple(dict.fromkeys([*(backend.application for backend in ranked), *self.fallbacks]))
+
+    def destinations(self) -> Iterator[tuple[KeyPath, str]]:
+        """Every application that the row names, and where in it."""
+        for index, backend in enumerate(self.shares):
+            yield (*(("backends", index) if self.backends else ()), "application"), backend.application
+        if self.shadow is not None:
+            yield ("shadow", "application"), self.shadow.application
+        yield from ((("fallbacks", index), name) for index, name in enumerate(self.fallbacks))
+
+    @model_validator(mode="after")
+    def _has_backends(self) -> Self:
+        if self.application is None and not self.backends:
+            raise error_at(("application",), "is required, or backends in its place")
+        if self.application is not None and self.backends:
+            raise error_at(("backends",), "cannot be set beside application, which is one backend")
+        if self.adapter is not None and self.backends:
+            raise error_at(("adapter",), "cannot be set beside backends, which have adapters of their own")
+        for error in bad_backends(self.backends):
+            raise error
+        return self
 
     @model_validator(mode="after")
     def _fallbacks_are_others(self) -> Self:
-        if self.fallbacks and self.adapter is not None:
+        if self.fallbacks and all(backend.adapter is not None for backend in self.shares):
             raise error_at(("fallbacks",), "cannot be set beside adapter: other engines do not have it")
+        asked = [backend.application for backend in self.shares]
         for index, name in enumerate(self.fallbacks):
-            if name in self.applications[: index + 1]:
+            if name in (*asked, *self.fallbacks[:index]):
                 raise error_at(("fallbacks", index), f"{name!r} is asked already")
         return self
 

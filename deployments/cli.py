@@ -7,6 +7,7 @@ import click
 COMMANDS = {
     "batch": "deployments.commands.batch",
     "cache": "deployments.commands.cache",
+    "canary": "deployments.commands.canary",
     "check": "deployments.commands.check",
     "route": "deployments.commands.route",
     "schema": "deployments.commands.schema",

@@ -39,14 +39,10 @@ async def refuse_unknown_applications(config: RouterUserConfig) -> None:
 
 def unknown_applications(config: RouterUserConfig, applications: Collection[str]) -> Iterator[Finding]:
     for name, route in config.models.items():
-        places = [
-            ("models", name, "application"),
-            *(("models", name, "fallbacks", i) for i in range(len(route.fallbacks))),
-        ]
-        for place, application in zip(places, route.applications, strict=True):
+        for place, application in route.destinations():
             if application not in applications:
                 message = f"Serve has no application {application!r}{did_you_mean(application, applications)}"
-                yield Finding("user_config", 0, 0, key_path_text(place), message)
+                yield Finding("user_config", 0, 0, key_path_text(("models", name, *place)), message)
 
 
 def name_warnings(config: RouterUserConfig) -> Iterator[str]:

@@ -22,6 +22,7 @@ from router.auth import KeyRing
 from router.batches.service import Batches
 from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
+from router.canary.tally import Sides
 from router.listener import Listener, bind
 from router.metrics import MetricSink
 from router.model_table import ModelTable, RefusedTable
@@ -88,6 +89,10 @@ class ServeDoor:
     async def purge(self, model: str | None, namespace: str | None) -> int:
         return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
 
+    async def courses(self) -> dict[str, Sides]:
+        """The figures of what is tried, as far as it came through this door."""
+        return self._state.tallies.courses(self._state.loop.time())
+
     async def close(self) -> None:
         if self._peer_door is not None:
             await self._peer_door.abort()
@@ -152,6 +157,10 @@ class OwnDoor:
         shared = None if self._state is None else self._state.shared_answers
         return None if shared is None else await self._on_loop(shared.stats())
 
+    async def courses(self) -> dict[str, Sides]:
+        """The figures of what is tried, as far as it came through this door."""
+        return {} if self._state is None else await self._on_loop(_courses(self._state))
+
     async def drain(self, timeout_s: float) -> bool:
         """Stop accepting and finish what runs. Returns whether it was finished within `timeout_s`."""
         if self._listener is None:
@@ -189,3 +198,7 @@ class OwnDoor:
         asyncio.set_event_loop(self._loop)
         with contextlib.closing(self._loop):
             self._loop.run_forever()
+
+
+async def _courses(state: RouterState) -> dict[str, Sides]:
+    return state.tallies.courses(state.loop.time())

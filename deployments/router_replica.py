@@ -16,6 +16,7 @@ from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from configs.validation import read_user_config
 from deployments.api_keys import read_keys
+from deployments.canary_keeper import CanaryKeeper
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
@@ -45,6 +46,7 @@ class RouterReplica:
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
         self._running: dict[str, list[str]] = {}
+        self._shadows: frozenset[str] = frozenset()
         self._figures_task: asyncio.Task[None] | None = None
         self._is_listening = False
         self._taking_over = asyncio.Lock()
@@ -58,6 +60,7 @@ class RouterReplica:
         self._settings = settings
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
+        self._canaries = CanaryKeeper(replica_id, lambda: self._doors, self._take_over_table)
 
     async def build_app(self) -> RouterApp:
         """Open Serve's door. Returns the app that Serve's ingress calls."""
@@ -78,7 +81,7 @@ class RouterReplica:
         async with self._taking_over:
             try:
                 config = read_user_config(user_config)
-                table = ModelTable(config)
+                ModelTable(config)
                 if self._is_listening:
                     await refuse_unknown_applications(config)
             except (ConfigError, PolicyNotFound) as error:
@@ -86,16 +89,24 @@ class RouterReplica:
                     raise
                 self._refuse(error)
                 return
+            await self._canaries.take_over(config)
+            table = self._canaries.table()
             if not self._is_listening:
                 await self._listen(table)
-            for door in self._doors:
-                door.take_over_table(table)
-            self._watch(table.applications)
             self._refused = None
-            self._names = [*(model.name for model in table.models), *(auto.name for auto in table.autos)]
-            logger.info("model table: %s", ", ".join(self._names) or "empty")
+            self._take_over_table(table)
             for warning in name_warnings(config):
                 logger.warning("model table: %s", warning)
+
+    def _take_over_table(self, table: ModelTable) -> None:
+        """Of a new `user_config`, or of the old one with what is tried on it now."""
+        for door in self._doors:
+            door.take_over_table(table)
+            if self._refused is not None:
+                door.refuse_table(self._refused)
+        self._watch(table.applications)
+        self._names = [*(model.name for model in table.models), *(auto.name for auto in table.autos)]
+        logger.info("model table: %s", ", ".join(self._names) or "empty")
 
     async def check_health(self) -> None:
         """
@@ -134,10 +145,21 @@ class RouterReplica:
         """For `enginehouse status`: the names in force, and the table that was refused since, as `/v1/models` says."""
         return {"names": list(self._names), "refused": None if self._refused is None else asdict(self._refused)}
 
+    async def canary_row(self, model: str) -> dict[str, Any] | None:
+        """For `enginehouse canary`: as `CanaryKeeper.row`."""
+        return self._canaries.row(model)
+
+    async def step_canaries(self) -> list[dict[str, str]]:
+        """For `enginehouse canary`: take over now what was written, and publish what was counted. As `shadows`."""
+        await self._canaries.step()
+        return self._canaries.shadows()
+
     async def stop(self) -> None:
         """Close the doors behind the last client."""
+        self._canaries.stop_deciding()
         if self._is_listening and not await self._own_door.drain(self._drain_timeout_s):
             logger.warning("the router was stopped before its last requests were finished")
+        await self._canaries.close()
         for watch in self._watches.values():  # not before: what still runs may need another replica
             watch.stop()
         if self._figures_task is not None:

@@ -184,3 +184,52 @@ def deploy(config: Mapping[str, Any]) -> None:
         controller_options=schema.controller_options,
     )
     client.deploy_apps(schema, _blocking=False)
+
+
+def put_note(key: str, value: bytes, *, overwrite: bool = True) -> bool:
+    """
+    Keep a note where the whole cluster can read it, as long as the cluster lasts. Returns whether it is the first.
+
+    Args:
+        key: may begin as others do, which `read_notes` gives together.
+        value: small.
+        overwrite: whether a later note replaces it. If not, the first stays.
+    """
+    had_one: bool = internal_kv._internal_kv_put(  # noqa: SLF001
+        key.encode(), value, overwrite=overwrite, namespace=_KV_NAMESPACE
+    )
+    return not had_one
+
+
+def read_notes(prefix: str) -> dict[str, bytes]:
+    """
+    All notes whose keys begin so.
+
+    Raises:
+        RayError: the head does not answer.
+    """
+    keys = internal_kv._internal_kv_list(prefix.encode(), namespace=_KV_NAMESPACE)  # noqa: SLF001
+    if not keys:
+        return {}
+    client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
+    found = client.internal_kv_multi_get(list(keys), _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
+    return {key.decode(): value for key, value in found.items()}
+
+
+def forget_notes(*keys: str) -> None:
+    for key in keys:
+        internal_kv._internal_kv_del(key.encode(), namespace=_KV_NAMESPACE)  # noqa: SLF001
+
+
+def application_args(application: str) -> Mapping[str, Any] | None:
+    """
+    The `args` that an application was deployed with; empty where it did not come from a file.
+
+    None: there is no such application.
+    """
+    controller: Any = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
+    details = ServeInstanceDetails(**cast("Any", ray.get(controller.get_serve_instance_details.remote())))
+    found = details.applications.get(application)
+    if found is None:
+        return None
+    return {} if found.deployed_app_config is None else found.deployed_app_config.args

@@ -41,12 +41,16 @@ class Plan:
 
 
 def read_plan(file: ServeFile) -> Plan:
-    """A model's last resort is indispensable, and so is what another row of the table has nothing else for."""
+    """
+    A model's last resort is indispensable: its last fallback, or else the backend of the greatest weight.
+
+    A shadow never is, unless it is that of another row of the table.
+    """
     routes = [route for _, router in file.routers() for route in router.user_config.models.values()]
-    alone = {route.application for route in routes if not route.fallbacks}
-    last = {route.applications[-1] for route in routes}
-    covered = {name for route in routes for name in route.applications[:-1]}
-    return Plan(demands_of(file), frozenset(covered - alone - last))
+    last = {route.fallbacks[-1] if route.fallbacks else route.applications[0] for route in routes}
+    covered = {name for route in routes for name in route.applications}
+    covered |= {route.shadow.application for route in routes if route.shadow is not None}
+    return Plan(demands_of(file), frozenset(covered - last))
 
 
 class DeployFailedError(Exception):

@@ -16,6 +16,7 @@ from cache.pauses import pause_s
 from router.abilities import check_abilities
 from router.answer import AnswerSink
 from router.call import Account, Call
+from router.canary.noting import noting
 from router.errors import (
     ContextLengthExceeded,
     EngineFailed,
@@ -329,13 +330,17 @@ class Attempts:
 
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""
+        noted = noting(self._state, model, replica)
+        return await noted.end_of(self._pipe(call, model, replica), lambda: self._exchange)
+
+    async def _pipe(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         pool = self._state.pool(replica)
         is_completion = self._ticket.lane.is_completion
         replica.begin(is_completion=is_completion)
         replica.prefills[self] = len(call.raw)
         replica.breaker.asked(self._state.loop.time(), model.reliability.breaker)
         try:
-            name = model.adapter or replica.model
+            name = model.backend_at(replica.application).adapter or replica.model
             call = fit_unsaid(call, model, PROFILES[replica.profile])
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
             max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
@@ -366,7 +371,7 @@ class Attempts:
 
     async def _ask(self, call: Call, body: bytes, replica: Replica, pool: ConnectionPool) -> ServingError | None:
         """Use a connection that has served before, or a fresh one where that ends without a byte."""
-        head = self._head(call, replica, body)
+        head = request_head(call, replica, body, self._request_id)
         connection = pool.take_idle()
         if connection is not None:
             exchange = self._begin(connection, call, replica)
@@ -395,12 +400,14 @@ class Attempts:
         self._exchange = self._exchanges[replica.replica_id] = exchange
         return exchange
 
-    def _head(self, call: Call, replica: Replica, body: bytes) -> bytes:
-        return (
-            f"POST {call.route.path} HTTP/1.1\r\nhost: {replica.host}:{replica.port}\r\n"
-            f"authorization: Bearer {replica.secret}\r\ncontent-type: application/json\r\n"
-            f"x-request-id: {self._request_id.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
-        ).encode()
+
+def request_head(call: Call, replica: Replica, body: bytes, request_id: bytes) -> bytes:
+    """The head of a call's request to a replica, whose body is `body`."""
+    return (
+        f"POST {call.route.path} HTTP/1.1\r\nhost: {replica.host}:{replica.port}\r\n"
+        f"authorization: Bearer {replica.secret}\r\ncontent-type: application/json\r\n"
+        f"x-request-id: {request_id.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
+    ).encode()
 
 
 def _none_ready(model: Model, waited_s: float) -> EngineUnavailable:

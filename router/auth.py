@@ -74,7 +74,10 @@ class KeyRing:
 
 
 def tenant_of(key: str) -> str:
-    """What stands for a key where keys must not be: its SHA-256 in hexadecimal."""
+    """
+    What stands for a key where keys must not be, and what `KeyRing.check` returns for an accepted one: its SHA-256 in
+    64 hexadecimal digits.
+    """
     return _digest(key).hex()
 
 

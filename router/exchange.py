@@ -64,6 +64,7 @@ class Exchange:
         """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
         self._has_body = False  # vLLM sends the head of a stream at once, long before its first token
         self.last_read_at = self._loop.time()
+        self.first_token_at: float | None = None
 
     @property
     def usage(self) -> Usage | None:
@@ -157,6 +158,7 @@ class Exchange:
 
     def _begin(self) -> None:
         self._has_token = True
+        self.first_token_at = self.last_read_at
         self._set_pace()
         if self.on_begun is not None:
             self.on_begun()

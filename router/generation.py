@@ -21,11 +21,12 @@ from router.caching.joining import Joining
 from router.caching.leading import Leading
 from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide_sharing, replay
 from router.call import Account, Call, Route, parse_call, request_id
+from router.canary.choice import choose_backend, without_trials
+from router.canary.shadowing import making_of
 from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError, Superseded
 from router.lanes.lane import PRIORITY_HEADER, Lane, decide_lane
 from router.lanes.typist import typist_of
-from router.merging.merged import making_of
 from router.model_table import Model
 from router.prefix_key import session_of
 from router.reliability.deadlines import total_of, within_total
@@ -96,7 +97,8 @@ class Generation:
         tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
         call = parse_call(self._route, raw, session_of(self._scope))
-        call, model = self._admission.admit(self._table, call, self._scope, tenant)
+        call, named = self._admission.admit(self._table, call, self._scope, tenant)
+        model = choose_backend(named, call, tenant) if batch_tenant is None else without_trials(named)
         call.lane = self._lane(call, model)
         total_s = total_of(self._scope, model.deadlines)
         self._wants_stream = call.wants_stream

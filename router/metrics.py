@@ -118,6 +118,38 @@ QUEUE_TIME = Metric(
     "How long requests waited in a router for a replica with room; those that found it at once are not in it.",
     labels=("model", "priority"), buckets=_LATENCY_S,
 )  # fmt: skip
+BACKEND_ATTEMPTS = Metric(
+    "enginehouse_backend_attempts", "counter", "attempts",
+    "Attempts of models with several backends, by the backend that was asked. `outcome` is `ok`, an error code, or "
+    "`left` when the client did.",
+    labels=(*_ENGINE_LABELS, "backend", "outcome"),
+)  # fmt: skip
+BACKEND_FIRST_TOKEN = Metric(
+    "enginehouse_backend_first_token_seconds", "histogram", "seconds",
+    "From handing a request to a backend until its first token, for models with several.",
+    labels=(*_ENGINE_LABELS, "backend"), buckets=_LATENCY_S,
+)  # fmt: skip
+BACKEND_TOKEN_TIME = Metric(
+    "enginehouse_backend_output_token_seconds", "histogram", "seconds",
+    "Time per output token after the first, as the mean of one streamed answer, for models with several backends.",
+    labels=(*_ENGINE_LABELS, "backend"), buckets=_TOKEN_GAP_S,
+)  # fmt: skip
+SHADOW_REQUESTS = Metric(
+    "enginehouse_shadow_requests", "counter", "requests",
+    "Requests that were to be copied to a shadow. `outcome` is `equal` or `different` for those that were compared, "
+    "`dropped` when the shadow was busy or too many were under way, `uncompared` when the client has no whole answer.",
+    labels=(*_ENGINE_LABELS, "backend", "outcome"),
+)  # fmt: skip
+SHADOW_DIFFERENCES = Metric(
+    "enginehouse_shadow_differences", "counter", "differences",
+    "What differed in copied requests: `error`, `length` or `tool_calls`.",
+    labels=(*_ENGINE_LABELS, "backend", "kind"),
+)  # fmt: skip
+SHADOW_SECONDS = Metric(
+    "enginehouse_shadow_request_seconds", "histogram", "seconds",
+    "Duration of compared answers; `side` is `client` or `shadow`.",
+    labels=(*_ENGINE_LABELS, "backend", "side"), buckets=_LATENCY_S,
+)  # fmt: skip
 BATCH_LINES = Metric(
     "enginehouse_batch_lines", "counter", "lines",
     "Lines of batches by outcome: `completed`, `failed`, `yielded` (aborted for a client) or `retried`; these two are "
@@ -134,7 +166,8 @@ BATCHES = Metric(
 METRICS = (
     REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, ROUTED, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
     REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING,
-    ENGINE_KV_CACHE, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES,
+    ENGINE_KV_CACHE, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES, BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN,
+    BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
 
 

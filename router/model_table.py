@@ -1,13 +1,16 @@
 """The model table: what clients may ask for, and which application serves it. Never changed, only replaced."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
-from configs.router import MergingPolicy, ReplicaChoice, RequestSettings, RouterUserConfig
+from configs.router import MergingPolicy, ModelRoute, ReplicaChoice, RequestSettings, RouterUserConfig
+from router.canary.backends import Backend, backend_of
+from router.canary.shadow import Shadow, shadow_of
+from router.canary.trial import Trial, base_of, in_force, shares_with
 from router.errors import ModelNotFound
 from router.reliability.deadlines import USUAL_DEADLINES, Deadlines
 from router.routing.auto import Auto
@@ -19,10 +22,11 @@ class Model:
     """
     One served model.
 
-    `applications` are asked one after another; the first is the model's own, the others are its fallbacks.
-    `aliases` are other names that clients may use. `adapter` is the LoRA adapter of the application's engine that
-    it is; None is the engine's own model, whatever the engine calls that. `requests` are the time limits of the table
-    that it is from.
+    `applications` are asked one after another; the first is the model's own, the last are its `fallbacks`.
+    `aliases` are other names that clients may use. `adapter` is the LoRA adapter of the first application's engine
+    that it is; None is the engine's own model, whatever the engine calls that. `requests` are the time limits of the
+    table that it is from. `backends` are what its sessions are shared among; empty where there is one. `trial` is the
+    canary that has its figures counted.
     """
 
     name: str
@@ -38,6 +42,43 @@ class Model:
     autocomplete: AutocompletePolicy = field(default_factory=AutocompletePolicy)
     limits: ModelLimits = field(default_factory=ModelLimits)
     requests: RequestSettings = field(default_factory=RequestSettings)
+    backends: tuple[Backend, ...] = ()
+    fallbacks: tuple[str, ...] = ()
+    shadow: Shadow | None = None
+    trial: Trial | None = None
+
+    def backend_at(self, application: str) -> Backend:
+        """Which backend a replica of `application` is, for this request: what answered, by its label."""
+        found = next((one for one in self.backends if one.application == application), None)
+        return found or Backend(application, None if self.backends else self.adapter)
+
+
+def model_of(
+    name: str, route: ModelRoute, requests: RequestSettings | None = None, trials: Sequence[Trial] = ()
+) -> Model:
+    """One row of the table, with what a canary makes of it."""
+    requests = requests or RequestSettings()
+    promoted, running = in_force(trials, name, base_of(route))
+    backends = shares_with([backend_of(share) for share in route.shares], promoted, running)
+    return Model(
+        name,
+        tuple(dict.fromkeys([*(one.application for one in backends), *route.fallbacks])),
+        route.aliases,
+        backends[0].adapter,
+        route.cache,
+        route.replica_choice,
+        route.merging,
+        route.reliability,
+        Deadlines.of(route.reliability.deadlines, requests),
+        route.queue,
+        route.autocomplete,
+        route.limits,
+        requests,
+        backends=backends if len(backends) > 1 or route.fallbacks else (),
+        fallbacks=route.fallbacks,
+        shadow=shadow_of(name, route.shadow, running),
+        trial=running,
+    )
 
 
 @dataclass(slots=True, frozen=True)
@@ -58,22 +99,15 @@ class RefusedTable:
 
 class ModelTable:
     """
-    All models of one version of the router's `user_config`.
+    All models of one version of the router's `user_config`, and of the canaries that are tried on it.
 
     Raises:
         PolicyNotFound: it names a policy that cannot be imported.
     """
 
-    def __init__(self, config: RouterUserConfig) -> None:
+    def __init__(self, config: RouterUserConfig, trials: Sequence[Trial] = ()) -> None:
         self.requests: RequestSettings = config.requests
-        self.models = tuple(
-            Model(
-                name, route.applications, route.aliases, route.adapter, route.cache, route.replica_choice,
-                route.merging, route.reliability, Deadlines.of(route.reliability.deadlines, config.requests),
-                route.queue, route.autocomplete, route.limits, config.requests,
-            )
-            for name, route in config.models.items()
-        )  # fmt: skip
+        self.models = tuple(model_of(name, route, config.requests, trials) for name, route in config.models.items())
         self.autos = tuple(Auto(name, settings) for name, settings in config.auto.items())
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
         self._autos = {auto.name: auto for auto in self.autos}
@@ -122,5 +156,17 @@ class ModelTable:
         return tuple(dict.fromkeys(self._by_name[name] for name in (default, *names)))
 
     @property
+    def tally_ids(self) -> frozenset[str]:
+        """Under which the figures of its canaries and shadows are counted."""
+        trials = (model.trial.id for model in self.models if model.trial is not None)
+        return frozenset((*trials, *(model.shadow.tally_id for model in self.models if model.shadow is not None)))
+
+    @property
+    def shadows(self) -> frozenset[str]:
+        """Applications that get copies of requests."""
+        return frozenset(model.shadow.backend.application for model in self.models if model.shadow is not None)
+
+    @property
     def applications(self) -> frozenset[str]:
-        return frozenset(name for model in self.models for name in model.applications)
+        """All that requests may be sent to, copies included."""
+        return frozenset((*(name for model in self.models for name in model.applications), *self.shadows))

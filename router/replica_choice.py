@@ -64,7 +64,7 @@ def choose_replica(
         replica = pick_replica(replicas, tried, now, turn)
         return None if replica is None else Pick(replica, "retry" if tried else "least_busy")
     key = beginning.key
-    ranked = sorted(replicas, key=lambda replica: _score(key, replica.hash_seed), reverse=True)
+    ranked = sorted(replicas, key=lambda replica: score(key, replica.hash_seed), reverse=True)
     left = [replica for replica in ranked if replica.replica_id not in tried]
     free = [replica for replica in left if replica.blocked_until <= now] or left
     if not free:
@@ -105,7 +105,7 @@ def _warmth(replica: Replica, now: float) -> float:
     return min(1.0, max(_MIN_WARMTH, (now - replica.joined_at) / WARM_UP_S))
 
 
-def _score(key: int, seed: int) -> int:
+def score(key: int, seed: int) -> int:
     """64 bits in which each bit of either has changed half of them: the finaliser of SplitMix64."""
     mixed = key ^ seed
     mixed = (mixed ^ mixed >> 30) * 0xBF58476D1CE4E5B9 & _BITS

@@ -11,6 +11,7 @@ from router.asgi import Headers
 from router.auth import KeyRing
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
+from router.canary.tally import Tallies
 from router.lanes.completions import Completions
 from router.lanes.lanes import Lanes
 from router.merging.gathering import Gatherings
@@ -65,6 +66,10 @@ class RouterState:
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)
+        self.tallies = Tallies(table.tally_ids)
+        """How the sides of canaries and shadows do, as far as it went through here."""
+        self.shadows: dict[asyncio.Task[None], str] = {}
+        """Copies of requests under way, each with what it is counted under."""
         self.batches: Batches | None = None
         """None where they are off."""
         self.lanes = Lanes(self.directory, sink, self.loop, router_id)
@@ -128,6 +133,7 @@ class RouterState:
         """A new model table. Requests under way keep the one that they began with."""
         self.table = table
         self.refused_table = None
+        self.tallies.keep_only(table.tally_ids)
 
     def refuse_table(self, refused: RefusedTable) -> None:
         """A new model table that is not valid. The one before it stays in force."""
@@ -137,6 +143,10 @@ class RouterState:
         if self.batches is not None:
             await self.batches.close()
         self._ticker.cancel()
+        shadows = tuple(self.shadows)
+        for copying in shadows:
+            copying.cancel()
+        await asyncio.gather(*shadows, return_exceptions=True)
         self.gatherings.close()
         if self.shared_answers is not None:
             await self.shared_answers.close()

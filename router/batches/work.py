@@ -22,6 +22,7 @@ from router.batches.records import Batch, Closing, Fault, Reading, Reason
 from router.batches.results import Results
 from router.batches.store import ObjectMissing, ObjectStore
 from router.call import ROUTES
+from router.canary.choice import without_trials
 from router.errors import ServingError, StoreUnavailable
 from router.lanes.lanes import Yielded
 from router.metrics import BATCH_LINES, BATCHES
@@ -235,7 +236,7 @@ class Work:
         num_tries = 0
         while True:
             choice = shop.state.table.choose(line.model, lambda: facts_of(route, line.body, len(body), [], tenant))
-            application = choice.model.applications[0]
+            application = without_trials(choice.model).applications[0]
             self._applications.add(application)
             try:
                 reply = await shop.state.lanes.run_line(

@@ -1,0 +1,83 @@
+"""
+Where canaries are kept: in Ray's own key-value store, beside what Serve itself knows of its applications.
+
+So each router sees them, a router that starts anew finds them, and they last as long as Serve's applications do: over a
+restart of Ray's head where that keeps its store in Redis, and not over the end of the cluster.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import orjson
+
+from deployments.serve_internals import forget_notes, put_note, read_notes
+from router.canary.tally import Course, Side, Sides, add_sides, sides_document, sides_of
+from router.canary.trial import Ending, Trial
+
+logger = logging.getLogger("enginehouse.router")
+
+_RECORD, _ENDING, _OVER, _TALLY = "canary:record:", "canary:ending:", "canary:over:", "canary:tally:"
+
+
+@dataclass(slots=True, frozen=True)
+class Book:
+    """All canaries, the eldest first, and the figures of all routers by what they are counted under."""
+
+    trials: tuple[Trial, ...]
+    tallies: Mapping[str, Sides]
+
+    def running(self, model: str) -> Trial | None:
+        own = [trial for trial in self.trials if trial.model == model and trial.state == "running"]
+        return own[-1] if own else None
+
+
+def read_book() -> Book:
+    """
+    Raises:
+        RayError: Ray's head does not answer.
+    """
+    notes = read_notes("canary:")
+    trials: list[Trial] = []
+    tallies: dict[str, Sides] = {}
+    for key, note in notes.items():
+        try:
+            if key.startswith(_RECORD):
+                trial_id = key.removeprefix(_RECORD)
+                trials.append(Trial.decode(note, notes.get(_OVER + trial_id) or notes.get(_ENDING + trial_id)))
+            elif key.startswith(_TALLY):
+                document = orjson.loads(note)
+                add_sides(tallies.setdefault(document["of"], {}), sides_of(document["sides"]))
+        except (KeyError, TypeError, ValueError) as error:  # of another release
+            logger.warning("the note %s about a canary cannot be read: %r", key, error)
+    return Book(tuple(sorted(trials, key=lambda trial: trial.started_at)), tallies)
+
+
+def keep_trial(trial: Trial) -> None:
+    put_note(_RECORD + trial.id, trial.encode())
+
+
+def end_trial(trial: Trial, ending: Ending) -> bool:
+    """Returns whether it ended so: whoever ends it first has decided. What the file supersedes is over in any case."""
+    prefix = _OVER if ending.state == "superseded" else _ENDING
+    return put_note(prefix + trial.id, orjson.dumps(asdict(ending)), overwrite=False)
+
+
+def forget_trials(book: Book, trials: Sequence[Trial]) -> None:
+    """These, and their figures."""
+    forgotten = {trial.id for trial in trials}
+    for trial_id in forgotten:
+        forget_notes(_RECORD + trial_id, _ENDING + trial_id, _OVER + trial_id)
+    if forgotten & book.tallies.keys():
+        forget_notes(*(key for key in read_notes(_TALLY) if key.rpartition(":")[2] in forgotten))
+
+
+def publish_tallies(router_id: str, courses: Mapping[str, Mapping[Side, Course]]) -> None:
+    """What this router has counted so far, in the place of what it said before."""
+    for tally_id, sides in courses.items():
+        document = {"of": tally_id, "sides": sides_document(sides)}
+        put_note(f"{_TALLY}{router_id}:{tally_id}", orjson.dumps(document))
+
+
+def forget_tallies(router_id: str, tally_ids: Sequence[str]) -> None:
+    forget_notes(*(f"{_TALLY}{router_id}:{tally_id}" for tally_id in tally_ids))

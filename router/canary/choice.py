@@ -1,0 +1,47 @@
+"""A request's model with the backend of its session put first, so that all behind it need not know of any choice."""
+
+import random
+from dataclasses import replace
+
+from configs.backends import TENANT_ID_CHARS
+from router.call import Call
+from router.canary.backends import Backend, digest_of, rank
+from router.model_table import Model
+from router.prefix_key import prefix_key
+
+
+def choose_backend(model: Model, call: Call, tenant: str) -> Model:
+    """
+    `model` as this request's session has it.
+
+    Args:
+        model: as in the table.
+        call: the request. What makes a session of it is what the client's headers name, else the beginning of the
+            conversation, else the tenant; a request that has none of them is a session of its own.
+        tenant: the digest of the API key; empty where there are no keys.
+    """
+    if len(model.backends) < 2:
+        return model
+    return _with(model, rank(model.backends, _session_key(call, tenant), tenant[:TENANT_ID_CHARS]))
+
+
+def without_trials(model: Model) -> Model:
+    """`model` for work that nobody waits for: it has the backend of the greatest weight, and nothing is copied."""
+    backends = model.backends
+    if backends:
+        model = _with(model, (backends[0], *(one for one in backends[1:] if one.stands_by)))
+    return replace(model, shadow=None)
+
+
+def _with(model: Model, backends: tuple[Backend, ...]) -> Model:
+    applications = tuple(dict.fromkeys([*(one.application for one in backends), *model.fallbacks]))
+    return replace(model, applications=applications, adapter=backends[0].adapter, backends=backends)
+
+
+def _session_key(call: Call, tenant: str) -> int:
+    if call.session:
+        return digest_of(b"session:" + call.session)
+    key = prefix_key(call)
+    if key is not None:
+        return key
+    return digest_of(b"tenant:" + tenant.encode()) if tenant else random.getrandbits(64)

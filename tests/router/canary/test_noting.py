@@ -1,0 +1,99 @@
+"""router.canary.noting: what attempts come to, by side, through a router with two engines."""
+
+import asyncio
+from dataclasses import replace
+
+from door import APPLICATION, Door
+from polling import eventually
+from scripted_engine import Ending, ScriptedEngine
+from wire import CHAT, CHAT_STREAM, DONE, STREAM, TOKENS, WHOLE, stream, whole
+
+from configs.backends import CanaryRule
+from configs.router import ModelRoute, RouterUserConfig
+from router.canary.tally import FAILED, Course, Side, Tally
+from router.canary.trial import Trial, base_of
+from router.metrics import BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN
+from router.model_table import ModelTable
+
+ROUTE = ModelRoute(application=APPLICATION)
+TRIAL = Trial("t1", "m", "new", None, 100, (), 0, CanaryRule(), base_of(ROUTE), 100.0)
+
+
+def try_on(door: Door, new: ScriptedEngine, trial: Trial = TRIAL) -> None:
+    """`m` has `r1`, and its canary `r2`."""
+    door.state.take_over_table(
+        ModelTable(RouterUserConfig(models={"m": ROUTE}, requests=door.state.table.requests), (trial,))
+    )
+    door.state.take_over_replicas("new", [new.replica("r2")])
+
+
+def figures(door: Door, side: Side) -> Tally:
+    return door.state.tallies.courses(door.state.loop.time()).get("t1", {}).get(side, Course()).total
+
+
+async def test_a_canary_that_answers_is_counted(door: Door, other_engine: ScriptedEngine) -> None:
+    """Its answer, when it began, and the time of each token after; the metrics name the backend."""
+    try_on(door, other_engine)
+    other_engine.script(STREAM)
+    assert 200 == (await door.post(CHAT_STREAM)).status
+    found = figures(door, "canary")
+    assert ({"ok": 1}, 1, 1) == (found.counts, found.ttft_s.num, found.tpot_s.num)
+    assert 1 == door.sink.total(BACKEND_ATTEMPTS, model="m", backend="new", replica="r2", outcome="ok")
+    assert 1 == len(list(door.sink.of(BACKEND_FIRST_TOKEN, backend="new")))
+
+
+async def test_a_failure_that_the_client_never_sees_is_the_canarys(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The stable backend answers in its place, and each has what it did."""
+    try_on(door, other_engine)
+    other_engine.script(Ending.RESET)
+    engine.script(WHOLE)
+    assert 200 == (await door.post(CHAT)).status
+    assert ({FAILED + "engine_unavailable": 1}, {"ok": 1}) == (
+        figures(door, "canary").counts, figures(door, "stable").counts,
+    )  # fmt: skip
+
+
+async def test_a_stream_that_breaks_is_a_failure(door: Door, other_engine: ScriptedEngine) -> None:
+    """Also when its first tokens had come."""
+    try_on(door, other_engine)
+    other_engine.script(stream(TOKENS))
+    await door.post(CHAT_STREAM)
+    assert {FAILED + "engine_failed": 1} == figures(door, "canary").counts
+
+
+async def test_a_clients_mistake_is_no_failure(door: Door, other_engine: ScriptedEngine) -> None:
+    """What the engine refuses says nothing of it."""
+    try_on(door, other_engine)
+    other_engine.script(whole({"error": {"message": "no", "type": "invalid_request_error", "code": 400}}, 400))
+    assert 400 == (await door.post(CHAT)).status
+    assert {"refused": 1} == figures(door, "canary").counts
+
+
+async def test_a_client_that_leaves_is_counted_as_that(door: Door, other_engine: ScriptedEngine) -> None:
+    """Neither good nor bad."""
+    try_on(door, other_engine)
+    other_engine.script(asyncio.Event())
+    with await door.client() as client:
+        await client.post(CHAT)
+        await eventually(lambda: other_engine.requests)
+    await eventually(lambda: figures(door, "canary").counts)
+    assert {"left": 1} == figures(door, "canary").counts
+
+
+async def test_an_adapter_is_asked_by_its_name(door: Door, engine: ScriptedEngine) -> None:
+    """A canary may be an adapter of the engine that runs; another replica of the model is asked by its own."""
+    try_on(door, engine, replace(TRIAL, application=APPLICATION, adapter="sql"))
+    engine.script(WHOLE)
+    await door.post(CHAT)
+    assert "sql" == engine.requests[0].document["model"]
+    assert {"ok": 1} == figures(door, "canary").counts
+
+
+async def test_a_model_without_a_canary_is_not_noted(door: Door, engine: ScriptedEngine) -> None:
+    """With one backend there is nothing to compare."""
+    engine.script(stream(TOKENS, DONE))
+    await door.post(CHAT_STREAM)
+    assert {} == door.state.tallies.courses(door.state.loop.time())
+    assert 0 == door.sink.total(BACKEND_ATTEMPTS)
