@@ -3,7 +3,8 @@ What replica choice is worth: `python -m bench.affinity`.
 
 Agents whose prompts grow from 20 to 70 KB, on four simulated engines with their KV-cache model; in one run each way to
 choose a replica, a hot prefix, two routers, and a replica that dies and comes back. `--llama-cpp N` does the first on
-so many real engines with a small model instead. Nothing here uses Ray; the routers are the real ones.
+so many real engines with a small model instead, `--engine` on four engines with the settings of a Serve file. Nothing
+here uses Ray; the routers are the real ones.
 """
 
 import asyncio
@@ -19,14 +20,14 @@ from pathlib import Path
 import aiohttp
 import click
 
-from bench.affinity_router import load_of
 from bench.agents import AGENTS, ANSWER_TIMEOUT_S, HOT, SMALL, Agents, Seen, Work
+from bench.figures import load_of
 from bench.processes import Server, free_port, running
 from bench.readiness import Address, wait_until_answering
 from bench.scenarios import MODEL
-from configs.engine import LlamaCppSettings, SimulatedSettings
-from deployments.engines import prometheus_text
-from deployments.engines.contract import EngineAddress
+from configs.engine import LlamaCppSettings, ModelArgs, SimulatedSettings
+from deployments.engines import create_engine, prometheus_text
+from deployments.engines.contract import Engine, EngineAddress
 from deployments.engines.llama_cpp import LlamaCppEngine
 from deployments.engines.simulated import SimulatedEngine
 
@@ -55,7 +56,7 @@ class Loads:
 class Cluster:
     """Engines and routers."""
 
-    def __init__(self, engine: SimulatedEngine | LlamaCppEngine, num_engines: int, folder: Path) -> None:
+    def __init__(self, engine: Engine, num_engines: int, folder: Path) -> None:
         self._engine = engine
         self._folder = folder
         self._stack = contextlib.ExitStack()
@@ -65,6 +66,8 @@ class Cluster:
 
     def start_engine(self, index: int) -> None:
         command = self._engine.command(EngineAddress("127.0.0.1", self.ports[index], SECRET))
+        if command is None:
+            raise click.BadParameter("it must be an engine that is started here", param_hint="--engine")
         server = running(f"engine-{index}", command.argv, command.environment, self._folder)
         started = self._engines[index].enter_context(server)
         self._wait(self.ports[index], SECRET, started)
@@ -106,9 +109,7 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(
-    engine: SimulatedEngine | LlamaCppEngine, num_engines: int, choice: str, num_routers: int
-) -> Iterator[Cluster]:
+def cluster(engine: Engine, num_engines: int, choice: str, num_routers: int) -> Iterator[Cluster]:
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         made = Cluster(engine, num_engines, Path(folder))
         with contextlib.closing(made):
@@ -119,13 +120,15 @@ def cluster(
             yield made
 
 
-async def observe(made: Cluster, work: Work, disturb: Callable[[Agents], None] | None = None) -> tuple[Seen, Loads]:
+async def observe(
+    made: Cluster, work: Work, disturb: Callable[[Agents], None] | None = None, subject: int = 0
+) -> tuple[Seen, Loads]:
     """Let the agents work. `disturb` runs in a thread beside them."""
     headers = {"authorization": f"Bearer {KEY}", "content-type": "application/json"}
     timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(headers=headers, connector=connector, timeout=timeout) as session:
-        agents, loads = Agents(work, made.urls, session), Loads()
+        agents, loads = Agents(work, made.urls, session, subject), Loads()
         sampling = asyncio.ensure_future(made.sample(loads))
         disturbing = None if disturb is None else asyncio.ensure_future(_when_due(agents, work, disturb))
         seen = await agents.run()
@@ -199,7 +202,21 @@ def measure_llama_cpp(num_engines: int, scale: float) -> None:
             report(f"llama.cpp, {choice}", *asyncio.run(observe(made, work)))
 
 
+def measure_engine(settings: dict[str, object], scale: float) -> None:
+    """They are started once. Each way to choose has texts of its own, so that none finds another's cached."""
+    engine = create_engine(ModelArgs.model_validate({**settings, "model": MODEL}).root)
+    work = replace(AGENTS, num_tasks=max(1, round(AGENTS.num_tasks * scale)))
+    with cluster(engine, NUM_ENGINES, CHOICES[0], num_routers=1) as made:
+        for number, choice in enumerate(CHOICES):
+            if number:
+                made.urls.clear()
+                made.start_router(choice)
+            title = f"{settings['engine']}, {choice}"
+            report(title, *asyncio.run(observe(made, work, subject=number)))
+
+
 @click.command()
+@click.option("--engine", help="The settings of four real engines instead, as JSON.")
 @click.option("--llama-cpp", "num_engines", type=int, help="On so many real llama.cpp engines instead.")
 @click.option(
     "--kv-cache-tokens",
@@ -208,9 +225,11 @@ def measure_llama_cpp(num_engines: int, scale: float) -> None:
     help="Of each simulated engine. The default is about what a coding model of 30B parameters leaves of 80 GB.",
 )
 @click.option("--scale", default=1.0, show_default=True, help="How many tasks, in multiples of what is usual.")
-def main(num_engines: int | None, kv_cache_tokens: int, scale: float) -> None:
+def main(engine: str | None, num_engines: int | None, kv_cache_tokens: int, scale: float) -> None:
     """Measure what replica choice is worth on agents' traffic."""
-    if num_engines is None:
+    if engine is not None:
+        measure_engine(json.loads(engine), scale)
+    elif num_engines is None:
         measure_simulated(kv_cache_tokens, scale)
     else:
         measure_llama_cpp(num_engines, scale)

@@ -5,18 +5,15 @@ CHOICE is `prefix` or `least_busy`, as a model's `replica_choice`, or `round_rob
 The engines' figures, which Ray would bring, are read from their `/metrics`.
 """
 
-import asyncio
-import contextlib
 import os
 import sys
 from collections.abc import Collection, Sequence
 
-import aiohttp
 import uvloop
 
+from bench.figures import bring_figures
 from bench.scenarios import MODEL
 from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
-from deployments.engines import prometheus_text
 from router import attempts
 from router.app import RouterApp
 from router.auth import KeyRing
@@ -24,12 +21,8 @@ from router.listener import Listener, bind
 from router.metrics import NoMetrics
 from router.model_table import ModelTable
 from router.replica_choice import Beginning, Pick
-from router.replicas import Figures, Replica
+from router.replicas import Replica
 from router.state import RouterState
-
-FIGURES_INTERVAL_S = 1.0
-RUNNING_NAMES = ("vllm:num_requests_running", "llamacpp:requests_processing")
-WAITING_NAMES = ("vllm:num_requests_waiting", "llamacpp:requests_deferred")
 
 
 def round_robin(
@@ -41,25 +34,6 @@ def round_robin(
 ) -> Pick | None:
     left = [one for one in replicas if one.replica_id not in tried and one.blocked_until <= now]
     return Pick(left[turn % len(left)], "least_busy") if left else None
-
-
-def load_of(metrics_text: str) -> tuple[int, int]:
-    """Requests that run in an engine, and that wait there."""
-    values = prometheus_text.samples(metrics_text)
-    running, waiting = (sum(values.get(name, 0) for name in names) for names in (RUNNING_NAMES, WAITING_NAMES))
-    return int(running), int(waiting)
-
-
-async def bring_figures(state: RouterState, replicas: Sequence[Replica]) -> None:
-    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {replicas[0].secret}"}) as session:
-        for number in range(sys.maxsize):
-            figures: dict[str, Figures] = {}
-            for replica in replicas:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(f"http://{replica.host}:{replica.port}/metrics") as answer:
-                        figures[replica.replica_id] = Figures(number, *load_of(await answer.text()), None)
-            state.take_over_figures(figures)
-            await asyncio.sleep(FIGURES_INTERVAL_S)
 
 
 async def serve(choice: str, profile: str, port: int, engine_ports: list[int]) -> None:

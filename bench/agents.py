@@ -82,9 +82,9 @@ class Seen:
 
 
 class Agents:
-    """`urls` are routers; each turn goes to one of them by chance."""
+    """`urls` are routers; each turn goes to one by chance. Another `subject` is the same work on other texts."""
 
-    def __init__(self, work: Work, urls: Sequence[str], session: aiohttp.ClientSession) -> None:
+    def __init__(self, work: Work, urls: Sequence[str], session: aiohttp.ClientSession, subject: int = 0) -> None:
         self.seen = Seen()
         self._num_begun = 0
         self._turn_begun = asyncio.Condition()
@@ -92,7 +92,9 @@ class Agents:
         self._urls = urls
         self._session = session
         self._chance = random.Random(7)  # the same work for every way to serve it
-        self._systems = [_text(random.Random(number), work.system_chars) for number in range(work.num_systems)]
+        self._first = subject * work.num_tasks
+        systems = range(self._first, self._first + work.num_systems)
+        self._systems = [_text(random.Random(number), work.system_chars) for number in systems]
         self._num_system_tokens: dict[int, int] = {}
         """Of system prompts that some replica has read."""
         self._tasks = iter(range(work.num_tasks))
@@ -113,7 +115,7 @@ class Agents:
 
     async def _converse(self, task: int) -> None:
         work = self._work
-        chance = random.Random(task)
+        chance = random.Random(self._first + task)
         number = task % work.num_systems
         question = "Mend it." if work.is_hot else _text(chance, work.turn_chars)
         messages = [{"role": "system", "content": self._systems[number]}, {"role": "user", "content": question}]

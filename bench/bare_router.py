@@ -3,15 +3,15 @@ Enginehouse's router and own listener without Ray: `python -m bench.bare_router 
 
 It keeps no answers, unless BENCH_CACHE has the settings of a cache, as JSON, and no batches, unless BENCH_BATCHES has
 theirs. BENCH_TASK and BENCH_PROFILE say what the engines are for and which dialect they speak, if not generation and
-vLLM's; BENCH_MERGING has a policy, as JSON.
+vLLM's; BENCH_MERGING has a policy, as JSON. BENCH_MAX_NUM_SEQS says how many requests each engine runs at once.
 """
 
-import asyncio
 import os
 import sys
 
 import uvloop
 
+from bench.figures import bring_figures
 from bench.scenarios import MODEL
 from configs.batches import BatchSettings
 from configs.cache import CacheSettings
@@ -43,6 +43,7 @@ async def serve(port: int, engine_ports: list[int]) -> None:
             secret=secret,
             engine="simulated",
             profile=os.environ.get("BENCH_PROFILE", "vllm"),
+            max_num_seqs=int(os.environ.get("BENCH_MAX_NUM_SEQS", "0")) or None,
             task="embed" if os.environ.get("BENCH_TASK") == "embed" else "generate",
         )
         for engine_port in engine_ports
@@ -54,7 +55,7 @@ async def serve(port: int, engine_ports: list[int]) -> None:
         assert state.batches is not None  # noqa: S101 - the bench names a store
         state.batches.run_lines()
     await Listener(RouterApp(state), bind(settings)).start()
-    await asyncio.Event().wait()
+    await bring_figures(state, replicas)
 
 
 def _shared_answers() -> SharedAnswers | None:

@@ -8,12 +8,14 @@ one input at a time, and each input is another one. `--engine` has the engine's 
 import asyncio
 import itertools
 import json
+import multiprocessing
 import os
 import random
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,30 +71,57 @@ def make_input(length: int, *, as_tokens: bool) -> object:
     return f"{number} " + " ".join(random.choice(WORDS) for _ in range(length - 1))
 
 
-async def rate(target: Target, num_clients: int, seconds: float, length: int, *, as_tokens: bool) -> Rate:
-    headers = {"authorization": f"Bearer {target.key}"}
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What clients ask for: inputs of so many words or tokens. They are spread over so many processes."""
+
+    length: int
+    as_tokens: bool = False
+    num_processes: int = 1
+
+
+def ask(url: str, key: str, num_clients: int, seconds: float, load: Load) -> int:
+    """Inputs that so many clients of one process had embedded."""
+    return asyncio.run(_ask(url, key, num_clients, seconds, load))
+
+
+async def _ask(url: str, key: str, num_clients: int, seconds: float, load: Load) -> int:
+    deadline = time.monotonic() + seconds
     connector = aiohttp.TCPConnector(limit=0)
-    async with aiohttp.ClientSession(target.url, headers=headers, connector=connector) as session:
+    async with aiohttp.ClientSession(url, headers={"authorization": f"Bearer {key}"}, connector=connector) as session:
 
         async def client() -> int:
             num_inputs = 0
             while not num_inputs or time.monotonic() < deadline:
-                body = {"model": MODEL, "input": make_input(length, as_tokens=as_tokens), "encoding_format": "base64"}
+                body = {
+                    "model": MODEL,
+                    "input": make_input(load.length, as_tokens=load.as_tokens),
+                    "encoding_format": "base64",
+                }
                 async with session.post("/v1/embeddings", json=body) as answer:
                     await answer.read()
                     answer.raise_for_status()
                 num_inputs += 1
             return num_inputs
 
+        return sum(await asyncio.gather(*(client() for _ in range(num_clients))))
+
+
+def rate(target: Target, num_clients: int, seconds: float, load: Load) -> Rate:
+    num_processes = min(num_clients, load.num_processes)
+    shares = [num_clients // num_processes + (number < num_clients % num_processes) for number in range(num_processes)]
+    context = multiprocessing.get_context("forkserver")
+    with ProcessPoolExecutor(num_processes, context) as processes:
+        list(processes.map(abs, range(num_processes)))  # they have started
         began, before = time.monotonic(), target.spent_s()
-        deadline = began + seconds
-        num_inputs = sum(await asyncio.gather(*(client() for _ in range(num_clients))))
+        asking = [processes.submit(ask, target.url, target.key, share, seconds, load) for share in shares]
+        num_inputs = sum(one.result() for one in asking)
         elapsed_s = time.monotonic() - began
-        spent = zip(before, target.spent_s(), strict=True)
-        return Rate(num_inputs / elapsed_s, tuple((after - earlier) / num_inputs * 1e6 for earlier, after in spent))
+    spent = zip(before, target.spent_s(), strict=True)
+    return Rate(num_inputs / elapsed_s, tuple((after - earlier) / num_inputs * 1e6 for earlier, after in spent))
 
 
-async def wait_for(target: Target) -> None:
+def wait_for(target: Target) -> None:
     """
     Raises:
         ServerFailed: it ended, or gave no answer in time.
@@ -101,9 +130,9 @@ async def wait_for(target: Target) -> None:
     while time.monotonic() < deadline:
         target.servers[0].check()
         try:
-            await rate(target, 1, 0.001, 4, as_tokens=False)
+            ask(target.url, target.key, 1, 0.001, Load(4))
         except aiohttp.ClientError:
-            await asyncio.sleep(0.2)
+            time.sleep(0.2)
         else:
             return
     raise ServerFailed(f"no answer after {START_TIMEOUT_S:.0f} s\n{target.servers[0].last_lines()}")
@@ -120,7 +149,7 @@ def running_targets(engine_fields: dict[str, object], folder: Path) -> Iterator[
         raise click.BadParameter("it must be an engine that is started here", param_hint="--engine")
     with ExitStack() as stack:
         server = stack.enter_context(running("engine", command.argv, command.environment, folder))
-        asyncio.run(wait_for(Target(f"http://127.0.0.1:{address.port}", SECRET, (server,))))
+        wait_for(Target(f"http://127.0.0.1:{address.port}", SECRET, (server,)))
         targets = []
         for is_merging in (False, True):
             port = free_port()
@@ -135,22 +164,23 @@ def running_targets(engine_fields: dict[str, object], folder: Path) -> Iterator[
             argv = [sys.executable, "-m", "bench.bare_router", str(port), str(address.port)]
             router = stack.enter_context(running(f"router-{is_merging}", argv, environment, folder))
             targets.append(Target(f"http://127.0.0.1:{port}", KEY, (router, server)))
-            asyncio.run(wait_for(targets[-1]))
+            wait_for(targets[-1])
         yield targets[0], targets[1]
 
 
-async def measure(plain: Target, merging: Target, seconds: float, length: int, *, as_tokens: bool) -> str:
+def measure(plain: Target, merging: Target, seconds: float, load: Load) -> str:
     """One line about inputs of one length; of two turns each, the better one."""
-    one = max([await rate(plain, 1, seconds, length, as_tokens=as_tokens) for _ in range(2)])
+    one = max([rate(plain, 1, seconds, load) for _ in range(2)])
     turns: tuple[list[Rate], list[Rate]] = ([], [])
     for _ in range(2):
         for target, results in zip((plain, merging), turns, strict=True):
-            results.append(await rate(target, NUM_CLIENTS, seconds, length, as_tokens=as_tokens))
+            results.append(rate(target, NUM_CLIENTS, seconds, load))
     apart, merged = (max(results) for results in turns)
     times = [merged.inputs_per_s / other.inputs_per_s for other in (apart, one)]
     return (
-        f"{length} {'tokens' if as_tokens else 'words'}: one client {one}; {NUM_CLIENTS} clients apart {apart}, merged "
-        f"{merged}: {times[0]:.2f} times as many as apart, {times[1]:.1f} times as many as with one client"
+        f"{load.length} {'tokens' if load.as_tokens else 'words'}: one client {one}; {NUM_CLIENTS} clients apart "
+        f"{apart}, merged {merged}: {times[0]:.2f} times as many as apart, "
+        f"{times[1]:.1f} times as many as with one client"
     )
 
 
@@ -158,15 +188,16 @@ async def measure(plain: Target, merging: Target, seconds: float, length: int, *
 @click.option("--engine", default='{"engine": "llama_cpp"}', show_default=True, help="The engine's settings, as JSON.")
 @click.option("--tokens", is_flag=True, help="Give the inputs as tokens, not as texts.")
 @click.option("--length", "lengths", multiple=True, default=[6, 15, 150], show_default=True, help="Of an input.")
+@click.option("--processes", default=1, show_default=True, help="Of the clients.")
 @click.option("--seconds", default=4.0, show_default=True, help="Length of each measurement.")
-def main(engine: str, *, tokens: bool, lengths: tuple[int, ...], seconds: float) -> None:
+def main(engine: str, *, tokens: bool, lengths: tuple[int, ...], processes: int, seconds: float) -> None:
     """Measure embeddings of single inputs: how many a second, and the CPU of the router and the engine for each."""
     with (
         tempfile.TemporaryDirectory(prefix="bench-") as folder,
         running_targets(json.loads(engine), Path(folder)) as (plain, merging),
     ):
         for length in lengths:
-            click.echo(asyncio.run(measure(plain, merging, seconds, length, as_tokens=tokens)))
+            click.echo(measure(plain, merging, seconds, Load(length, tokens, processes)))
 
 
 if __name__ == "__main__":

@@ -1,19 +1,17 @@
 """When a store is away, and when it is back: nobody waits for it in between, and the log says each once."""
 
 import asyncio
+import itertools
 import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final
 
+from cache.pauses import pause_s
 from cache.store import CacheError
 from configs.cache import BreakerSettings
 
 logger = logging.getLogger("enginehouse.cache")
-
-_JITTER: Final = 0.5
-"""Share of a pause that is left to chance, up and down."""
 
 
 class Breaker:
@@ -70,13 +68,12 @@ class Breaker:
             await asyncio.gather(self._probing, return_exceptions=True)
 
     async def _wait_until_back(self, since_s: float) -> None:
-        pause_s = self._settings.first_retry_ms / 1000
-        while True:
-            await asyncio.sleep(pause_s * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311  no secret
+        first_s, max_s = self._settings.first_retry_ms / 1000, self._settings.max_retry_ms / 1000
+        for num_before in itertools.count():
+            await asyncio.sleep(pause_s(num_before, first_s, max_s, random.random()))  # noqa: S311  no secret
             try:
                 await self._probe()
             except CacheError:
-                pause_s = min(2 * pause_s, self._settings.max_retry_ms / 1000)
                 continue
             self.is_open = False
             logger.warning("%s is back after %.1f s", self._name, time.monotonic() - since_s)

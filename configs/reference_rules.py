@@ -1,12 +1,13 @@
 """What the parts of a file say about each other: names, routes, and the rows of the model table."""
 
-import re
 from collections.abc import Callable, Iterator
 
 from configs.backends import BackendSettings, label_of
+from configs.editor_names import misread
 from configs.engine import VllmSettings
 from configs.finding import KeyPath, Problem, did_you_mean
 from configs.router import ModelRoute
+from configs.routing import AutoRoute
 from configs.serve_file import (
     MODEL_IMPORT_PATH,
     ROUTER_IMPORT_PATH,
@@ -15,9 +16,6 @@ from configs.serve_file import (
     OtherApplication,
     ServeFile,
 )
-
-_CHAT_ONLY_PREFIX = re.compile(r"gpt|o")
-_REASONING_INFIX = re.compile(r"o[134]")
 
 
 def applications_are_unique(file: ServeFile) -> Iterator[Problem]:
@@ -59,10 +57,7 @@ def routes_lead_to_models(file: ServeFile) -> Iterator[Problem]:
 def _destinations(file: ServeFile) -> Iterator[tuple[KeyPath, str]]:
     """Every application that the model table names, and where."""
     for row, _, route in _rows(file):
-        yield from ((place, backend.application) for place, backend in _backends(row, route))
-        if route.shadow is not None:
-            yield (*row, "shadow", "application"), route.shadow.application
-        yield from (((*row, "fallbacks", index), name) for index, name in enumerate(route.fallbacks))
+        yield from (((*row, *place), name) for place, name in route.destinations())
 
 
 def _backends(row: KeyPath, route: ModelRoute) -> Iterator[tuple[KeyPath, BackendSettings]]:
@@ -121,18 +116,24 @@ def models_have_routes(file: ServeFile) -> Iterator[Problem]:
 
 
 def names_suit_editors(file: ServeFile) -> Iterator[Problem]:
-    """Editors guess what a model can do from its name; Continue and Roo Code do so by these patterns."""
+    named: list[tuple[KeyPath, str]] = [(place, name) for place, name, _ in _autos(file)]
     for row, name, route in _rows(file):
-        named: list[tuple[KeyPath, str]] = [(row, name)]
-        named += [((*row, "aliases", index), alias) for index, alias in enumerate(route.aliases)]
-        yield from (Problem(place, message, "warning") for place, each in named for message in _misread(each))
+        named += [(row, name), *(((*row, "aliases", index), alias) for index, alias in enumerate(route.aliases))]
+    yield from (Problem(place, message, "warning") for place, each in named for message in misread(each))
 
 
-def _misread(name: str) -> Iterator[str]:
-    if _CHAT_ONLY_PREFIX.match(name):
-        yield f"some editors offer no completion from a model whose name begins like OpenAI's: {name!r}"
-    elif _REASONING_INFIX.search(name):
-        yield f"some editors take a model with o1, o3 or o4 in its name for one of OpenAI's: {name!r}"
+def rules_lead_to_what_is_asked(file: ServeFile) -> Iterator[Problem]:
+    """A rule for embeddings that leads to a model that generates would only ever be answered 400."""
+    tasks = {each.name: each.args.root.task for each in file.model_apps()}
+    applications = {
+        each: route.shares[0].application for _, name, route in _rows(file) for each in (name, *route.aliases)
+    }
+    for place, _, auto in _autos(file):
+        for index, rule in enumerate(auto.rules):
+            task = tasks.get(applications[rule.model])
+            if rule.when.task is not None and task is not None and task != rule.when.task:
+                message = f"the task of {rule.model!r} is {task}, and the rule is for {rule.when.task}"
+                yield Problem((*place, "rules", index, "model"), message)
 
 
 def import_paths_are_ours(file: ServeFile) -> Iterator[Problem]:
@@ -149,3 +150,10 @@ def _rows(file: ServeFile) -> Iterator[tuple[KeyPath, str, ModelRoute]]:
     for index, router in file.routers():
         for name, route in router.user_config.models.items():
             yield ("applications", index, "deployments", 0, "user_config", "models", name), name, route
+
+
+def _autos(file: ServeFile) -> Iterator[tuple[KeyPath, str, AutoRoute]]:
+    """Each list of rules: its path, its name, and the rules."""
+    for index, router in file.routers():
+        for name, auto in router.user_config.auto.items():
+            yield ("applications", index, "deployments", 0, "user_config", "auto", name), name, auto

@@ -1,5 +1,6 @@
 """Settings of the router's application: `args` restart it, `user_config` is taken over in place."""
 
+from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
@@ -7,6 +8,11 @@ from pydantic import Field, model_validator
 from configs.backends import ApplicationName, BackendSettings, CanaryRule, ShadowSettings, bad_backends
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.finding import KeyPath, did_you_mean
+from configs.lanes import AutocompletePolicy, QueuePolicy
+from configs.limits import ModelLimits
+from configs.reliability import ReliabilityPolicy
+from configs.routing import AutoRoute
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -129,6 +135,18 @@ class ModelRoute(Settings):
     merging: MergingPolicy = MergingPolicy()
     """How requests for embeddings that come at the same time are asked of the engine as one."""
 
+    reliability: ReliabilityPolicy = ReliabilityPolicy()
+    """What happens to the model's requests when a replica is slow, overloaded or lost."""
+
+    queue: QueuePolicy = QueuePolicy()
+    """Who goes first, and how long requests wait, while the engines run as many as they can."""
+
+    autocomplete: AutocompletePolicy = AutocompletePolicy()
+    """Completion in editors: when it is late, and when it is no longer wanted."""
+
+    limits: ModelLimits = ModelLimits()
+    """What the model takes, and how much of it at once."""
+
     @property
     def shares(self) -> tuple[BackendSettings, ...]:
         """Its backends as they stand in the file; one where that says `application`."""
@@ -141,6 +159,14 @@ class ModelRoute(Settings):
         """All that may serve the model: that of the greatest weight first, the fallbacks last."""
         ranked = sorted(self.shares, key=lambda backend: -backend.weight)
         return tuple(dict.fromkeys([*(backend.application for backend in ranked), *self.fallbacks]))
+
+    def destinations(self) -> Iterator[tuple[KeyPath, str]]:
+        """Every application that the row names, and where in it."""
+        for index, backend in enumerate(self.shares):
+            yield (*(("backends", index) if self.backends else ()), "application"), backend.application
+        if self.shadow is not None:
+            yield ("shadow", "application"), self.shadow.application
+        yield from ((("fallbacks", index), name) for index, name in enumerate(self.fallbacks))
 
     @model_validator(mode="after")
     def _has_backends(self) -> Self:
@@ -195,6 +221,9 @@ class RouterUserConfig(Settings):
     models: dict[ModelName, ModelRoute]
     """The model table: a model's name, and where it is served."""
 
+    auto: dict[ModelName, AutoRoute] = Field(default_factory=dict)
+    """Names that are no models: `auto`, say. Rules over facts of the request choose one of `models` for each."""
+
     requests: RequestSettings = RequestSettings()
     """Time limits of a request."""
 
@@ -206,4 +235,19 @@ class RouterUserConfig(Settings):
                 if alias in seen:
                     raise error_at(("models", name, "aliases", index), f"{alias!r} is already {seen[alias]}")
                 seen[alias] = f"an alias of {name!r}"
+        for name in self.auto:
+            if name in seen:
+                raise error_at(("auto", name), f"{name!r} is already {seen[name]}")
+        return self
+
+    @model_validator(mode="after")
+    def _rules_lead_to_models(self) -> Self:
+        known = {each for name, route in self.models.items() for each in (name, *route.aliases)}
+        for name, auto in self.auto.items():
+            for place, model in auto.destinations():
+                if model in self.auto:
+                    message = f"{model!r} is a list of rules" + (", and this one of them" if model == name else "")
+                    raise error_at(("auto", name, *place), f"{message}: name a model")
+                if model not in known:
+                    raise error_at(("auto", name, *place), f"there is no model {model!r}{did_you_mean(model, known)}")
         return self

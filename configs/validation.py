@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from configs.finding import Problem, did_you_mean
+from configs.finding import ConfigError, Finding, Problem, did_you_mean, key_path_text
 from configs.model_paths import ModelPath, follow
+from configs.router import RouterUserConfig
 from configs.serve_file import ServeFile
 
 _MAX_SHOWN_CHARS = 60
@@ -18,8 +19,25 @@ def validate(value: object) -> tuple[ServeFile | None, list[Problem]]:
     try:
         return ServeFile.model_validate(value), []
     except ValidationError as error:
-        details = error.errors(include_url=False)
-        return None, [_problem(each) for each in details if not _is_echo(each)]
+        return None, _problems(ServeFile, error)
+
+
+def read_user_config(value: object) -> RouterUserConfig:
+    """
+    The router's `user_config`, as Serve hands it over: without its file.
+
+    Raises:
+        ConfigError: it is not valid.
+    """
+    try:
+        return RouterUserConfig.model_validate(value)
+    except ValidationError as error:
+        problems = _problems(RouterUserConfig, error)
+    raise ConfigError(Finding("user_config", 0, 0, key_path_text(each.path), each.message) for each in problems)
+
+
+def _problems(model: type[BaseModel], error: ValidationError) -> list[Problem]:
+    return [_problem(model, each) for each in error.errors(include_url=False) if not _is_echo(each)]
 
 
 def _is_echo(error: ErrorDetails) -> bool:
@@ -28,8 +46,8 @@ def _is_echo(error: ErrorDetails) -> bool:
     return error["type"] == "too_short" and isinstance(value, list) and len(value) >= error["ctx"]["min_length"]
 
 
-def _problem(error: ErrorDetails) -> Problem:
-    place = follow(ServeFile, error["loc"])
+def _problem(model: type[BaseModel], error: ErrorDetails) -> Problem:
+    place = follow(model, error["loc"])
     context = error.get("ctx", {})
     if error["type"] == "settings":
         return Problem((*place.path, *context["path"]), context["message"])

@@ -25,7 +25,7 @@ from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Sides
 from router.listener import Listener, bind
 from router.metrics import MetricSink
-from router.model_table import ModelTable
+from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
 from router.state import RouterState
 
@@ -77,6 +77,9 @@ class ServeDoor:
     def take_over_table(self, table: ModelTable) -> None:
         self._state.take_over_table(table)
 
+    def refuse_table(self, refused: RefusedTable) -> None:
+        self._state.refuse_table(refused)
+
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
         self._state.take_over_replicas(application, replicas)
 
@@ -124,6 +127,10 @@ class OwnDoor:
     def take_over_table(self, table: ModelTable) -> None:
         if self._state is not None:
             self._loop.call_soon_threadsafe(self._state.take_over_table, table)
+
+    def refuse_table(self, refused: RefusedTable) -> None:
+        if self._state is not None:
+            self._loop.call_soon_threadsafe(self._state.refuse_table, refused)
 
     def take_over_replicas(self, application: str, replicas: Sequence[Replica]) -> None:
         if self._state is not None:

@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from pydantic import ValidationError
 from ray import serve
 from ray.exceptions import RayError
 
+from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
+from configs.validation import read_user_config
 from deployments.api_keys import read_keys
 from deployments.canary_keeper import CanaryKeeper
+from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
@@ -22,8 +25,9 @@ from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
 from router.app import RouterApp
 from router.auth import KeyRing
-from router.model_table import ModelTable
+from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
+from router.routing.policy import PolicyNotFound
 
 logger = logging.getLogger("enginehouse.router")
 
@@ -45,6 +49,9 @@ class RouterReplica:
         self._shadows: frozenset[str] = frozenset()
         self._figures_task: asyncio.Task[None] | None = None
         self._is_listening = False
+        self._taking_over = asyncio.Lock()
+        self._names: list[str] = []
+        self._refused: RefusedTable | None = None
         replica_id = serve.get_replica_context().replica_id.unique_id
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
@@ -66,28 +73,40 @@ class RouterReplica:
         A new model table, in place. With the first one, the router begins to listen.
 
         Raises:
-            ValidationError: the first table is not valid. A later one is refused with a line in the log, and the
-                table before it stays in force: raising would make Serve stop a router that works.
+            ConfigError, PolicyNotFound: the first table is not valid. A later one is refused, which the log and
+                `/v1/models` say, and the table before it stays in force: raising would make Serve stop a router that
+                works.
             ListenError: the address cannot be listened on.
         """
-        try:
-            config = RouterUserConfig.model_validate(user_config)
-        except ValidationError as error:
+        async with self._taking_over:
+            try:
+                config = read_user_config(user_config)
+                ModelTable(config)
+                if self._is_listening:
+                    await refuse_unknown_applications(config)
+            except (ConfigError, PolicyNotFound) as error:
+                if not self._is_listening:
+                    raise
+                self._refuse(error)
+                return
+            await self._canaries.take_over(config)
+            table = self._canaries.table()
             if not self._is_listening:
-                raise
-            logger.error("the new user_config is not valid, the one before it stays in force: %s", error)  # noqa: TRY400
-            return
-        await self._canaries.take_over(config)
-        if not self._is_listening:
-            await self._listen(self._canaries.table())
-        self._take_over_table(self._canaries.table())
+                await self._listen(table)
+            self._refused = None
+            self._take_over_table(table)
+            for warning in name_warnings(config):
+                logger.warning("model table: %s", warning)
 
     def _take_over_table(self, table: ModelTable) -> None:
+        """Of a new `user_config`, or of the old one with what is tried on it now."""
         for door in self._doors:
             door.take_over_table(table)
-        self._shadows = table.shadows
+            if self._refused is not None:
+                door.refuse_table(self._refused)
         self._watch(table.applications)
-        logger.info("model table: %s", ", ".join(model.name for model in table.models) or "empty")
+        self._names = [*(model.name for model in table.models), *(auto.name for auto in table.autos)]
+        logger.info("model table: %s", ", ".join(self._names) or "empty")
 
     async def check_health(self) -> None:
         """
@@ -106,6 +125,13 @@ class RouterReplica:
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
 
+    def _refuse(self, error: ConfigError | PolicyNotFound) -> None:
+        reason = refusal_text(error)
+        logger.error("the new user_config is not valid, the one before it stays in force: %s", reason)
+        self._refused = RefusedTable(time.time(), reason)
+        for door in self._doors:
+            door.refuse_table(self._refused)
+
     async def purge_cache(self, model: str | None, namespace: str | None) -> int:
         """For `enginehouse cache purge`: how many answers were forgotten here."""
         return sum([await door.purge(model, namespace) for door in self._doors])
@@ -114,6 +140,10 @@ class RouterReplica:
         """For `enginehouse cache stats`: what is kept behind the router's own listener."""
         stats = await self._own_door.cache_stats()
         return {} if stats is None else asdict(stats)
+
+    async def table_status(self) -> dict[str, Any]:
+        """For `enginehouse status`: the names in force, and the table that was refused since, as `/v1/models` says."""
+        return {"names": list(self._names), "refused": None if self._refused is None else asdict(self._refused)}
 
     async def canary_row(self, model: str) -> dict[str, Any] | None:
         """For `enginehouse canary`: as `CanaryKeeper.row`."""
@@ -164,15 +194,10 @@ class RouterReplica:
             door.take_over_replicas(application, replicas)
 
     async def _read_figures(self) -> None:
-        """What the replicas say of themselves, brought to the doors: of applications with several, and of shadows."""
+        """What the replicas say of themselves, brought to the doors."""
         while True:
             await asyncio.sleep(FIGURES_INTERVAL_S)
-            ids = [
-                one
-                for application, running in self._running.items()
-                if len(running) > 1 or application in self._shadows
-                for one in running
-            ]
+            ids = [one for running in self._running.values() for one in running]
             figures: dict[str, Figures] = {}
             if ids:
                 with contextlib.suppress(RayError):  # the doors go by what they know, and forget what is too old

@@ -53,6 +53,10 @@ TITLES: Mapping[str, str] = {
     "RouterDeployment": "The router: its entry of `deployments`",
     "RouterUserConfig": "The router: `user_config`",
     "ModelRoute": "The router: `user_config.models`, one row",
+    "ModelLimits": "The router: `limits` of a model",
+    "AutoRoute": "The router: `user_config.auto`, one name",
+    "AutoRule": "The router: `rules` of such a name, one rule",
+    "RuleConditions": "The router: `when` of a rule",
     "BackendSettings": "The router: `user_config.models`, `backends`",
     "ShadowSettings": "The router: `user_config.models`, `shadow`",
     "CanaryRule": "The router: `user_config.models`, `canary_rule`",
@@ -173,7 +177,7 @@ def _range(schema: JsonSchema) -> str:
 WHEN: Mapping[type[ServingError], str] = {
     errors.ServingError: "A fault of the router itself. Its log has the details, under the request id.",
     errors.InvalidRequest: "The request has a mistake that `param` names. Engines' own complaints come as this too.",
-    errors.ContextLengthExceeded: "The prompt alone does not fit into the model's context.",
+    errors.ContextLengthExceeded: "The prompt is longer than the model's context, or than `limits.max_prompt_tokens`.",
     errors.ModelDoesNotSupport: "The model is for another kind of request, as an embedding model asked for a chat.",
     errors.UnsupportedParameter: "The model's engine would ignore a field that changes the answer.",
     errors.InvalidApiKey: "No API key, or one that is not accepted.",
@@ -183,14 +187,16 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.MethodNotAllowed: "The path exists, for another method.",
     errors.RequestTimeout: "The client did not send its headers, or its body, within `listener.request_timeout_s`.",
     errors.RequestTooLarge: "The body is larger than `listener.max_body_bytes`.",
-    errors.RateLimited: "Reserved for quotas: nothing answers it yet.",
+    errors.RateLimited: "One API key has as many requests at a model as it may: `limits.max_requests_per_key`.",
     errors.HeadersTooLarge: "The request line and headers are larger than `listener.max_header_bytes`.",
     errors.EngineFailed: "The engine gave up on this request, or was lost in the middle of its answer.",
     errors.BatchesNotConfigured: "Files and batches are off: the setting `batches.store` names no place for them.",
     errors.StoreUnavailable: "The folder or bucket of files and batches does not answer. The log says why.",
-    errors.EngineOverloaded: "Every replica that was tried is full, or the router has too many connections.",
+    errors.EngineOverloaded: "Every replica that was tried is full, the router's queue is, a request waited in it for "
+    "`queue.max_wait_s`, or the model or the router has what it takes.",
     errors.EngineUnavailable: "No replica was ready in time, or all that were tried failed before their first byte.",
     errors.EngineTimeout: "The engine was silent for longer than `first_byte_timeout_s` or `stall_timeout_s`.",
+    errors.CompletionTooLate: "A completion in an editor had not begun within `autocomplete.deadline_s`.",
 }
 """When each error is sent, for readers who have not read the code."""
 

@@ -76,6 +76,10 @@ class Answer:
         self.is_complete = False
         self.is_cut = False
         """The client was told, after its stream had begun, that it broke."""
+        self.late_headers: Callable[[], Headers] | None = None
+        """Makes the headers that say who answers, at the moment when they go out."""
+        self.is_ahead = False
+        """The headers went out before anybody had begun to answer."""
         self._is_unwritable = False
         self.full_since: float | None = None
         """Loop time since when the client has not taken what was sent, in seconds."""
@@ -91,6 +95,7 @@ class Answer:
 
     def keep_alive(self) -> None:
         """Tell a waiting client, and whatever stands between, that its answer is still coming."""
+        self.is_ahead = self.is_ahead or self.status is None
         self.start_stream()
         if self.full_since is None:
             self._push({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
@@ -134,7 +139,8 @@ class Answer:
 
     def _start(self, status: int, headers: Headers) -> None:
         self.status = status
-        self._push({"type": "http.response.start", "status": status, "headers": [*headers, *self._headers]})
+        late = self.late_headers() if self.late_headers is not None else ()
+        self._push({"type": "http.response.start", "status": status, "headers": [*headers, *self._headers, *late]})
 
     def _push(self, message: Message) -> None:
         if self._driver is not None:

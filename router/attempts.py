@@ -1,31 +1,54 @@
 """
-The attempts at one answer: replica after replica, until one has answered or at least begun to.
+The attempts at one answer: replica after replica, until one has given it, or the rest of it.
 
-    pick a replica -> fit the limit -> pipe
+    pick a replica -> fit the limit -> pipe -> where that breaks: who else, and from where
 """
 
 import asyncio
 import contextlib
-from functools import cached_property
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import NoReturn
 
+from cache.pauses import pause_s
 from router.abilities import check_abilities
 from router.answer import AnswerSink
 from router.call import Account, Call
 from router.canary.noting import noting
-from router.errors import ContextLengthExceeded, EngineOverloaded, EngineUnavailable, ServingError
+from router.errors import (
+    ContextLengthExceeded,
+    EngineFailed,
+    EngineOverloaded,
+    EngineTimeout,
+    EngineUnavailable,
+    ServingError,
+)
 from router.event_stream import Usage
 from router.exchange import Exchange
-from router.metrics import PICKS, RETRIES
+from router.lanes.lane import ENGINE_PRIORITIES
+from router.lanes.queue import Found
+from router.lanes.room import beside_prefills
+from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
 from router.model_table import Model
 from router.prefix_key import prefix_key
 from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
+from router.reliability.continuation import Continuation
+from router.reliability.race import Race, Run
+from router.reliability.resumption import LaterMeter, Resumption
 from router.replica_choice import Beginning, Pick, choose_replica
-from router.replicas import BLOCKED_AFTER_FAILURE_S, Replica
+from router.replicas import Replica
+from router.routing.limits import fit_unsaid
 from router.state import RouterState
 from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 
-_MAY_GO_ELSEWHERE = (EngineUnavailable, EngineOverloaded)
+_MAY_BE_ASKED_AGAIN = (EngineUnavailable, EngineOverloaded)
+_MAY_GO_ELSEWHERE = (*_MAY_BE_ASKED_AGAIN, EngineTimeout)
+"""The same for streams: a whole answer that takes too long would take too long again."""
+_WORTH_NO_WAIT = (EngineOverloaded, EngineTimeout)
+"""Failures that a new replica would not mend."""
 
 
 class Attempts:
@@ -41,26 +64,54 @@ class Attempts:
         self, state: RouterState, call: Call, model: Model, answer: AnswerSink, account: Account, request_id: bytes
     ) -> None:
         self._state = state
-        self._limits = state.table.requests
+        self._limits = model.requests
         self._call = call
         self._model = model
         self._answer = answer
         self._account = account
         self._request_id = request_id
+        self._record = state.record_of(model.name)
+        self._resumption = Resumption(state, call, model, answer)
+        self._sink = answer
+        """Who takes what an engine says: the answer, or what joins the rest of it to the first part."""
         self._exchange: Exchange | None = None
+        self._exchanges: dict[str, Exchange] = {}
+        """Of the attempts under way, by replica: there are two while a request is hedged."""
+        self._race: Race | None = None
+        self._is_free = self._has_moved = False
+        self._num_rounds = 0
         self._entered = contextlib.ExitStack()
-        self.replica: Replica | None = None
-        """The one that was asked last: the one that answered, once there is an answer."""
+        self._ticket = state.lanes.ticket(model, call.lane, account)
+        self._replica: Replica | None = None
+
+    @property
+    def replica(self) -> Replica | None:
+        """The one that gave the answer, or was asked last. None where several gave a part of it."""
+        return None if self._resumption.is_under_way else self._replica
 
     @property
     def usage(self) -> Usage | None:
+        if self._resumption.is_under_way:
+            return self._resumption.usage
         return self._exchange.usage if self._exchange else None
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the client has a part of the answer, and nobody gives it more at the moment."""
+        return self._resumption.is_pausing
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its prompt has been read: its answer has begun."""
+        return self._exchange is not None and self._exchange.has_token
 
     def tick(self, now: float) -> None:
         """Called twice a second while it lasts. `now` is loop time, in seconds."""
         self._account.record_gaps()
-        if self._exchange is not None:
-            self._exchange.give_up(now, self._limits.first_byte_timeout_s, self._limits.stall_timeout_s)
+        self._resumption.measure()
+        deadlines = self._model.deadlines
+        for exchange in tuple(self._exchanges.values()):
+            exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s)
 
     async def run(self) -> None:
         """
@@ -70,69 +121,156 @@ class Attempts:
             ServingError: there is none, or only a part of one.
             ClientDisconnected: nobody takes it any more.
         """
+        self._record.budget.note_request(self._state.loop.time(), self._model.reliability.retries)
         self._state.generations.add(self)
+        self._state.lanes.enter(self._ticket)
         try:
             with contextlib.ExitStack() as beginning:
                 self._entered = beginning
                 await self._run(self._call, self._model)
         finally:
             self._state.generations.discard(self)
+            self._state.lanes.leave(self._ticket)
 
     async def _run(self, call: Call, model: Model) -> None:
         tried: set[str] = set()
         failure: ServingError | None = None
-        for _ in range(self._limits.max_attempts):
-            pick = await self._pick(model, tried, failure)
-            self.replica = replica = pick.replica
+        for num_before in range(self._limits.max_attempts):
+            pick = await self._pick(model, tried, failure, self._limits.max_attempts - num_before)
+            self._replica = replica = pick.replica
             if failure is not None:
+                self._pay_for_retry(failure)
                 self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
             self._account.attempt(model, replica)
             self._state.sink.record(PICKS, 1, {**self._account.labels, "reason": pick.reason})
             check_abilities(call, model, replica)
-            noted = noting(self._state, model, replica)
-            failure = await noted.end_of(self._attempt(call, model, replica), lambda: self._exchange)
-            if failure is None:
+            if self._resumption.is_under_way:
+                call, self._sink = await self._resumption.rest_from(replica, keeps_usage=self.keeps_usage)
+            latest = await self._hedged(call, model, replica, tried)
+            if latest is None:
                 return
-            if isinstance(failure, ContextLengthExceeded):
-                failure.param = call.route.prompt_field  # an engine does not know the client's route
-            if self._answer.has_content or not isinstance(failure, _MAY_GO_ELSEWHERE):
-                raise failure
-            tried.add(replica.replica_id)
+            failure = self._judge(latest, tried, is_last=num_before + 1 == self._limits.max_attempts)
         if failure is not None:
             raise failure
 
-    async def _pick(self, model: Model, tried: set[str], failure: ServingError | None) -> Pick:
+    def _judge(self, failure: ServingError, tried: set[str], *, is_last: bool) -> ServingError:
+        """
+        What the client is told if nobody answers.
+
+        Raises:
+            ServingError: that, where nobody else is to be asked.
+        """
+        if isinstance(failure, ContextLengthExceeded):
+            failure.param = self._call.route.prompt_field  # an engine does not know the client's route
+        is_lost = isinstance(failure, EngineUnavailable) or (self._exchange is not None and self._exchange.is_lost)
+        if self._answer.has_content and self._replica is not None:
+            failure = self._resumption.broken_by(failure, self._replica, self._account.labels)
+        elif not isinstance(failure, _MAY_GO_ELSEWHERE if self._call.wants_stream else _MAY_BE_ASKED_AGAIN):
+            raise failure
+        if is_last:
+            raise failure
+        self._is_free = is_lost and not self._has_moved
+        if not self._is_free and self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries):
+            self._refuse_retry(failure)
+        if self._replica is not None:
+            tried.add(self._replica.replica_id)
+        return failure
+
+    def _pay_for_retry(self, failure: ServingError) -> None:
+        """The first loss is free: a replica that is gone does nothing for the request, so nothing is added to it."""
+        if self._is_free:
+            self._has_moved = True
+        elif not self._record.budget.take(self._state.loop.time(), self._model.reliability.retries):
+            self._refuse_retry(failure)
+
+    def _refuse_retry(self, failure: ServingError) -> NoReturn:
+        self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
+        raise failure
+
+    async def _pick(self, model: Model, tried: set[str], failure: ServingError | None, num_left: int) -> Pick:
         """
         The next replica to try, waiting for one where none is left.
 
-        Serve replaces a dead replica, so waiting may help; it does not help against one that is overloaded.
+        Serve replaces a dead replica, so waiting may help; it does not help against one that is overloaded. Meanwhile
+        those that failed are tried again after a pause, while more than one of `num_left` attempts would be left: the
+        last one is for a replica that is new.
         """
-        state = self._state
-        deadline = state.loop.time() + self._limits.replica_wait_s
+        state, queue_s = self._state, model.deadlines.queue_s
+        deadline = state.loop.time() + queue_s
         while True:
-            pick = self._pick_now(model, tried)
+            asked_at = state.loop.time()
+            pick = await self._in_turn(model, tried, self._pick_now(model, tried))
             if pick is not None:
                 return pick
-            if isinstance(failure, EngineOverloaded):
+            deadline += state.loop.time() - asked_at  # the queue has a limit of its own
+            if isinstance(failure, _WORTH_NO_WAIT):
                 raise failure
+            wake_at = deadline
+            if failure is not None and tried and num_left > 1:
+                wake_at = min(deadline, state.loop.time() + self._next_pause_s())
             try:
-                async with asyncio.timeout_at(deadline):
+                async with asyncio.timeout_at(wake_at):
                     await state.directory.changed()
             except TimeoutError:
-                raise failure or _none_ready(model, self._limits.replica_wait_s) from None
+                if wake_at == deadline:
+                    raise failure or _none_ready(model, queue_s) from None
+                tried.clear()
+
+    def _next_pause_s(self) -> float:
+        retries = self._model.reliability.retries
+        first_s, max_s = retries.first_pause_ms / 1000, retries.max_pause_ms / 1000
+        self._num_rounds += 1
+        return pause_s(self._num_rounds - 1, first_s, max_s, random.random())  # noqa: S311 - no secret
+
+    async def _in_turn(self, model: Model, tried: set[str], pick: Pick | None) -> Pick | None:
+        """`pick` where it has room at once, else what has some when this request has its turn. None: none is left."""
+        lanes = self._state.lanes
+        while pick is not None and not lanes.admits(self._ticket, pick.replica):
+            application = pick.replica.application
+            find = partial(self._find, model, tried, application)
+            found = await lanes.wait(self._ticket, application, find, is_free=not tried)
+            if found is not None:
+                return found
+            pick = self._pick_now(model, tried)
+        return pick
 
     def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
         """Of the first application that has one which did not fail just now; else any that is left."""
-        now, turn = self._state.loop.time(), self._state.next_turn()
+        now = self._state.loop.time()
         last_resort = None
         for application in model.applications:
-            replicas = self._state.directory.of(application)
-            has_choice = len(replicas) > 1 and model.replica_choice == "prefix"
-            pick = choose_replica(replicas, self._beginning if has_choice else None, tried, now, turn)
+            pick = self._choose(model, self._askable(application), tried)
             if pick is not None and pick.replica.blocked_until <= now:
                 return pick
             last_resort = last_resort or pick
         return last_resort
+
+    def _askable(self, application: str) -> Sequence[Replica]:
+        replicas = self._state.directory.of(application)
+        if self._resumption.is_under_way:
+            return [one for one in replicas if not self._resumption.cannot_ask(one)]
+        return replicas
+
+    def _choose(self, model: Model, replicas: Sequence[Replica], tried: set[str]) -> Pick | None:
+        state = self._state
+        has_choice = len(replicas) > 1
+        if has_choice and self._call.lane.is_completion:
+            replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
+        beginning = self._beginning if has_choice and model.replica_choice == "prefix" else None
+        return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
+
+    def _find(self, model: Model, tried: set[str], application: str) -> Found:
+        """For whoever waits for room at that application, which may have lost its replicas by now."""
+        pick = self._pick_now(model, tried)
+        if pick is None or pick.replica.application != application:
+            return True, None
+        lanes, now = self._state.lanes, self._state.loop.time()
+        if not lanes.has_room(self._ticket, pick.replica):
+            replicas = [one for one in self._askable(application) if one.blocked_until <= now]
+            pick = self._choose(model, [one for one in replicas if lanes.has_room(self._ticket, one)], tried)
+            if pick is not None and not tried:
+                pick = replace(pick, reason="spilled")  # what was chosen of all of them has no room
+        return pick is not None, pick
 
     @cached_property
     def _beginning(self) -> Beginning | None:
@@ -140,23 +278,96 @@ class Attempts:
         key = prefix_key(self._call)
         return None if key is None else Beginning(key, self._entered.enter_context(self._state.beginnings.running(key)))
 
+    async def _hedged(self, call: Call, model: Model, replica: Replica, tried: set[str]) -> ServingError | None:
+        """`_attempt`, and where the model hedges, one at a second replica should the first be slow to begin."""
+        hedging = model.reliability.hedging
+        is_hedged = hedging.enabled and call.wants_stream and not self._resumption.is_under_way
+        delay_s = (hedging.delay_ms / 1000 if hedging.delay_ms else self._record.slow_s()) if is_hedged else None
+        if delay_s is None:
+            return await self._attempt(call, model, replica)
+        self._race = Race()
+        second: list[Replica] = []
+        try:
+            first = self._attempt(call, model, replica)
+            ask_second = partial(self._ask_second, call, model, {*tried, replica.replica_id}, second)
+            winner, failure = await self._race.run(replica.replica_id, first, delay_s, ask_second)
+        finally:
+            self._race = None
+        for other in second:
+            labels = {"model": model.name, "engine": other.engine, "replica": other.replica_id}
+            outcome = "won" if winner == other.replica_id else "lost"
+            self._state.sink.record(HEDGES, 1, {**labels, "outcome": outcome})
+            if not self._answer.has_content:
+                tried.add(other.replica_id)
+        return failure
+
+    def _ask_second(self, call: Call, model: Model, tried: set[str], second: list[Replica]) -> tuple[str, Run] | None:
+        """An attempt at another replica, which is put into `second`. None where there is none, or no budget for it."""
+        pick = self._pick_now(model, tried)
+        now = self._state.loop.time()
+        if pick is None or pick.replica.blocked_until > now or pick.replica.task != call.route.task:
+            return None
+        if not self._state.lanes.admits(self._ticket, pick.replica):
+            return None
+        if not self._record.budget.take(now, model.reliability.retries):
+            self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
+            return None
+        second.append(pick.replica)
+        return pick.replica.replica_id, self._attempt(call, model, pick.replica)
+
+    def _begun(self, replica: Replica, exchange: Exchange, asked_at: float) -> None:
+        """The first token of a replica is there, and not yet passed on."""
+        replica.breaker.succeeded()
+        if self._model.reliability.hedging.enabled:
+            self._record.note_first_token(self._state.loop.time() - asked_at)
+        if self._race is not None:
+            for other in self._exchanges.values():
+                if other is not exchange:
+                    other.abort()
+            self._race.begun(replica.replica_id)
+            self._replica, self._exchange = replica, exchange
+            self._account.attempt(self._model, replica)
+
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""
+        noted = noting(self._state, model, replica)
+        return await noted.end_of(self._pipe(call, model, replica), lambda: self._exchange)
+
+    async def _pipe(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         pool = self._state.pool(replica)
-        replica.num_running += 1
+        is_completion = self._ticket.lane.is_completion
+        replica.begin(is_completion=is_completion)
+        replica.prefills[self] = len(call.raw)
+        replica.breaker.asked(self._state.loop.time(), model.reliability.breaker)
         try:
             name = model.backend_at(replica.application).adapter or replica.model
-            body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
+            call = fit_unsaid(call, model, PROFILES[replica.profile])
+            priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
+            max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
+            encoded = call.encode_for(name, priority)
+            body = await fit_limit(call, encoded, name, replica, self._state, max_prompt_tokens)
             error = await self._ask(call, body, replica, pool)
         except ConnectFailed as failed:
             error = EngineUnavailable(
                 f"A replica of the model {model.name!r} is unreachable: {failed}.", retry_after_s=1
             )
         finally:
-            replica.num_running -= 1
-        if isinstance(error, EngineUnavailable):
-            replica.blocked_until = self._state.loop.time() + BLOCKED_AFTER_FAILURE_S
+            replica.end(is_completion=is_completion)
+            replica.prefills.pop(self, None)
+            exchange = self._exchanges.pop(replica.replica_id, None)
+            self._state.lanes.serve(replica.application)
+        self._tell_breaker(replica, error, exchange)
         return error
+
+    def _tell_breaker(self, replica: Replica, error: ServingError | None, exchange: Exchange | None) -> None:
+        is_lost = isinstance(error, EngineUnavailable) or (
+            error is not None and exchange is not None and exchange.is_lost
+        )
+        if is_lost or isinstance(error, EngineFailed | EngineTimeout):
+            policy, now = self._model.reliability.breaker, self._state.loop.time()
+            replica.breaker.failed(now, policy, random.random(), is_lost=is_lost)  # noqa: S311 - no secret
+        else:
+            replica.breaker.succeeded()
 
     async def _ask(self, call: Call, body: bytes, replica: Replica, pool: ConnectionPool) -> ServingError | None:
         """Use a connection that has served before, or a fresh one where that ends without a byte."""
@@ -172,15 +383,22 @@ class Attempts:
 
     def _begin(self, connection: UpstreamConnection, call: Call, replica: Replica) -> Exchange:
         profile = PROFILES[replica.profile]
-        self._exchange = Exchange(
+        exchange = Exchange(
             connection,
-            self._answer,
+            self._sink,
             profile,
             self._account,
             wants_usage=call.wants_usage or self.keeps_usage,
             replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
         )
-        return self._exchange
+        if isinstance(self._sink, Continuation):
+            exchange.meter = LaterMeter(self._account)
+            self._sink.on_diverged = exchange.fail
+        else:
+            exchange.kept = self._resumption.kept
+        exchange.on_begun = partial(self._begun, replica, exchange, self._state.loop.time())
+        self._exchange = self._exchanges[replica.replica_id] = exchange
+        return exchange
 
 
 def request_head(call: Call, replica: Replica, body: bytes, request_id: bytes) -> bytes:

@@ -74,7 +74,10 @@ class KeyRing:
 
 
 def tenant_of(key: str) -> str:
-    """What `KeyRing.check` returns for an accepted key: 64 hexadecimal digits."""
+    """
+    What stands for a key where keys must not be, and what `KeyRing.check` returns for an accepted one: its SHA-256 in
+    64 hexadecimal digits.
+    """
     return _digest(key).hex()
 
 

@@ -8,6 +8,7 @@ from configs.engine import Task
 from router.asgi import Scope, header
 from router.bodies import encode_object, parse_object
 from router.event_stream import Usage
+from router.lanes.lane import INTERACTIVE, Lane
 from router.metrics import (
     CACHE,
     COMPLETION_TOKENS,
@@ -69,15 +70,20 @@ class Call:
     wants_stream: bool
     wants_usage: bool
     session: bytes = b""
+    lane: Lane = INTERACTIVE
+    """How it is treated among others."""
 
-    def encode_for(self, name: str) -> bytes:
+    def encode_for(self, name: str, priority: int | None = None) -> bytes:
         """
         The body for the engine: the client's own bytes unless something has to change.
 
         The engine knows its model by `name` only, and is always asked for the usage of a stream, which is taken
-        out of the answer again when the client did not ask.
+        out of the answer again when the client did not ask. `priority` is for engines that know some, 0 what they
+        take for granted.
         """
         changes: dict[str, object] = {}
+        if priority is not None and self.body.get("priority", 0) != priority:
+            changes["priority"] = priority
         if self.model_name != name:
             changes["model"] = name
         if self.wants_stream and not self.wants_usage:

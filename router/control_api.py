@@ -1,8 +1,5 @@
 """The routes that are not on the path of a token, in FastAPI: models, health, the OpenAPI document."""
 
-from collections.abc import Sequence
-from typing import Any
-
 import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -11,7 +8,7 @@ from router.batches.api import BatchApi
 from router.call import ROUTES
 from router.error_bodies import error_body, error_headers
 from router.errors import InvalidRequest, MethodNotAllowed, ModelNotFound, RouteNotFound, ServingError
-from router.model_table import Model
+from router.model_cards import auto_card, describe_table, model_cards
 from router.state import RouterState
 
 MODELS_PATH = "/v1/models"
@@ -37,13 +34,18 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
 
     @api.get(MODELS_PATH, summary="The models that can be asked for, aliases included")
     async def list_models() -> Response:
-        cards = [card for model in state.table.models for card in _cards(state, model, created_at)]
-        return _json({"object": "list", "data": cards})
+        table = state.table
+        cards = [card for model in table.models for card in model_cards(state, model, created_at)]
+        cards += [auto_card(state, auto, table.models_of(auto), created_at) for auto in table.autos]
+        return _json({"object": "list", "data": cards, "table": describe_table(state)})
 
     @api.get(MODELS_PATH + "/{name:path}", summary="One model")
     async def show_model(name: str) -> Response:
-        model = state.table.resolve(name)
-        return _json(next(card for card in _cards(state, model, created_at) if card["id"] == name))
+        table = state.table
+        auto = table.find_auto(name)
+        if auto is not None:
+            return _json(auto_card(state, auto, table.models_of(auto), created_at))
+        return _json(next(card for card in model_cards(state, table.resolve(name), created_at) if card["id"] == name))
 
     @api.get(HEALTH_PATH, summary="Whether this router answers, and how many replicas each model has")
     async def health() -> Response:
@@ -59,27 +61,6 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
     BatchApi(state).add_to(api)
     _describe_generations(api)
     return api
-
-
-def _cards(state: RouterState, model: Model, created_at: int) -> Sequence[dict[str, Any]]:
-    replicas = state.directory.of(*model.applications)
-    lengths = [replica.max_model_len for replica in replicas if replica.max_model_len]
-    max_model_len = min(lengths) if lengths else None
-    return [
-        {
-            "id": name,
-            "object": "model",
-            "created": created_at,
-            "owned_by": "enginehouse",
-            "root": model.name,
-            # Clients read the context's length under one or the other name.
-            "max_model_len": max_model_len,
-            "context_length": max_model_len,
-            "task": replicas[0].task if replicas else None,
-            "ready_replicas": len(replicas),
-        }
-        for name in (model.name, *model.aliases)
-    ]
 
 
 def _json(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:

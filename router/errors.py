@@ -20,7 +20,8 @@ Every error a client can see, as one tree.
     ├─ StoreUnavailable              503 server_error           store_unavailable
     ├─ EngineOverloaded              503 server_error           engine_overloaded
     ├─ EngineUnavailable             503 server_error           engine_unavailable
-    └─ EngineTimeout                 504 server_error           engine_timeout          x-should-retry: false
+    ├─ EngineTimeout                 504 server_error           engine_timeout          x-should-retry: false
+    └─ CompletionTooLate             504 server_error           completion_too_late     x-should-retry: false
 
 Statuses are chosen by what the OpenAI SDKs do with them: they retry 408, 409, 429 and every status from 500 on,
 unless told not to. What would only fail again, or cost a whole generation again, says so. 503 is overload and 429
@@ -169,6 +170,18 @@ class EngineTimeout(ServingError):
     status = 504
     code = "engine_timeout"
     should_retry = False
+
+
+class CompletionTooLate(ServingError):
+    """A completion in an editor, which by now is of no use to whoever types there."""
+
+    status = 504
+    code = "completion_too_late"
+    should_retry = False
+
+
+class Superseded(Exception):
+    """The same editor has asked anew, and was answered with an empty completion. Counted, never sent."""
 
 
 class ClientDisconnected(Exception):

@@ -1,6 +1,7 @@
 """One attempt: a request to one replica, and its answer on the way to the client."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 import orjson
@@ -45,13 +46,19 @@ class Exchange:
         self._connection = connection
         self._answer = answer
         self._profile = profile
-        self._meter = meter
+        self.meter = meter
         self._events = EventStream(wants_usage=wants_usage)
         self._replaced = replaced
         self._collected: list[bytes] = []
         self._status = 0
         self._is_stream = False
         self._has_token = False
+        self.on_begun: Callable[[], None] | None = None
+        """Called once, just before the first token of a stream is passed on."""
+        self.kept: list[bytes] | None = None
+        """Takes what is passed on of a stream, where somebody wants it."""
+        self.is_lost = False
+        """Whether the engine's connection broke before its answer was whole."""
         self._ended: asyncio.Future[ServingError | None] = self._loop.create_future()
         self.has_head = False
         """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
@@ -63,6 +70,11 @@ class Exchange:
     def usage(self) -> Usage | None:
         return self._events.usage
 
+    @property
+    def has_token(self) -> bool:
+        """Whether the first token of a stream is there."""
+        return self._has_token
+
     async def run(self, head: bytes, body: bytes) -> ServingError | None:
         """
         Send the request and wait until the answer is over: None when the client has it whole, else what went wrong.
@@ -73,15 +85,23 @@ class Exchange:
         Raises:
             ClientDisconnected: the client takes nothing any more.
         """
-        connection = self._connection
-        self._answer.on_full = lambda: connection.pause_reading(self)
-        self._answer.on_drained = lambda: connection.resume_reading(self)
+        self._set_pace()
         try:
-            connection.send(head, body, self)
+            self._connection.send(head, body, self)
             return await self._ended
         finally:
-            self._answer.on_full = self._answer.on_drained = None
-            connection.abandon(self)
+            if self._answer.on_full == self._pause:  # and not another's, who gives this answer now
+                self._answer.on_full = self._answer.on_drained = None
+            self._connection.abandon(self)
+
+    def abort(self) -> None:
+        """Nothing of this engine's reaches the client from now on. `run` is to be cancelled."""
+        self._connection.abandon(self)
+
+    def fail(self, error: ServingError) -> None:
+        """End the attempt: what the engine says is of no use."""
+        if not self._ended.done():
+            self._ended.set_result(error)
 
     def give_up(self, now: float, first_byte_timeout_s: float, stall_timeout_s: float) -> None:
         """End the attempt if its engine, or its client, has been silent for too long. `now` is loop time."""
@@ -93,6 +113,16 @@ class Exchange:
             self._end(EngineTimeout(f"The engine did not begin its answer within {first_byte_timeout_s:g} s."))
         elif self._has_body and now - self.last_read_at > stall_timeout_s:
             self._end(EngineTimeout(f"The engine fell silent for {stall_timeout_s:g} s within its answer."))
+
+    def _set_pace(self) -> None:
+        self._answer.on_full = self._pause
+        self._answer.on_drained = self._resume
+
+    def _pause(self) -> None:
+        self._connection.pause_reading(self)
+
+    def _resume(self) -> None:
+        self._connection.resume_reading(self)
 
     # what the connection calls
 
@@ -116,18 +146,27 @@ class Exchange:
         if self._replaced is not None:
             passed = passed.replace(*self._replaced)
         if self._has_token:
-            self._meter.next_token(gap_s)
+            self.meter.next_token(gap_s)
         elif passed:
-            self._has_token = True
-            self.first_token_at = now
-            self._meter.first_token()
-            self._answer.start_stream()
+            self._begin()
+        if passed and self.kept is not None:
+            self.kept.append(passed)
         if is_last or events.error is not None:
             self._finish_stream(passed)
         elif passed:
             self._answer.write(passed, is_last=False)
 
+    def _begin(self) -> None:
+        self._has_token = True
+        self.first_token_at = self.last_read_at
+        self._set_pace()
+        if self.on_begun is not None:
+            self.on_begun()
+        self.meter.first_token()
+        self._answer.start_stream()
+
     def connection_lost(self, error: ConnectionLost) -> None:
+        self.is_lost = True
         if self._answer.has_content:
             self._end(EngineFailed(f"The engine was lost in the middle of its answer: {error}."))
         else:

@@ -6,11 +6,13 @@ The request path of a generation, to be read from top to bottom.
 
 import asyncio
 import logging
+from contextlib import AbstractContextManager, nullcontext
 
 from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
-from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send
+from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send, header
+from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
@@ -22,9 +24,13 @@ from router.call import Account, Call, Route, parse_call, request_id
 from router.canary.choice import choose_backend, without_trials
 from router.canary.shadowing import making_of
 from router.departure import Departure
-from router.errors import ClientDisconnected, ServingError
+from router.errors import ClientDisconnected, ServingError, Superseded
+from router.lanes.lane import PRIORITY_HEADER, Lane, decide_lane
+from router.lanes.typist import typist_of
 from router.model_table import Model
 from router.prefix_key import session_of
+from router.reliability.deadlines import total_of, within_total
+from router.routing.admission import Admission
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")
@@ -42,11 +48,11 @@ class Generation:
         extensions = scope.get("extensions", {})
         write_chunk = extensions.get(WRITE_CHUNK)
         self._batch_tenant: str | None = extensions.get(BATCH_TENANT)
-        self._entered: str | None = None
         self._answer = Answer(send, state.answer_headers(self._request_id), state.loop, write_chunk)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
         self._limits = state.table.requests
+        self._admission = Admission(state, self._answer, self._account)
         self._departure = Departure(receive, self._answer)
         self._attempts: Making | None = None
         self._follower: Follower | None = None
@@ -65,6 +71,8 @@ class Generation:
             self._answer.fail(error)
         except ClientDisconnected:
             code = "client_disconnected"
+        except Superseded:
+            code = "superseded"
         except asyncio.CancelledError:
             code = "client_disconnected"
             if not self._departure.has_left:
@@ -75,8 +83,7 @@ class Generation:
             self._answer.fail(ServingError("The router failed on this request; its log says why."))
         finally:
             self._state.generations.discard(self)
-            if self._entered is not None and self._state.gate is not None:
-                self._state.gate.leave(self._entered)
+            self._admission.leave()
             self._departure.stop()
             if self._attempts is not None:
                 self._account.count_tokens(self._attempts.usage)
@@ -90,17 +97,31 @@ class Generation:
         tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
         call = parse_call(self._route, raw, session_of(self._scope))
-        named = self._table.resolve(call.model_name)
+        call, named = self._admission.admit(self._table, call, self._scope, tenant)
         model = choose_backend(named, call, tenant) if batch_tenant is None else without_trials(named)
-        self._account.labels["model"] = model.name
-        if batch_tenant is None and state.gate is not None:
-            self._entered = model.applications[0]
-            state.gate.enter(self._entered)
-        shared = state.shared_answers
-        sharing = None if shared is None else self._sharing(call, model, tenant)
+        call.lane = self._lane(call, model)
+        total_s = total_of(self._scope, model.deadlines)
         self._wants_stream = call.wants_stream
         state.generations.add(self)
         self._departure.watch()
+        with self._as_completion(call, model, tenant):
+            await within_total(self._give(call, model, tenant), self._account.arrived_at, total_s)
+
+    def _lane(self, call: Call, model: Model) -> Lane:
+        wish, policies = header(self._scope, PRIORITY_HEADER), (model.queue, model.autocomplete)
+        return decide_lane(call.route.path, call.body, wish, policies, is_line=self._batch_tenant is not None)
+
+    def _as_completion(self, call: Call, model: Model, tenant: str) -> AbstractContextManager[None]:
+        """What ends the request when it is a completion in an editor that nobody wants any more."""
+        if not call.lane.is_completion:
+            return nullcontext()
+        typist = typist_of(self._scope, call.body, call.session, tenant, model.name)
+        arrived_at = self._account.arrived_at
+        return self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at)
+
+    async def _give(self, call: Call, model: Model, tenant: str) -> None:
+        state, shared = self._state, self._state.shared_answers
+        sharing = None if shared is None else self._sharing(call, model, tenant)
         if shared is not None and sharing is not None:
             await self._share(shared, sharing, call, model)
         else:
@@ -158,6 +179,8 @@ class Generation:
         return flight
 
     async def _follow(self, shared: SharedAnswers, flight: Flight, call: Call) -> None:
+        self._state.lanes.urge(flight.account, call.lane)
+        self._admission.account = flight.account
         self._follower = flight.join(self._answer, self._account, wants_usage=call.wants_usage)
         try:
             await self._follower.ended
@@ -169,7 +192,8 @@ class Generation:
         """Called twice a second while the request lasts. `now` is loop time, in seconds."""
         if self._follower is not None:
             self._follower.give_up(now, self._limits.stall_timeout_s)
-        waits_for_content = self._wants_stream and not self._answer.has_content
+        is_pausing = isinstance(self._attempts, Attempts) and self._attempts.is_pausing
+        waits_for_content = self._wants_stream and (is_pausing or not self._answer.has_content)
         if waits_for_content and now - self._last_sign_at >= self._limits.early_headers_s:
             self._last_sign_at = now
             self._answer.keep_alive()

@@ -31,7 +31,7 @@ class Metric:
 
 REQUESTS = Metric(
     "enginehouse_requests", "counter", "requests",
-    "Requests that were answered. `code` is `ok`, an error code, or `client_disconnected`.",
+    "Requests that were answered. `code` is `ok`, an error code, `client_disconnected`, or `superseded`.",
     labels=("model", "engine", "replica", "route", "code"),
 )  # fmt: skip
 RETRIES = Metric(
@@ -39,11 +39,32 @@ RETRIES = Metric(
     "Attempts that failed before their first byte, after which another replica was tried; `reason` says why.",
     labels=("model", "engine", "replica", "reason"),
 )  # fmt: skip
+REFUSED_RETRIES = Metric(
+    "enginehouse_refused_retries", "counter", "attempts",
+    "Attempts that would have been retried or hedged, had the model's retry budget not been spent.",
+    labels=("model", "engine", "replica"),
+)  # fmt: skip
+RESUMES = Metric(
+    "enginehouse_resumes", "counter", "streams",
+    "Streams that broke on `replica` and went on with another one from the text so far; `reason` says what happened.",
+    labels=("model", "engine", "replica", "reason"),
+)  # fmt: skip
+HEDGES = Metric(
+    "enginehouse_hedges", "counter", "attempts",
+    "Second replicas that were asked because the first was slow to begin. `outcome` is `won` when `replica`, the "
+    "second, gave the answer, else `lost`.",
+    labels=("model", "engine", "replica", "outcome"),
+)  # fmt: skip
 PICKS = Metric(
     "enginehouse_picks", "counter", "picks",
     "Replicas that were picked for a request. `reason` is `affine` for the home of the prompt's beginning, `spilled` "
     "when that has too much to do, `least_busy` where there is nothing to reuse, `retry` after a failed attempt.",
     labels=("model", "engine", "replica", "reason"),
+)  # fmt: skip
+ROUTED = Metric(
+    "enginehouse_routed_requests", "counter", "requests",
+    "Requests for a name for which rules choose a model, by the model and by `rule`: that name, a slash and the rule.",
+    labels=("model", "rule"),
 )  # fmt: skip
 TIME_TO_FIRST_TOKEN = Metric(
     "enginehouse_time_to_first_token_seconds", "histogram", "seconds",
@@ -87,6 +108,16 @@ ENGINE_WAITING = Metric(
 ENGINE_KV_CACHE = Metric(
     "enginehouse_engine_kv_cache_usage_ratio", "gauge", "ratio (0-1)", "Share of the engine's KV cache in use."
 )
+QUEUED = Metric(
+    "enginehouse_queued_requests", "gauge", "requests",
+    "Requests that wait in this router for a replica with room; lines of batches not counted.",
+    labels=("model", "priority", "router"),
+)  # fmt: skip
+QUEUE_TIME = Metric(
+    "enginehouse_queue_seconds", "histogram", "seconds",
+    "How long requests waited in a router for a replica with room; those that found it at once are not in it.",
+    labels=("model", "priority"), buckets=_LATENCY_S,
+)  # fmt: skip
 BACKEND_ATTEMPTS = Metric(
     "enginehouse_backend_attempts", "counter", "attempts",
     "Attempts of models with several backends, by the backend that was asked. `outcome` is `ok`, an error code, or "
@@ -133,10 +164,10 @@ BATCHES = Metric(
 )  # fmt: skip
 
 METRICS = (
-    REQUESTS, RETRIES, PICKS, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY, REQUEST_LATENCY, PROMPT_TOKENS,
-    COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE,
-    BATCH_LINES, BATCHES, BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS,
-    SHADOW_DIFFERENCES, SHADOW_SECONDS,
+    REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, ROUTED, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
+    REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING,
+    ENGINE_KV_CACHE, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES, BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN,
+    BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
 
 

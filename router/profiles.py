@@ -1,6 +1,7 @@
 """How each engine's OpenAI dialect differs from OpenAI's, as data."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,11 @@ class Profile:
     merges: frozenset[Literal["texts", "tokens"]] = frozenset()
     """Inputs for embeddings of which several requests are asked as one: the tokens of each are known, texts' by the
     engine's `/tokenize` as `router.merging.counting` asks it, and one call was seen to cost less than several."""
+    continues_by: Mapping[str, object] | None = None
+    """Fields of a chat by which the engine goes on with its last message, the assistant's, instead of answering it.
+    None where it cannot, or is not known to go on with a text either."""
+    default_max_tokens: int | None = None
+    """Tokens of a text completion that asks for no number of them. None: as many as the context has."""
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
@@ -87,9 +93,16 @@ PROFILES = {
             clamps_max_tokens=True,
             ignores=frozenset({"dimensions"}),
             merges=frozenset({"texts", "tokens"}),
+            continues_by={},  # its server takes a last message of the assistant's for the beginning of the answer
             completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
         ),
-        Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),
+        Profile(
+            "vllm",
+            counts_tokens="/tokenize",
+            clamps_max_tokens=False,
+            continues_by={"continue_final_message": True, "add_generation_prompt": False},
+            default_max_tokens=16,
+        ),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),
     )

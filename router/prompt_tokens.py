@@ -9,19 +9,27 @@ from router.profiles import PROFILES
 from router.replica_questions import ask_replica
 from router.replicas import Replica
 from router.state import RouterState
-from router.token_limits import Clamp, decide_clamp, with_limit, without_limit
+from router.token_limits import Clamp, decide_clamp, prompt_too_long, with_limit, without_limit
 
 _CHAT_FIELDS = ("messages", "tools", "chat_template_kwargs")
 
 
-async def fit_limit(call: Call, body: bytes, name: str, replica: Replica, state: RouterState) -> bytes:
+async def fit_limit(
+    call: Call, body: bytes, name: str, replica: Replica, state: RouterState, max_prompt_tokens: int | None = None
+) -> bytes:
     """
     `body`, with `max_tokens` lowered to what the prompt leaves of the engine's context.
 
-    `name` is what the engine calls the model.
+    Args:
+        call: the request.
+        body: as it would go to the engine.
+        name: what the engine calls the model.
+        replica: who is asked.
+        state: for the question to the engine.
+        max_prompt_tokens: what the model takes here, where somebody has set that.
 
     Raises:
-        ContextLengthExceeded: the prompt leaves nothing of it.
+        ContextLengthExceeded: the prompt leaves nothing of it, or was counted and is longer than the model takes here.
     """
     profile = PROFILES[replica.profile]
     max_model_len = replica.max_model_len
@@ -38,6 +46,8 @@ async def fit_limit(call: Call, body: bytes, name: str, replica: Replica, state:
     num_prompt_tokens = await _count(call, name, replica, profile.counts_tokens, state.session)
     if num_prompt_tokens is None:
         return body
+    if max_prompt_tokens is not None and num_prompt_tokens > max_prompt_tokens:
+        raise prompt_too_long(str(num_prompt_tokens), max_prompt_tokens, call.route.prompt_field)
     return encode_object(with_limit(document, num_prompt_tokens, max_model_len))
 
 

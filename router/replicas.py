@@ -5,11 +5,10 @@ import hashlib
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from configs.engine import Task
-
-BLOCKED_AFTER_FAILURE_S = 1.0
-"""How long a replica that could not be reached is passed over, in seconds. By then Serve has noticed its death."""
+from router.reliability.breaker import Breaker
 
 WARM_UP_S = 30.0
 """How long a replica that joins warm ones is given less than its share, in seconds: its KV cache is empty."""
@@ -27,6 +26,14 @@ class Figures:
     num_running: int
     num_waiting: int
     kv_cache_usage_ratio: float | None
+
+
+class Prefill(Protocol):
+    """A request that an engine begins with by reading its prompt."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the answer has begun."""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,23 +57,33 @@ class Replica:
     """Of everything that makes the engine's answers what they are; replicas with the same one say the same."""
     max_num_seqs: int | None = None
     """Requests that the engine runs at once, where that is known; more wait."""
+    has_priorities: bool = False
+    """The engine takes requests by their `priority`."""
     application: str = ""
-    """That which it belongs to."""
+    """The one that it is a replica of."""
     num_running: int = 0
     """Requests of this router that the replica is answering."""
-    blocked_until: float = 0.0
-    """Loop time, in seconds, before which the replica is only tried when no other is left."""
+    num_completions: int = 0
+    """Those of them that are completions in editors."""
+    prefills: "dict[Prefill, int]" = field(default_factory=dict, repr=False)
+    """Requests of this router that it has, each with its size in bytes."""
+    breaker: Breaker = field(default_factory=Breaker, repr=False)
     joined_at: float = -math.inf
     """Loop time, in seconds, at which it joined replicas that were warm: those that begin together are equals."""
     known_since: float = 0.0
     """Loop time, in seconds, at which this router first heard of it."""
     num_elsewhere: int = 0
     """Requests in the engine that are not of this router, by the replica's own figures."""
+    num_waiting: int = 0
+    """Requests that wait inside the engine, whoever sent them, by the same figures."""
     is_saturated: bool = False
     """By the same figures: requests wait in the engine, or its KV cache is full."""
     hash_seed: int = field(init=False, repr=False)
     """64 bits that stand for its id."""
-    _num_running_before: int = field(default=0, repr=False)
+    _num_slots_now: int | None = field(default=None, repr=False)
+    """Requests that it ran when its KV cache was full and others waited: it has no room for more."""
+    _num_running_most: int = field(default=0, repr=False)
+    """The most at once since the figures before."""
     _figures: Figures | None = field(default=None, repr=False)
     _figures_at: float = field(default=0.0, repr=False)
 
@@ -74,9 +91,36 @@ class Replica:
         self.hash_seed = int.from_bytes(hashlib.blake2b(self.replica_id.encode(), digest_size=8).digest(), "little")
 
     @property
+    def blocked_until(self) -> float:
+        """Loop time, in seconds, before which the replica is only tried when no other is left."""
+        return self.breaker.blocked_until
+
+    @property
     def load(self) -> int:
         """Requests in the engine, whoever sent them."""
         return self.num_running + self.num_elsewhere
+
+    @property
+    def num_slots(self) -> int | None:
+        """Requests that the engine can run at once now; None where that is not known."""
+        if self.max_num_seqs is None or self._num_slots_now is None:
+            return self.max_num_seqs
+        return min(self.max_num_seqs, self._num_slots_now)
+
+    @property
+    def num_prefill_bytes(self) -> int:
+        """Size of those of this router's requests whose answer has not begun, in bytes."""
+        return sum(num_bytes for prefill, num_bytes in self.prefills.items() if not prefill.is_over)
+
+    def begin(self, *, is_completion: bool = False) -> None:
+        """One more request of this router is in its hands, or on the way there, until `end`."""
+        self.num_running += 1
+        self.num_completions += is_completion
+        self._num_running_most = max(self._num_running_most, self.num_running)
+
+    def end(self, *, is_completion: bool = False) -> None:
+        self.num_running -= 1
+        self.num_completions -= is_completion
 
     def take_over_figures(self, figures: Figures | None, now: float) -> None:
         """
@@ -84,16 +128,18 @@ class Replica:
 
         They may be a second old, so this router's part of them is what it had at the most in that second.
         """
-        num_own = max(self.num_running, self._num_running_before)
-        self._num_running_before = self.num_running
+        num_own = max(self.num_running, self._num_running_most)
+        self._num_running_most = self.num_running
         if figures is not None and figures != self._figures:
             self._figures, self._figures_at = figures, now
             self.num_elsewhere = max(0, figures.num_running + figures.num_waiting - num_own)
+            self.num_waiting = figures.num_waiting
             usage_ratio = figures.kv_cache_usage_ratio
             is_full = usage_ratio is not None and usage_ratio >= SATURATED_KV_CACHE_RATIO
             self.is_saturated = figures.num_waiting > 0 or is_full
+            self._num_slots_now = max(1, figures.num_running) if is_full and figures.num_waiting else None
         elif now - self._figures_at > MAX_FIGURES_AGE_S:
-            self.num_elsewhere, self.is_saturated = 0, False
+            self.num_elsewhere, self.num_waiting, self.is_saturated, self._num_slots_now = 0, 0, False, None
 
 
 class ReplicaDirectory:
@@ -105,6 +151,7 @@ class ReplicaDirectory:
 
     def __init__(self) -> None:
         self._replicas: dict[str, tuple[Replica, ...]] = {}
+        self._fingerprints: dict[str, str | None] = {}
         self._change = asyncio.Event()
 
     def update(self, application: str, replicas: Iterable[Replica], now: float = 0.0) -> tuple[Replica, ...]:
@@ -114,11 +161,14 @@ class ReplicaDirectory:
         has_warm = any(now - replica.known_since >= WARM_UP_S for replica in before)
         current = tuple(known.pop(replica.replica_id, replica) for replica in replicas)
         for replica in current:
-            replica.application = application
             if replica not in before:
+                replica.application = application
                 replica.known_since = now
                 replica.joined_at = now if has_warm else -math.inf
         self._replicas[application] = current
+        if current:
+            found = {replica.fingerprint for replica in current}
+            self._fingerprints[application] = found.pop() if len(found) == 1 else None
         self._change.set()
         self._change = asyncio.Event()
         return tuple(known.values())
@@ -130,9 +180,20 @@ class ReplicaDirectory:
         return tuple(replica for name in applications for replica in self._replicas.get(name, ()))
 
     def fingerprint(self, application: str) -> str | None:
-        """That of all replicas of an application; None while they differ, as in an update, or there are none."""
-        found = {replica.fingerprint for replica in self.of(application)}
-        return found.pop() if len(found) == 1 else None
+        """
+        That of all replicas of an application, the last ones where it has none now.
+
+        None while they differ, as in an update, or there have been none.
+        """
+        return self._fingerprints.get(application)
+
+    def application_of(self, replica_id: str) -> str | None:
+        """None once Serve's list has it no longer."""
+        for application, replicas in self._replicas.items():
+            for replica in replicas:
+                if replica.replica_id == replica_id:
+                    return application
+        return None
 
     def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> None:
         """What the replicas last said of themselves, by replica id. `now` is loop time, in seconds."""

@@ -9,14 +9,17 @@ import aiohttp
 from configs.router import ListenerSettings
 from router.asgi import Headers
 from router.auth import KeyRing
-from router.batches.gate import Gate
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Tallies
+from router.lanes.completions import Completions
+from router.lanes.lanes import Lanes
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
-from router.model_table import ModelTable
+from router.model_table import ModelTable, RefusedTable
+from router.reliability.records import ModelRecord
 from router.replicas import Figures, Replica, ReplicaDirectory
+from router.routing.occupancy import Occupancy
 from router.upstream import ConnectionPool
 
 if TYPE_CHECKING:  # it needs this module
@@ -48,6 +51,9 @@ class RouterState:
         shared_answers: SharedAnswers | None = None,
     ) -> None:
         self.table = table
+        self.refused_table: RefusedTable | None = None
+        """What would have been the table, had it been right; None once a later one was."""
+        self.occupancy = Occupancy()
         self.names_answers = True
         """Whether answers get their `x-request-id` here. Serve's ingress adds it by itself."""
         self.keys = keys
@@ -66,14 +72,16 @@ class RouterState:
         """Copies of requests under way, each with what it is counted under."""
         self.batches: Batches | None = None
         """None where they are off."""
-        self.gate: Gate | None = None
-        """Where lines of batches wait for a slot; None where this router runs none."""
+        self.lanes = Lanes(self.directory, sink, self.loop, router_id)
+        """Where requests wait for a replica with room, and lines of batches for a slot."""
+        self.completions = Completions(self.loop)
         self.generations: set[Ticking] = set()
         self.is_draining = False
         self._pools: dict[str, ConnectionPool] = {}
         self._session: aiohttp.ClientSession | None = None
         self._leaving: list[Replica] = []
         self._turn = 0
+        self._records: dict[str, ModelRecord] = {}
         self._ticker = self.loop.call_later(TICK_S, self._tick)
 
     def answer_headers(self, request_id: bytes) -> Headers:
@@ -89,6 +97,13 @@ class RouterState:
         if self._session is None:
             self._session = aiohttp.ClientSession()
         return self._session
+
+    def record_of(self, model: str) -> ModelRecord:
+        """What is remembered of a model's last requests, by its name."""
+        record = self._records.get(model)
+        if record is None:
+            record = self._records[model] = ModelRecord()
+        return record
 
     def next_turn(self) -> int:
         self._turn += 1
@@ -107,15 +122,22 @@ class RouterState:
             if pool is not None:
                 pool.close()
             self._leaving.append(gone)
+        self.lanes.serve(application)
 
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
         """What the replicas last said of themselves, by replica id. Expected once a second."""
         self.directory.take_over_figures(figures, self.loop.time())
+        self.lanes.look()
 
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""
         self.table = table
+        self.refused_table = None
         self.tallies.keep_only(table.tally_ids)
+
+    def refuse_table(self, refused: RefusedTable) -> None:
+        """A new model table that is not valid. The one before it stays in force."""
+        self.refused_table = refused
 
     async def close(self) -> None:
         if self.batches is not None:
@@ -138,6 +160,8 @@ class RouterState:
         now = self.loop.time()
         for generation in tuple(self.generations):
             generation.tick(now)
+        self.lanes.look()
+        self.lanes.report()
         for replica in (*self.directory.all(), *self._leaving):
             self._report_running(replica)
         self._leaving = [replica for replica in self._leaving if replica.num_running]

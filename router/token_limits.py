@@ -12,6 +12,13 @@ MAX_TEMPLATE_TOKENS = 512
 preamble, the longest seen, has about 200."""
 
 
+def prompt_too_long(num_tokens: str, max_prompt_tokens: int, param: str) -> ContextLengthExceeded:
+    """The error for a prompt that is longer than its model takes here, whatever the engine would."""
+    return ContextLengthExceeded(
+        f"The prompt has {num_tokens} tokens, and this model takes {max_prompt_tokens} here.", param=param
+    )
+
+
 class Clamp(Enum):
     """What has to happen to a request's limit before an engine accepts it."""
 

@@ -34,5 +34,8 @@ class SimulatedSettings(EngineSettings):
     kv_block_tokens: Annotated[int, Field(ge=1, le=4096)] = 16
     """Tokens of a KV-cache block: prompts share a prefix in whole blocks. vLLM's default is 16."""
 
+    max_prefills: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """Prompts that are read at once; more wait for their turn. Default: all of them, without slowing each other."""
+
     start_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """Pretended time to load the weights, in seconds."""

@@ -66,7 +66,8 @@ class VllmSettings(EngineSettings):
     as much as fits the step."""
 
     scheduling_policy: Literal["fcfs", "priority"] | None = None
-    """Who runs first: who came first, or whose request has the lowest `priority`. Default: who came first."""
+    """Who runs first: who came first, or whose request has the lowest `priority`, which the router then sets by the
+    request's own: 0 interactive, 10 background, 20 batch. Default: who came first."""
 
     async_scheduling: bool | None = None
     """Prepare the next step while the GPU works on this one. Default: vLLM's own, on where it can."""

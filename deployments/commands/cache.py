@@ -1,9 +1,11 @@
 """`enginehouse cache`: what a running house keeps, and making it forget."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import click
+
+from deployments.commands.asking_routers import ask_routers
 
 _address = click.option(
     "--address", envvar="RAY_ADDRESS", default="auto", help="The Ray cluster that serves; default: that of this node."
@@ -19,7 +21,7 @@ def cache() -> None:
 @_address
 def stats(address: str) -> None:
     """Print what each router's store holds and how often it helped. Routers on one Redis show one store."""
-    for number, answer in enumerate(_ask_routers(address, "cache_stats"), start=1):
+    for number, answer in enumerate(ask_routers(address, "cache_stats"), start=1):
         words = ", ".join(_in_words(answer)) or "not open yet"
         click.echo(f"router {number}: {words}")
 
@@ -32,25 +34,9 @@ def purge(model: str | None, namespace: str | None, address: str) -> None:
     """Forget kept answers: all of them, or those of a model or a namespace. Answers being made are not touched."""
     if model is not None and namespace is not None:
         raise click.UsageError("--model and --namespace cannot be given together")
-    num_forgotten = sum(_ask_routers(address, "purge_cache", model, namespace))
+    num_forgotten = sum(ask_routers(address, "purge_cache", model, namespace))
     click.echo(f"{num_forgotten} answers forgotten")
 
 
 def _in_words(stats: Mapping[str, Any]) -> list[str]:
     return [f"{name.replace('_', ' ')} {value}" for name, value in stats.items() if value is not None]
-
-
-def _ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
-    """Every router's answer. Through Ray, not through the routers' own door: a client is no operator."""
-    # Importing Ray takes a second; a wrong option is told before.
-    from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
-    from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
-
-    try:
-        with existing_cluster(address):
-            answers = ask_all_routers(method, *arguments)
-    except (ClusterError, RuntimeError) as error:
-        raise click.ClickException(str(error)) from error
-    if not answers:
-        raise click.ClickException(f"no router runs on the cluster at {address}")
-    return answers

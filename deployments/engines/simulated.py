@@ -40,6 +40,7 @@ class SimulatedEngine:
             "inter_token_ms": settings.inter_token_ms,
             "kv_cache_tokens": settings.kv_cache_tokens,
             "kv_block_tokens": settings.kv_block_tokens,
+            "max_prefills": settings.max_prefills,
             "start_delay_s": settings.start_delay_s,
             "host": address.host,
             "port": address.port,

@@ -4,6 +4,9 @@ A request to the simulated engine, checked and turned into what is to be generat
 Without `max_tokens` a chat is 64 tokens long and ends with `stop`, as if the model had finished; a plain completion is
 16 tokens long (OpenAI's default). With it an answer has exactly that many tokens and ends with `length`, unless one of
 the `stop` strings comes first.
+
+A chat with `continue_final_message: true` and `add_generation_prompt: false` goes on with its last message, as on vLLM,
+and a text that ends with the beginning of its answer goes on with the rest: the same text as without the interruption.
 """
 
 from dataclasses import dataclass
@@ -102,6 +105,8 @@ def parse_generation(body: bytes, *, is_chat: bool, model: str, max_model_len: i
     _check_context(num_prompt_tokens, num_tokens, max_model_len)
     num_choices = _integer(fields, "n", 1, minimum=1, maximum=MAX_CHOICES)
     seed = _integer(fields, "seed", 0)
+    if is_finished and len(prompts) == 1:  # the model ends by itself, so what it has said already counts
+        num_tokens = max(1, num_tokens - simulated_tokens.num_answered(prompts[0], seed, 0))
     stops = _stops(fields)
     is_stream = fields.get("stream") is True
     return GenerationRequest(
@@ -130,6 +135,9 @@ def chat_prompt(fields: Json) -> str:
     messages = fields.get("messages")
     if not isinstance(messages, list) or not messages:
         raise ApiError(400, "messages must be a non-empty list", param="messages")
+    begun = begun_answer(fields)
+    if begun is not None:
+        messages = messages[:-1]
     parts = [f"<|tools|>\n{orjson.dumps(fields['tools']).decode()}\n"] if fields.get("tools") else []
     for message in messages:
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
@@ -137,8 +145,22 @@ def chat_prompt(fields: Json) -> str:
         calls = message.get("tool_calls")
         called = orjson.dumps(calls).decode() if calls else ""
         parts.append(f"<|{message['role']}|>\n{_content(message.get('content'))}{called}\n")
-    parts.append("<|assistant|>\n")
+    parts.append("<|assistant|>\n" + (begun or ""))
     return "".join(parts)
+
+
+def begun_answer(fields: Json) -> str | None:
+    """The last message of a chat, where that is to be continued and not answered."""
+    if fields.get("continue_final_message") is not True:
+        return None
+    if fields.get("add_generation_prompt", True) is not False:
+        message = "Cannot set both `continue_final_message` and `add_generation_prompt` to True."
+        raise ApiError(400, message, param="continue_final_message")
+    messages = fields.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    if not isinstance(last, dict) or not isinstance(last.get("content"), str):
+        raise ApiError(400, "continue_final_message needs a last message with a text", param="messages")
+    return str(last["content"])
 
 
 def _content(content: object) -> str:

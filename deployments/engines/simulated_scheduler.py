@@ -2,15 +2,15 @@
 When the simulated engine does what: who runs, who waits, and when each token is due.
 
 A request waits, in order of arrival, for one of `max_num_seqs` places and for room in the KV cache. Its first token
-comes `prefill_base_ms` after that and a further time for each prompt token that the prefix cache lacks; prefills do not
-slow each other down. Then comes one token each `inter_token_ms`. A request with several choices takes one place and
-generates them side by side.
+comes `prefill_base_ms` after that and a further time for each prompt token that the prefix cache lacks. `max_prefills`
+prompts are read at once, or all of them, without slowing each other down. Then comes one token each `inter_token_ms`. A
+request with several choices takes one place and generates them side by side.
 """
 
 import asyncio
 import heapq
 import math
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -42,12 +42,14 @@ class Generation:
         "due_ms",
         "inter_token_ms",
         "is_over",
+        "is_reading",
         "is_stalled",
         "is_writable",
         "num_cached_tokens",
         "num_steps",
         "num_tokens",
         "position",
+        "prefill_ms",
         "request",
     )
 
@@ -62,6 +64,9 @@ class Generation:
         self.position = 0
         self.due_ms = 0.0
         self.inter_token_ms = 0.0
+        self.prefill_ms = 0.0
+        self.is_reading = False
+        """Its prompt is being read."""
         self.num_cached_tokens = 0
         self.is_over = False
         self.is_writable = True
@@ -158,6 +163,7 @@ class Pace:
     inter_token_ms: float
     kv_cache_tokens: int
     kv_block_tokens: int
+    max_prefills: int | None = None
 
 
 class Scheduler:
@@ -168,6 +174,8 @@ class Scheduler:
         self._running: set[Generation] = set()
         self._waiting: OrderedDict[Generation, None] = OrderedDict()
         self._num_reserved_tokens = 0
+        self._unread: deque[Generation] = deque()
+        self._num_reading = 0
         self.counters = Counters()
 
     @property
@@ -226,15 +234,39 @@ class Scheduler:
         self.counters.num_prefix_cache_hits += generation.num_cached_tokens
         base_ms = pace.prefill_base_ms if command.prefill_base_ms is None else command.prefill_base_ms
         num_new_tokens = request.num_prompt_tokens - generation.num_cached_tokens
-        prefill_ms = base_ms + 1000 * num_new_tokens / pace.prefill_tokens_per_s
+        generation.prefill_ms = base_ms + 1000 * num_new_tokens / pace.prefill_tokens_per_s
         generation.inter_token_ms = pace.inter_token_ms if command.inter_token_ms is None else command.inter_token_ms
-        generation.due_ms = self._wheel.now_ms() + prefill_ms
-        if not request.is_stream:  # nobody sees its tokens come: one timer for all
-            generation.due_ms += generation.inter_token_ms * max(0, generation.num_steps - 1)
-        self._wheel.add(generation.due_ms, generation)
+        self._unread.append(generation)
+        self._read_prompts()
+
+    def _read_prompts(self) -> None:
+        max_prefills = self._pace.max_prefills
+        while self._unread and (max_prefills is None or self._num_reading < max_prefills):
+            generation = self._unread.popleft()
+            if generation.is_over:
+                continue
+            generation.is_reading = True
+            self._num_reading += 1
+            generation.due_ms = self._wheel.now_ms() + generation.prefill_ms
+            if max_prefills is None and not generation.request.is_stream:  # nobody sees its tokens come: one timer
+                generation.due_ms += generation.inter_token_ms * max(0, generation.num_steps - 1)
+            self._wheel.add(generation.due_ms, generation)
+
+    def _has_read(self, generation: Generation) -> None:
+        if generation.is_reading:
+            generation.is_reading = False
+            self._num_reading -= 1
+            self._read_prompts()
 
     def _on_due(self, generation: Generation, now_ms: float) -> None:
         if generation.is_over:
+            return
+        was_reading = generation.is_reading
+        self._has_read(generation)
+        rest_ms = generation.inter_token_ms * max(0, generation.num_steps - 1)
+        if was_reading and self._pace.max_prefills is not None and not generation.request.is_stream and rest_ms:
+            generation.due_ms += rest_ms
+            self._wheel.add(generation.due_ms, generation)
             return
         if generation.request.is_stream:
             self._send_due_tokens(generation, now_ms)
@@ -276,6 +308,7 @@ class Scheduler:
 
     def _release(self, generation: Generation) -> None:
         generation.is_over = True
+        self._has_read(generation)
         self._running.discard(generation)
         self._num_reserved_tokens -= generation.max_num_tokens
         self._admit_waiting()

@@ -32,6 +32,7 @@ class Launch(TypedDict):
     inter_token_ms: float
     kv_cache_tokens: int
     kv_block_tokens: int
+    max_prefills: int | None
     start_delay_s: float
     host: str
     port: int
@@ -48,6 +49,7 @@ async def serve(launch: Launch) -> None:
         inter_token_ms=launch["inter_token_ms"],
         kv_cache_tokens=launch["kv_cache_tokens"],
         kv_block_tokens=launch["kv_block_tokens"],
+        max_prefills=launch["max_prefills"],
     )
     house = House(launch["model"], launch["max_model_len"], f"Bearer {launch['secret']}".encode(), Scheduler(pace))
     loop = asyncio.get_running_loop()

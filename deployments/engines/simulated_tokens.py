@@ -21,6 +21,9 @@ _TAPE = "".join(
     )
 )
 
+_TAPE_TWICE = (_TAPE * 2).encode()
+_PIECE_SET = {_PIECES[start : start + NUM_TOKEN_CHARS].encode() for start in range(0, len(_PIECES), NUM_TOKEN_CHARS)}
+
 
 def count(text: str) -> int:
     return -(-len(text) // NUM_TOKEN_CHARS)
@@ -55,8 +58,33 @@ def block_keys(text: str, num_block_tokens: int) -> list[int]:
 
 
 def answer(prompt: str, seed: int, choice: int, num_tokens: int) -> str:
-    """A text of `num_tokens` tokens; the same for the same prompt, seed and choice, in every process."""
-    offset = zlib.crc32(prompt.encode(), (seed * 1_000_003 + choice) & 0xFFFFFFFF) % _NUM_TAPE_PIECES
+    """
+    A text of `num_tokens` tokens; the same for the same prompt, seed and choice, in every process.
+
+    A prompt that ends with the beginning of its own answer is answered with the rest, as a model would.
+    """
+    offset = _place(prompt, seed, choice)[0] % _NUM_TAPE_PIECES
     num_tapes = -(-(offset + num_tokens) // _NUM_TAPE_PIECES)
     tape = _TAPE if num_tapes == 1 else _TAPE * num_tapes
     return tape[offset * NUM_TOKEN_CHARS : (offset + num_tokens) * NUM_TOKEN_CHARS]
+
+
+def num_answered(prompt: str, seed: int, choice: int) -> int:
+    """Tokens at the prompt's end that are the beginning of its answer."""
+    return _place(prompt, seed, choice)[1]
+
+
+def _place(prompt: str, seed: int, choice: int) -> tuple[int, int]:
+    """Where on the tape the rest of the answer begins, and how much of it the prompt has: both in pieces."""
+    data = prompt.encode()
+    end = len(data)
+    while end > 0 and data[max(0, end - NUM_TOKEN_CHARS) : end] in _PIECE_SET:
+        end -= NUM_TOKEN_CHARS
+    checksum = zlib.crc32(data[:end], (seed * 1_000_003 + choice) & 0xFFFFFFFF)
+    for begin in range(end, len(data), NUM_TOKEN_CHARS):
+        offset = checksum % _NUM_TAPE_PIECES
+        if _TAPE_TWICE.startswith(data[begin:], offset * NUM_TOKEN_CHARS):
+            num_said = (len(data) - begin) // NUM_TOKEN_CHARS
+            return offset + num_said, num_said
+        checksum = zlib.crc32(data[begin : begin + NUM_TOKEN_CHARS], checksum)
+    return checksum, 0

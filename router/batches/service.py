@@ -7,14 +7,10 @@ import time
 from collections.abc import Mapping
 
 from configs.batches import BatchSettings
-from router.batches import engine_loads
-from router.batches.engine_loads import EngineLoads
 from router.batches.files import FileShelf
-from router.batches.gate import Gate
 from router.batches.lease import Lease
 from router.batches.ledger import Ledger
 from router.batches.records import Batch, Order
-from router.batches.slack import Load
 from router.batches.store import ObjectStore
 from router.batches.work import Shop, Work
 from router.errors import ObjectNotFound, StoreUnavailable
@@ -47,7 +43,6 @@ class Batches:
         self._store = store
         self._works: dict[str, tuple[Work, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
-        self._loads = EngineLoads()
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
@@ -56,7 +51,7 @@ class Batches:
         None where they are off. Nobody is asked yet.
 
         Raises:
-            KeyError: an environment variable that the settings name is not set.
+            SecretNotSet: an environment variable that the settings name is not set.
             OSError: the folder cannot be made.
         """
         if settings.store is None:
@@ -65,9 +60,9 @@ class Batches:
 
     def run_lines(self) -> None:
         """Begin to work on batches, until `close`."""
-        gate = self._state.gate = Gate(self._measure, self.settings.max_slots_ratio)
-        shop = Shop(self._state, self._store, self.files, self.ledger, gate, self.settings.max_lines)
-        jobs = (self._scan_for_ever(shop), self._look_for_ever(gate), self._ask_engines_for_ever(gate))
+        self._state.lanes.slack = self.settings
+        shop = Shop(self._state, self._store, self.files, self.ledger, self.settings.max_lines)
+        jobs = (self._scan_for_ever(shop), self._look_for_ever())
         self._tasks = [asyncio.create_task(job) for job in jobs]
 
     async def create(self, owner: str, order: Order) -> Batch:
@@ -88,17 +83,10 @@ class Batches:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _look_for_ever(self, gate: Gate) -> None:
+    async def _look_for_ever(self) -> None:
         while True:
-            gate.look()
+            self._state.lanes.look()
             await asyncio.sleep(LOOK_S)
-
-    async def _ask_engines_for_ever(self, gate: Gate) -> None:
-        """As long as there are lines. Other routers' clients are known by what the engines say only."""
-        while True:
-            replicas = [one for application in gate.applications for one in self._state.directory.of(application)]
-            await self._loads.ask(self._state.session, replicas)
-            await asyncio.sleep(engine_loads.INTERVAL_S)
 
     async def _scan_for_ever(self, shop: Shop) -> None:
         while True:
@@ -139,12 +127,6 @@ class Batches:
             self._works.pop(batch_id, None)
             with contextlib.suppress(StoreUnavailable):
                 await lease.give_up()
-
-    def _measure(self, application: str, num_interactive: int, num_lines: int) -> Load:
-        replicas = self._state.directory.of(application)
-        num_slots = sum(replica.max_num_seqs or self.settings.slots_per_replica for replica in replicas)
-        num_elsewhere, num_waiting = self._loads.of(replicas)
-        return Load(num_slots, num_interactive, num_lines, num_elsewhere, num_waiting)
 
 
 def _age_s(batch_id: str) -> float:

@@ -30,6 +30,10 @@ class ObjectMissing(Exception):
     """There is no object of that name."""
 
 
+class SecretNotSet(Exception):
+    """An environment variable that the settings name is not set, or empty; the message says which."""
+
+
 class ObjectStore:
     """
     Objects by name, a path with `/`.
@@ -46,7 +50,7 @@ class ObjectStore:
         Nothing is written and nobody is asked, except that a folder is made.
 
         Raises:
-            KeyError: an environment variable that the settings name is not set.
+            SecretNotSet: an environment variable that the settings name is not set.
             OSError: the folder cannot be made.
         """
         if isinstance(settings, FolderStoreSettings):
@@ -158,8 +162,8 @@ def _bucket(settings: S3StoreSettings, environment: Mapping[str, str]) -> S3Stor
     if settings.endpoint is not None:
         config["endpoint"] = settings.endpoint
     if settings.access_key_id_env is not None and settings.secret_access_key_env is not None:
-        config["access_key_id"] = environment[settings.access_key_id_env]
-        config["secret_access_key"] = environment[settings.secret_access_key_env]
+        config["access_key_id"] = _secret(environment, settings.access_key_id_env)
+        config["secret_access_key"] = _secret(environment, settings.secret_access_key_env)
     is_plain = settings.endpoint is not None and settings.endpoint.startswith("http://")
     return S3Store(
         prefix=settings.prefix.strip("/") or None,
@@ -167,6 +171,13 @@ def _bucket(settings: S3StoreSettings, environment: Mapping[str, str]) -> S3Stor
         client_options={"allow_http": is_plain, "timeout": timedelta(seconds=TIMEOUT_S)},
         retry_config={"max_retries": 5, "retry_timeout": timedelta(seconds=TIMEOUT_S)},
     )
+
+
+def _secret(environment: Mapping[str, str], name: str) -> str:
+    value = environment.get(name, "")
+    if not value:
+        raise SecretNotSet(f"the environment variable {name} must hold a key of the batches' store, and is not set")
+    return value
 
 
 async def _parts(stream: AsyncIterator[object]) -> AsyncIterator[bytes]:

@@ -14,7 +14,6 @@ from typing import Any
 
 from router.batches import asking
 from router.batches.files import FileShelf
-from router.batches.gate import Gate, Yielded
 from router.batches.identity import tenant_of
 from router.batches.lease import Lease, LeaseLost
 from router.batches.ledger import Ledger, Result
@@ -23,8 +22,11 @@ from router.batches.records import Batch, Closing, Fault, Reading, Reason
 from router.batches.results import Results
 from router.batches.store import ObjectMissing, ObjectStore
 from router.call import ROUTES
-from router.errors import ModelNotFound, ServingError, StoreUnavailable
+from router.canary.choice import without_trials
+from router.errors import ServingError, StoreUnavailable
+from router.lanes.lanes import Yielded
 from router.metrics import BATCH_LINES, BATCHES
+from router.routing.admission import facts_of
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.batches")
@@ -55,7 +57,6 @@ class Shop:
     store: ObjectStore
     files: FileShelf
     ledger: Ledger
-    gate: Gate
     max_lines: int
 
 
@@ -109,15 +110,7 @@ class Work:
 
     async def _read_input(self) -> Reading:
         state, order = self._shop.state, self._batch.order
-
-        def has_model(name: str) -> bool:
-            try:
-                state.table.resolve(name)
-            except ModelNotFound:
-                return False
-            return True
-
-        check = FileCheck(order.endpoint, self._shop.max_lines, state.listener.max_body_bytes, has_model)
+        check = FileCheck(order.endpoint, self._shop.max_lines, state.listener.max_body_bytes, state.table.has_name)
         try:
             parts = await self._shop.store.read_stream(self._input_name)
         except ObjectMissing:
@@ -204,7 +197,7 @@ class Work:
             await asyncio.gather(*under_way, return_exceptions=True)
 
     def _capacity(self) -> int:
-        return sum(self._shop.gate.capacity(application) for application in self._applications)
+        return sum(self._shop.state.lanes.capacity(application) for application in self._applications)
 
     async def _answer_chunk(self, number: int, reading: Reading) -> None:
         try:
@@ -239,13 +232,15 @@ class Work:
         shop = self._shop
         route = ROUTES[self._batch.order.endpoint]
         body = asking.encode_line(line)
+        tenant = tenant_of(self._batch.owner)
         num_tries = 0
         while True:
-            application = shop.state.table.resolve(line.model).applications[0]
+            choice = shop.state.table.choose(line.model, lambda: facts_of(route, line.body, len(body), [], tenant))
+            application = without_trials(choice.model).applications[0]
             self._applications.add(application)
             try:
-                reply = await shop.gate.run(
-                    application, lambda: asking.ask(shop.state, route, body, tenant_of(self._batch.owner))
+                reply = await shop.state.lanes.run_line(
+                    application, lambda: asking.ask(shop.state, route, body, tenant)
                 )
             except Yielded:
                 self._count_line("yielded")

@@ -46,7 +46,7 @@ class Joining:
         holder: Holder,
     ) -> None:
         self._state = state
-        self._limits = state.table.requests
+        self._limits = sharing.requests
         self._shared = cast("SharedAnswers", state.shared_answers)  # whoever has a holder shares answers
         self._sharing = sharing
         self._call = call

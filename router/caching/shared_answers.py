@@ -15,6 +15,7 @@ from cache.leases import Holder, Lease, Leases
 from cache.opening import open_store
 from cache.store import EVERYTHING, Store, StoreStats
 from configs.cache import CachePolicy, CacheSettings
+from configs.router import RequestSettings
 from router.answer import Answer, AnswerSink
 from router.caching.controls import Controls
 from router.caching.flight import Flight, Follower
@@ -40,6 +41,7 @@ class Sharing:
     fingerprint: str
     controls: Controls
     policy: CachePolicy
+    requests: RequestSettings
 
 
 def decide_sharing(
@@ -59,7 +61,7 @@ def decide_sharing(
         key = make_key(identity, (f"model:{model.name}", *in_namespace))  # type: ignore[arg-type]  # it came out of JSON
     except NotCacheable:
         return None
-    return Sharing(model.name, key, fingerprint, controls, policy)
+    return Sharing(model.name, key, fingerprint, controls, policy, model.requests)
 
 
 class Making(Protocol):
@@ -84,6 +86,7 @@ class SharedAnswers:
         """Where other routers follow what is made here. None while they cannot."""
         self._flights: dict[tuple[bytes, bool], Flight] = {}
         self._tasks: dict[Flight, asyncio.Task[None]] = {}
+        self._groups: dict[Flight, tuple[str, ...]] = {}
         self._claims: dict[tuple[bytes, bool], asyncio.Task[Lease | Holder | None]] = {}
         self._leases: dict[Flight, Lease] = {}
 
@@ -162,9 +165,10 @@ class SharedAnswers:
         self._flights[place] = flight
         task = asyncio.get_running_loop().create_task(self._fly(flight, making, sharing, call))
         self._tasks[flight] = task
+        self._groups[flight] = sharing.key.groups
 
         def landed(_: asyncio.Task[None]) -> None:
-            del self._tasks[flight]
+            del self._tasks[flight], self._groups[flight]
             self._release(flight)
             if self._flights.get(place) is flight:
                 del self._flights[place]
@@ -183,12 +187,17 @@ class SharedAnswers:
         """
         Forget the kept answers of a model, or of a namespace, or all. Returns how many there were.
 
+        Those that are being made are given to who waits for them, and to nobody else.
+
         Raises:
             StoreUnavailable: the store could not be asked.
         """
-        if model is not None:
-            return await self._store.purge(f"model:{model}")
-        return await self._store.purge(EVERYTHING if namespace is None else f"namespace:{namespace}")
+        named = None if namespace is None else f"namespace:{namespace}"
+        group = named if model is None else f"model:{model}"
+        for flight, groups in self._groups.items():
+            if group is None or group in groups:
+                flight.is_joinable = False
+        return await self._store.purge(EVERYTHING if group is None else group)
 
     async def stats(self) -> StoreStats:
         return await self._store.stats()

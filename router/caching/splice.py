@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 from router.caching.flight import Flight
 from router.errors import EngineFailed
 from router.event_stream import DONE, encode_event, read_events
+from router.passing_sink import PassingSink
 
 Json: TypeAlias = dict[str, Any]
 Said: TypeAlias = dict[tuple[object, ...], str]
@@ -15,7 +16,7 @@ _SAID_ONCE: Final = frozenset({"id", "type", "name", "role"})
 _NOT_SAID: Final = frozenset({"index", "logprobs", "finish_reason", "stop_reason"})
 
 
-class Splice:
+class Splice(PassingSink):
     """
     Takes the same answer from its beginning, and hands `flight` what it has not had.
 
@@ -28,45 +29,12 @@ class Splice:
         Args:
             said: what the flight has had: whole events.
         """
-        self._flight = flight
+        super().__init__(flight)
         self.on_diverged: Callable[[], object] | None = None
         """Called once, when nothing more should come."""
         self._head, self._owed, self._finished = _read(said)
         self.diverged: EngineFailed | None = None
         """Why what the engine says now is not the rest of what it said first."""
-        self.has_content = False
-        """Whether anything came: another engine would have to begin anew."""
-
-    @property
-    def on_full(self) -> Callable[[], None] | None:
-        return self._flight.on_full
-
-    @on_full.setter
-    def on_full(self, call: Callable[[], None] | None) -> None:
-        self._flight.on_full = call
-
-    @property
-    def on_drained(self) -> Callable[[], None] | None:
-        return self._flight.on_drained
-
-    @on_drained.setter
-    def on_drained(self, call: Callable[[], None] | None) -> None:
-        self._flight.on_drained = call
-
-    @property
-    def status(self) -> int | None:
-        return self._flight.status
-
-    @property
-    def full_since(self) -> float | None:
-        return self._flight.full_since
-
-    @property
-    def is_complete(self) -> bool:
-        return self._flight.is_complete
-
-    def start_stream(self) -> None:
-        """It has begun long ago."""
 
     def send_whole(self, status: int, body: bytes) -> None:  # noqa: ARG002 - the sink's signature
         self._diverge(EngineFailed("The engine did not stream its answer when it was asked again.", from_engine=True))
@@ -85,7 +53,7 @@ class Splice:
             self._diverge(EngineFailed(f"The engine's second stream cannot be read: {error!r}.", from_engine=True))
             return
         if left or is_last:
-            self._flight.write(left, is_last=is_last)
+            self._sink.write(left, is_last=is_last)
 
     def _diverge(self, error: EngineFailed) -> None:
         self.diverged = error

@@ -55,7 +55,7 @@ class Copy:
         now = self.state.loop.time
         began_at, heard = now(), Heard(now)
         exchanges: list[Exchange] = []
-        replica.num_running += 1
+        replica.begin()
         try:
             async with asyncio.timeout(self.shadow.timeout_s):
                 error = await self._ask(replica, heard, exchanges.append)
@@ -66,7 +66,8 @@ class Copy:
         except ServingError as refusal:
             error = refusal
         finally:
-            replica.num_running -= 1
+            replica.end()
+            self.state.lanes.serve(replica.application)
         return Result(error, heard, exchanges[0].usage if exchanges else None, began_at)
 
     async def _ask(self, replica: Replica, heard: Heard, begin: Callable[[Exchange], None]) -> ServingError | None:

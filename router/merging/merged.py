@@ -115,9 +115,9 @@ class Merged:
 
     def _key(self) -> Hashable:
         """What requests must have in common: everything but the inputs."""
-        model, body = self._request.model, self._request.call.body
+        model, body, priority = self._request.model, self._request.call.body, self._request.call.lane.priority
         fields = tuple((name, body[name]) for name in sorted(body) if name not in ("input", "model"))
-        return (model.name, model.applications, model.adapter, self.inputs.kind, fields)
+        return (model.name, model.applications, model.adapter, self.inputs.kind, priority, fields)
 
     async def _ask_alone(self) -> None:
         self._is_answered = True

@@ -1,4 +1,4 @@
-"""Engines that die under load: what had no byte yet succeeds, what had one ends with an error, nothing is short."""
+"""Engines that die under load: what had no byte yet succeeds, what had one goes on elsewhere, nothing is short."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ def its_replica(house: House, engine: EngineProcess) -> psutil.Process:
 async def test_a_killed_engine_under_32_requests(
     pair: House, victim_of: Callable[[House, EngineProcess], psutil.Process]
 ) -> None:
-    """SIGKILL of an engine, or of its replica: only streams that had begun fail, and they say so."""
+    """SIGKILL of an engine, or of its replica: every client has its answer, word for word, those of streams as well."""
     victim, survivor = pair.engines()
     begun = [Outcome() for _ in range(8)]
     async with sdk(pair) as client:
@@ -42,23 +42,15 @@ async def test_a_killed_engine_under_32_requests(
         outcomes = await asyncio.gather(*others)
         await asyncio.gather(*streams)
     assert [expected] * 24 == [outcome.text for outcome in outcomes], [outcome.error for outcome in outcomes]
-    broken = [outcome for outcome in begun if not outcome.is_whole]
-    assert 0 < len(broken) < 8
-    assert {"engine_failed"} == {_code(outcome.error) for outcome in broken}
-    assert all(expected.startswith(outcome.text) for outcome in broken)
-    assert {expected} == {outcome.text for outcome in begun if outcome.is_whole}
+    assert [expected] * 8 == [outcome.text for outcome in begun], [outcome.error for outcome in begun]
+    assert [True] * 8 == [outcome.is_whole for outcome in begun]
     wait_for("the victim is gone", lambda: victim.pid not in [engine.pid for engine in pair.engines()])
     pair.wait_whole()
     assert survivor.pid in [engine.pid for engine in pair.engines()]
 
 
-def _code(error: Exception | None) -> str | None:
-    assert isinstance(error, openai.APIError)
-    return error.code
-
-
 async def test_a_killed_llama_cpp_under_32_requests(laptop: House) -> None:
-    """SIGKILL of one of two llama.cpp processes: every request that had no byte yet succeeds, no stream is short."""
+    """SIGKILL of one of two llama.cpp processes: every request succeeds, and no stream is short."""
     victim, _ = laptop.engines("twins")
     streams = [Outcome() for _ in range(16)]
     async with sdk(laptop) as client:
@@ -66,15 +58,10 @@ async def test_a_killed_llama_cpp_under_32_requests(laptop: House) -> None:
         wholes = [asyncio.create_task(_whole_story(client)) for _ in range(16)]
         # Each replica has four slots, so of five streams under way at least one is the victim's.
         await eventually("five streams are under way", lambda: sum(map(_is_under_way, streams)) >= 5)
-        begun = [outcome for outcome in streams if outcome.num_chunks]
         victim.process.kill()
         assert [8] * 16 == await asyncio.gather(*wholes)
         await asyncio.gather(*stories)
-    broken = [outcome for outcome in streams if not outcome.is_whole]
-    assert 0 < len(broken) <= 4
-    assert all(outcome in begun for outcome in broken)
-    assert {"engine_failed"} == {_code(outcome.error) for outcome in broken}
-    assert {"length"} == {outcome.finish_reason for outcome in streams if outcome.is_whole}
+    assert ["length"] * 16 == [outcome.finish_reason for outcome in streams], [one.error for one in streams]
     laptop.wait_whole()
 
 
@@ -129,11 +116,13 @@ async def _streamed_story(client: openai.AsyncOpenAI, outcome: Outcome) -> None:
 
 
 async def test_a_crash_within_a_stream_is_an_error_event(pair: House) -> None:
-    """An engine that exits in mid-stream breaks that stream with an error, and is replaced."""
+    """An engine that exits within a stream that none can go on with breaks it with an error, and is replaced."""
     before = {engine.pid for engine in pair.engines()}
     command = {"simulated": {"num_tokens": 50, "inter_token_ms": 10, "exit_after_tokens": 5}}
     async with sdk(pair) as client:
-        stream = aiter(await client.completions.create(model="simulated", prompt="Hi", extra_body=command, stream=True))
+        stream = aiter(
+            await client.completions.create(model="simulated", prompt="Hi", suffix="!", extra_body=command, stream=True)
+        )
         for _ in range(5):
             assert (await anext(stream)).choices[0].finish_reason is None
         with pytest.raises(openai.APIError) as broken:

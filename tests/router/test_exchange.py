@@ -304,7 +304,7 @@ async def test_an_engines_error_leaves_its_connection_usable(door: Door, engine:
 
 async def test_what_is_not_http_is_no_answer(door: Door, engine: ScriptedEngine) -> None:
     """Somebody else listens on the replica's port."""
-    engine.script(b"SSH-2.0-OpenSSH_9.6\r\n")
+    engine.otherwise = [b"SSH-2.0-OpenSSH_9.6\r\n"]
     answer = await door.post(CHAT)
     assert (503, "engine_unavailable", "1") == (answer.status, answer.error["code"], answer.headers["retry-after"])
 

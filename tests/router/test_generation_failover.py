@@ -20,10 +20,12 @@ from wire import (
     whole,
 )
 
+from configs.reliability import BreakerPolicy, ReliabilityPolicy
 from configs.router import RequestSettings
 from router.metrics import REQUESTS, RETRIES
 from router.replicas import Replica
 
+LONG_PAUSES = ReliabilityPolicy(breaker=BreakerPolicy(first_pause_ms=600_000, max_pause_ms=600_000))
 OVERLOADED = whole({"error": {"message": "queue is full"}}, 503)
 KEEP_ALIVE = b": keep-alive\n\n"
 
@@ -86,18 +88,17 @@ async def test_a_stream_may_begin_on_another_replica(
 async def test_a_stream_that_has_begun_stays_where_it_is(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
-    """A second engine would begin another answer."""
-    break_then_serve(door, engine, other_engine, STREAM_HEAD, chunk(TOKENS), Ending.CLOSE)
+    """A second engine that cannot go on with a text would begin another answer."""
+    engine.otherwise = [STREAM_HEAD, chunk(TOKENS), Ending.CLOSE]
+    door.serve_with(other_engine.replica("good", profile="front"), engine.replica("broken", profile="front"))
     assert "engine_failed" == (await door.post(CHAT_STREAM)).error_event["code"]
     assert [] == other_engine.requests
     assert 0 == door.sink.total(RETRIES)
 
 
-async def test_an_unreachable_replica_is_passed_by(
-    door: Door, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_unreachable_replica_is_passed_by(door: Door, engine: ScriptedEngine) -> None:
     """The first request finds out, and the next ones know."""
-    monkeypatch.setattr("router.attempts.BLOCKED_AFTER_FAILURE_S", 600)
+    door.set_reliability(LONG_PAUSES)
     engine.otherwise = [WHOLE]
     door.serve_with(engine.replica("good"), unreachable("gone"))
     assert [200] * 6 == [(await door.post(CHAT)).status for _ in range(6)]
@@ -105,10 +106,10 @@ async def test_an_unreachable_replica_is_passed_by(
 
 
 async def test_a_connection_that_dies_after_its_head_blocks_its_replica(
-    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
     """It makes no difference whether the connection had served before."""
-    monkeypatch.setattr("router.attempts.BLOCKED_AFTER_FAILURE_S", 600)
+    door.set_reliability(LONG_PAUSES)
     engine.script(WHOLE)
     engine.otherwise = [STREAM_HEAD, Ending.RESET]
     other_engine.otherwise = [WHOLE]

@@ -41,7 +41,9 @@ def test_a_long_name_is_not_repeated_whole() -> None:
 
 def test_the_table_has_the_settings_of_its_version() -> None:
     """Models, applications and limits come and go together."""
-    assert (Model("big", ("big-app",), ("gpt-4", "default")), Model("small", ("small-app",), ())) == TABLE.models
+    requests = RequestSettings(max_attempts=7)
+    big = Model("big", ("big-app",), ("gpt-4", "default"), requests=requests)
+    assert (big, Model("small", ("small-app",), requests=requests)) == TABLE.models
     assert {"big-app", "small-app"} == TABLE.applications
     assert 7 == TABLE.requests.max_attempts
 

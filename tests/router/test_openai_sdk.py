@@ -139,9 +139,10 @@ async def test_an_engine_that_is_too_slow(open_door: OpenDoor, engine: ScriptedE
     ids=["closed", "without an end", "an error event"],
 )
 async def test_a_broken_stream_is_an_error(
-    steps: list[Step], client: openai.AsyncOpenAI, engine: ScriptedEngine
+    steps: list[Step], client: openai.AsyncOpenAI, door: Door, engine: ScriptedEngine
 ) -> None:
-    """Never a shorter answer; and nothing is asked again behind the caller's back."""
+    """Never a shorter answer, where the engine cannot go on; nothing is asked again behind the caller's back."""
+    door.serve_with(engine.replica("front", profile="front"))
     engine.script(*steps)
     with pytest.raises(openai.APIError) as raised:
         await read(client)

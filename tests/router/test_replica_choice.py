@@ -24,7 +24,7 @@ KEYS = st.integers(0, 2**64 - 1)
 
 def replica(replica_id: str, num_running: int = 0, blocked_until: float = 0.0) -> Replica:
     made = Replica(replica_id, "m", "127.0.0.1", 1, "secret", "simulated", "vllm")
-    made.num_running, made.blocked_until = num_running, blocked_until
+    made.num_running, made.breaker.blocked_until = num_running, blocked_until
     return made
 
 
@@ -247,12 +247,12 @@ def test_a_blocked_home_is_passed_over() -> None:
     replicas = replicas_of(3)
     names = order(replicas, 7)
     by_id = {one.replica_id: one for one in replicas}
-    by_id[names[0]].blocked_until = NOW + 1
+    by_id[names[0]].breaker.blocked_until = NOW + 1
     assert (names[1], "spilled") == choose(replicas, 7)
-    by_id[names[0]].blocked_until = NOW
+    by_id[names[0]].breaker.blocked_until = NOW
     assert (names[0], "affine") == choose(replicas, 7)
     for one in replicas:
-        one.blocked_until = NOW + 1
+        one.breaker.blocked_until = NOW + 1
     assert (names[0], "affine") == choose(replicas, 7)
 
 
@@ -261,7 +261,7 @@ def test_what_blocked_replicas_do_is_not_in_the_mean() -> None:
     replicas = replicas_of(3)
     names = order(replicas, 7)
     by_id = {one.replica_id: one for one in replicas}
-    by_id[names[0]].blocked_until, by_id[names[0]].num_running = NOW + 1, 1000
+    by_id[names[0]].breaker.blocked_until, by_id[names[0]].num_running = NOW + 1, 1000
     by_id[names[1]].num_running = 8
     assert (names[2], "spilled") == choose(replicas, 7)
     by_id[names[1]].num_running = 7  # of 8 requests of two replicas it may have all

@@ -14,7 +14,7 @@ NOW = 100.0
 
 def replica(replica_id: str, num_running: int = 0, blocked_until: float = 0.0) -> Replica:
     made = Replica(replica_id, "m", "127.0.0.1", 1, "secret", "simulated", "vllm")
-    made.num_running, made.blocked_until = num_running, blocked_until
+    made.num_running, made.breaker.blocked_until = num_running, blocked_until
     return made
 
 
@@ -130,14 +130,17 @@ def test_what_is_not_ours_is_elsewhere() -> None:
     """An engine's running and waiting requests, less those of this router."""
     one = replica("r1", num_running=2)
     one.take_over_figures(figures(1, num_running=5, num_waiting=1), NOW)
-    assert (4, 6) == (one.num_elsewhere, one.load)
+    assert (4, 6, 1) == (one.num_elsewhere, one.load, one.num_waiting)
 
 
 def test_requests_that_ended_since_are_not_taken_for_others() -> None:
-    """Figures may be older than our own count, so the greater of our last two counts is ours."""
-    one = replica("r1", num_running=5)
+    """Figures may be older than our own count, so the most that we had since the figures before is ours."""
+    one = replica("r1")
     one.take_over_figures(None, NOW)
-    one.num_running = 1
+    for _ in range(5):
+        one.begin()
+    for _ in range(4):
+        one.end()
     one.take_over_figures(figures(1, num_running=5), NOW + 1)
     assert (0, 1) == (one.num_elsewhere, one.load)
     one.take_over_figures(figures(2, num_running=5), NOW + 2)

@@ -321,3 +321,43 @@ async def test_a_client_that_does_not_read_holds_its_answer_back(
 async def test_length_can_be_commanded(session: aiohttp.ClientSession) -> None:
     """`num_tokens` overrides `max_tokens`."""
     assert 7 == (await chat(session, max_tokens=3, simulated={"num_tokens": 7}))["usage"]["completion_tokens"]
+
+
+@pytest.mark.parametrize("limit", [{}, {"simulated": {"num_tokens": 64}}])
+async def test_an_answer_that_was_begun_is_finished(session: aiohttp.ClientSession, limit: Json) -> None:
+    """As on vLLM, with the last message continued: the two parts are the whole, and as long as it."""
+    whole = (await chat(session, **limit))["choices"][0]["message"]["content"]
+    begun = [*HELLO, {"role": "assistant", "content": whole[:40]}]
+    rest = await chat(session, messages=begun, continue_final_message=True, add_generation_prompt=False, **limit)
+
+    assert whole == whole[:40] + rest["choices"][0]["message"]["content"]
+    assert (18, 54) == (rest["usage"]["prompt_tokens"], rest["usage"]["completion_tokens"])
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"continue_final_message": True},
+        {"continue_final_message": True, "add_generation_prompt": False, "messages": [{"role": "user", "content": []}]},
+    ],
+)
+async def test_what_cannot_be_continued_is_refused(session: aiohttp.ClientSession, fields: Json) -> None:
+    """With both kinds of prompt at once, or without a text."""
+    status, _ = await post(session, "/v1/chat/completions", {"model": "sim", "messages": HELLO, **fields})
+
+    assert 400 == status
+
+
+async def test_prompts_may_be_read_one_after_another(
+    start_engine: StartEngine, simulated_settings: SimulatedSettings, connect: Connect, reaches_load: ReachesLoad
+) -> None:
+    """The second waits until the first is read, or its client has left; both run meanwhile."""
+    runtime = await start_engine(simulated_settings.model_copy(update={"max_prefills": 1}))
+    session = await connect(runtime)
+    reading = asyncio.create_task(chat(session, simulated={"prefill_base_ms": 600_000}))
+    await reaches_load(runtime, 1, 0)
+    waiting = asyncio.create_task(chat(session, simulated={"prefill_base_ms": 0, "num_tokens": 3}))
+    await reaches_load(runtime, 2, 0)
+    assert not waiting.done()
+    reading.cancel()
+    assert 3 == (await waiting)["usage"]["completion_tokens"]

@@ -71,3 +71,20 @@ def test_seed_and_choice_change_the_answer() -> None:
     texts = {simulated_tokens.answer("hello", seed, choice, 16) for seed in range(3) for choice in range(3)}
 
     assert 9 == len(texts)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=50), st.integers(0, 9), st.integers(0, 200))
+def test_an_answer_goes_on_where_it_was_cut(prompt: str, seed: int, num_said: int) -> None:
+    """A prompt with the beginning of its answer is answered with the rest."""
+    whole = simulated_tokens.answer(prompt, seed, 0, 201)
+    said, rest = whole[: num_said * 4], whole[num_said * 4 :]
+
+    assert rest == simulated_tokens.answer(prompt + said, seed, 0, 201 - num_said)
+
+
+@given(st.integers(0, 2), st.integers(8, 50))
+def test_an_answer_that_is_no_prompts_own_is_a_prompt(first: int, num_said: int) -> None:
+    """Only the beginning of the prompt's own answer is gone on with."""
+    foreign = simulated_tokens.answer("another prompt", first, 0, num_said)
+
+    assert num_said != simulated_tokens.num_answered(f"a prompt of {num_said}.{foreign}", 7, 0)

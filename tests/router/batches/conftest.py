@@ -1,5 +1,7 @@
 """Routers with files and batches on one folder, an engine that answers with its prompt, and the OpenAI SDK."""
 
+import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -14,6 +16,7 @@ from echo_engine import EchoEngine
 from configs.batches import BatchSettings, FolderStoreSettings
 from configs.router import RequestSettings
 from router.batches.service import Batches
+from router.replicas import Figures
 
 REQUESTS = RequestSettings(replica_wait_s=0.3, connect_timeout_s=5)
 
@@ -23,7 +26,6 @@ def _frequent_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Look at the store more often than in production, so that tests need not wait."""
     monkeypatch.setattr("router.batches.service.SCAN_S", 0.05)
     monkeypatch.setattr("router.batches.service.LOOK_S", 0.01)
-    monkeypatch.setattr("router.batches.engine_loads.INTERVAL_S", 0.05)
     monkeypatch.setattr("router.batches.work.LOOK_S", 0.05)
     monkeypatch.setattr("router.batches.lease._SETTLE_S", 0.01)
 
@@ -34,6 +36,14 @@ async def echo() -> AsyncIterator[EchoEngine]:
     await engine.start()
     yield engine
     await engine.stop()
+
+
+async def bring_figures(door: Door, echo: EchoEngine) -> None:
+    """What the engine does, said to the router often. A house's replicas say it once a second."""
+    for number in itertools.count():
+        figures = Figures(number, echo.num_running, 0, None)
+        door.state.take_over_figures({replica.replica_id: figures for replica in door.replicas})
+        await asyncio.sleep(0.05)
 
 
 @pytest_asyncio.fixture
@@ -51,6 +61,8 @@ async def open_house(tmp_path: Path, echo: EchoEngine) -> AsyncIterator[OpenHous
             assert batches is not None
             door.state.batches = batches
             batches.run_lines()
+            telling = asyncio.create_task(bring_figures(door, echo))
+            doors.callback(telling.cancel)
             return door
 
         yield open_one

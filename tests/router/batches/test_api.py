@@ -1,6 +1,7 @@
 """Files and batches as the official client sees them, on a folder."""
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -12,8 +13,10 @@ from echo_engine import EchoEngine
 from openai.types import Batch
 from polling import eventually
 
+from configs.router import RouterUserConfig
 from router.auth import KeyRing
 from router.metrics import BATCH_LINES, BATCHES
+from router.model_table import ModelTable
 
 
 def counts(batch: Batch) -> tuple[int, int, int]:
@@ -275,3 +278,24 @@ async def test_the_lines_of_a_key_that_is_taken_away_fail(open_house: OpenHouse,
 def bearer(key: str) -> dict[str, Any]:
     """The scope of a request with that key."""
     return {"headers": [(b"authorization", f"Bearer {key}".encode())]}
+
+
+async def test_rules_choose_a_model_for_each_line(house: Door, client: openai.AsyncOpenAI, echo: EchoEngine) -> None:
+    """A line may ask for a name that is no model; limits on requests at once are not for lines."""
+    rows = {
+        name: {"application": f"application-of-{name}", "limits": {"max_requests": 1, "max_requests_per_key": 1}}
+        for name in ("m", "tooled")
+    }
+    auto = {"auto": {"rules": [{"when": {"has_tools": True}, "model": "tooled"}, {"model": "m"}]}}
+    config = RouterUserConfig.model_validate({"models": rows, "auto": auto})
+    house.state.take_over_table(ModelTable(config))
+    house.state.take_over_replicas("application-of-tooled", [replace(echo.replica("r2"), model="tooled")])
+    echo.open.clear()
+    lines = [line(str(n), f"p{n}", model="auto", **({"tools": [{}]} if n % 2 else {})) for n in range(6)]
+    batch = await begin(client, jsonl(lines))
+    await eventually(lambda: echo.num_running == 6)
+    echo.open.set()
+    batch = await ended(client, batch)
+    output = await entries(client, batch.output_file_id)
+    assert (6, 6, 0) == counts(batch)
+    assert ["m", "tooled"] * 3 == [one["response"]["body"]["model"] for one in output]

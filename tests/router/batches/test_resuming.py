@@ -63,6 +63,8 @@ async def test_two_routers_on_one_batch_double_nothing(
     monkeypatch.setattr("router.batches.lease.Lease.take", always)
     monkeypatch.setattr("router.batches.lease.Lease._is_free", always)
     doors = [await open_house(f"router-{number}") for number in range(2)]
+    for door in doors:
+        door.serve_with(echo.replica("large", max_num_seqs=256))  # room for the lines of both
     echo.open.clear()
     async with sdk(doors[0]) as client:
         batch = await begin(client, jsonl([line(prompt, prompt) for prompt in PROMPTS]))

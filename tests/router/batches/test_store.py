@@ -12,7 +12,7 @@ from s3_server import S3Server
 
 from configs.batches import BatchSettings, BatchStoreSettings
 from router.batches.service import Batches
-from router.batches.store import ObjectMissing, ObjectStore
+from router.batches.store import ObjectMissing, ObjectStore, SecretNotSet
 from router.errors import StoreUnavailable
 
 NUM_WRITERS = 12
@@ -110,6 +110,14 @@ async def test_a_whole_batch(settings: dict[str, object], open_house: object, ho
         batch = await ended(client, await begin(client, jsonl([line(str(number), "x") for number in range(40)])))
         output = await entries(client, batch.output_file_id)
     assert ("completed", [str(number) for number in range(40)]) == (batch.status, [one["custom_id"] for one in output])
+
+
+def test_a_key_that_is_not_set() -> None:
+    """The variable is named, on whichever node it is missing."""
+    names = {"access_key_id_env": "SOME_KEY_ID", "secret_access_key_env": "SOME_KEY"}
+    parsed = TypeAdapter[object](BatchStoreSettings).validate_python({"type": "s3", "bucket": "batches", **names})
+    with pytest.raises(SecretNotSet, match="SOME_KEY_ID"):
+        ObjectStore.open(parsed, {"SOME_KEY": "here"})  # type: ignore[arg-type] - one of the two
 
 
 async def test_a_server_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -167,6 +167,8 @@ async def test_what_no_engine_would_answer_is_not_tried_again(routers: list[Door
 async def test_a_follower_tries_itself_where_the_engine_failed(routers: list[Door], engine: ScriptedEngine) -> None:
     """It may be luckier than the leader."""
     go = asyncio.Event()
+    for door in routers:
+        door.serve_with(engine.replica("front", profile="front"))  # of an engine that cannot go on with a text
     for _ in range(2):  # the stream, and its repetition
         engine.script(STREAM_HEAD, chunk(token("Hel")), go, Ending.CLOSE)
     engine.otherwise = [stream(token("Hello"), STOP, DONE)]

@@ -156,6 +156,7 @@ async def test_an_answer_that_was_cut_is_kept_only_where_that_is_allowed(
 
 async def test_a_failure_is_not_kept(sharing_door: Door, engine: ScriptedEngine) -> None:
     """Neither an error, nor a stream that broke."""
+    sharing_door.serve_with(engine.replica("front", profile="front"))  # of an engine that cannot go on with a text
     engine.script(whole({"error": {"message": "no"}}, 400))
     for _ in range(2):  # the stream, and its repetition
         engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE)
@@ -221,6 +222,39 @@ async def test_answers_of_another_engine_are_others(
         sharing_door.serve_with(*replicas)
         outcomes.append(outcome(await sharing_door.post(GREEDY)))
     assert ["miss", "bypass", "miss", "hit"] == outcomes
+
+
+async def test_a_model_without_replicas_is_answered_from_what_is_kept(
+    sharing_door: Door, engine: ScriptedEngine
+) -> None:
+    """What its last replicas said is what they would say again."""
+    engine.otherwise = [WHOLE]
+    await sharing_door.post(GREEDY)
+    sharing_door.serve_with()
+    answer = await sharing_door.post(GREEDY)
+    assert (200, "hit", 1) == (answer.status, outcome(answer), len(engine.requests))
+
+
+@pytest.mark.parametrize(
+    ("purged", "second_outcome", "num_asked"), [("m", "miss", 2), (None, "miss", 2), ("other", "joined", 1)]
+)
+async def test_what_is_being_made_during_a_purge_is_not_kept(
+    sharing_door: Door, engine: ScriptedEngine, purged: str | None, second_outcome: str, num_asked: int
+) -> None:
+    """It goes to who waits for it; who comes after the purge gets an answer of after the purge."""
+    go = asyncio.Event()
+    engine.otherwise = [go, WHOLE]
+    leader = asyncio.create_task(sharing_door.post(GREEDY))
+    await eventually(lambda: sharing_door.num_running)
+    answers = sharing_door.state.shared_answers
+    assert answers is not None
+    await answers.purge(purged, None)
+    second = asyncio.create_task(sharing_door.post(GREEDY))
+    await eventually(lambda: len(sharing_door.state.generations) == 2 + num_asked)
+    go.set()
+    outcomes = [outcome(answer) for answer in await asyncio.gather(leader, second)]
+    assert ["miss", second_outcome] == outcomes
+    assert ("hit", num_asked) == (outcome(await sharing_door.post(GREEDY)), len(engine.requests))
 
 
 async def test_the_answer_of_a_fallback_is_not_kept_as_the_models_own(
@@ -324,6 +358,7 @@ async def test_a_failure_is_everybodys(sharing_door: Door, engine: ScriptedEngin
 
 async def test_a_lost_engine_is_not_noticed(sharing_door: Door, engine: ScriptedEngine) -> None:
     """A greedy stream goes on with another generation of the same, from the word where it broke, and is kept."""
+    sharing_door.serve_with(engine.replica("front", profile="front"))  # of an engine that cannot go on with a text
     engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE)
     engine.otherwise = [STREAM]
     answers = await ask_twice(sharing_door, GREEDY_STREAM)
@@ -333,6 +368,7 @@ async def test_a_lost_engine_is_not_noticed(sharing_door: Door, engine: Scripted
 
 async def test_a_lost_sample_is_not_made_again(sharing_door: Door, engine: ScriptedEngine) -> None:
     """Another one would say something else."""
+    sharing_door.serve_with(engine.replica("front", profile="front"))  # of an engine that cannot go on with a text
     engine.otherwise = [STREAM_HEAD, chunk(token("Hel")), Ending.CLOSE]
     answer = await sharing_door.post({**CHAT, "stream": True}, headers={"x-enginehouse-cache": "on"})
     assert ("engine_failed", 1) == (answer.error_event["code"], len(engine.requests))

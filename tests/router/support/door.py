@@ -11,6 +11,7 @@ from recording_sink import RecordingSink
 
 from cache.store import Store
 from configs.cache import CachePolicy
+from configs.reliability import ReliabilityPolicy
 from configs.router import ListenerSettings, ModelRoute, RequestSettings, RouterUserConfig
 from router.app import RouterApp
 from router.auth import KeyRing
@@ -105,7 +106,17 @@ class Door:
 
     def set_policy(self, policy: CachePolicy) -> None:
         """What of the model's answers is kept."""
-        route = ModelRoute(application=APPLICATION, aliases=("default",), cache=policy)
+        self.set_route(cache=policy)
+
+    def set_route(self, **fields: object) -> None:
+        """The model's row of the table."""
+        route = ModelRoute.model_validate({"application": APPLICATION, "aliases": ("default",), **fields})
+        config = RouterUserConfig(models={"m": route}, requests=self.state.table.requests)
+        self.state.take_over_table(ModelTable(config))
+
+    def set_reliability(self, policy: ReliabilityPolicy) -> None:
+        """What happens to the model's requests when a replica is slow, overloaded or lost."""
+        route = ModelRoute(application=APPLICATION, aliases=("default",), reliability=policy)
         config = RouterUserConfig(models={"m": route}, requests=self.state.table.requests)
         self.state.take_over_table(ModelTable(config))
 

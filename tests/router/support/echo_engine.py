@@ -30,7 +30,6 @@ class EchoEngine:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._chat)
         app.router.add_post("/v1/embeddings", self._embed)
-        app.router.add_get("/metrics", self._metrics)
         self._runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -57,9 +56,6 @@ class EchoEngine:
         usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
         document = {"id": "c", "object": "chat.completion", "created": 1, "model": body["model"]}
         return web.json_response({**document, "choices": [choice], "usage": usage})
-
-    async def _metrics(self, _request: web.Request) -> web.Response:
-        return web.Response(text=f'vllm:num_requests_running{{engine="0"}} {self.num_running}.0\n')
 
     async def _embed(self, request: web.Request) -> web.Response:
         body = await request.json()

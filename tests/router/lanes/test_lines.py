@@ -1,4 +1,4 @@
-"""Lines wait, run, and make room."""
+"""Lines of batches wait, run, and make room."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -7,23 +7,30 @@ from typing import Any
 import pytest
 from polling import eventually
 
-from router.batches.gate import Gate, Yielded
-from router.batches.slack import Load
+from router.lanes.lane import INTERACTIVE
+from router.lanes.lanes import Lanes, Yielded
+from router.lanes.queue import Ticket
+from router.metrics import NoMetrics
+from router.model_table import Model
+from router.replicas import Replica, ReplicaDirectory
 
 APP = "application"
+MODEL = Model("m", (APP,))
 
 
 class Lines:
-    """Lines at a gate with four slots, three for lines; each runs until `finish`."""
+    """Lines at an application with four slots, three for lines; each runs until `finish`."""
 
     def __init__(self) -> None:
-        self.num_slots = 4
-        self.gate = Gate(lambda _, clients, lines: Load(self.num_slots, clients, lines), 0.75)
+        directory = ReplicaDirectory()
+        self.replica = Replica("r1", "m", "127.0.0.1", 1, "s", "simulated", "vllm", max_num_seqs=4)
+        directory.update(APP, [self.replica])
+        self.lanes = Lanes(directory, NoMetrics(), asyncio.get_running_loop(), "router-1")
         self.finish = asyncio.Event()
         self.tasks: list[asyncio.Task[str]] = []
 
     def start(self, *names: str) -> None:
-        self.tasks += [asyncio.create_task(self.gate.run(APP, self._line(name))) for name in names]
+        self.tasks += [asyncio.create_task(self.lanes.run_line(APP, self._line(name))) for name in names]
 
     def _line(self, name: str) -> Callable[[], Coroutine[Any, Any, str]]:
         async def run() -> str:
@@ -31,6 +38,16 @@ class Lines:
             return name
 
         return run
+
+    def client(self) -> Ticket:
+        """A request of a client arrives."""
+        ticket = self.lanes.ticket(MODEL, INTERACTIVE, None)
+        self.lanes.enter(ticket)
+        return ticket
+
+    @property
+    def num_waiting(self) -> int:
+        return len(self.lanes._queue(APP).waiting)
 
     async def results(self) -> list[str | BaseException]:
         self.finish.set()
@@ -41,19 +58,19 @@ async def test_as_many_run_as_may() -> None:
     """The others follow as places come free, in their order."""
     lines = Lines()
     lines.start("a", "b", "c", "d", "e")
-    await eventually(lambda: lines.gate.num_running(APP) == 3)
+    await eventually(lambda: lines.lanes.num_lines(APP) == 3)
     assert ["a", "b", "c", "d", "e"] == await lines.results()
-    assert [] == lines.gate.applications
+    assert (0, 0) == (lines.num_waiting, lines.lanes.num_lines(APP))
 
 
 async def test_the_youngest_makes_room_for_a_client() -> None:
     """One for the second client, who would have found no free slot; the others go on."""
     lines = Lines()
     lines.start("a", "b", "c")
-    await eventually(lambda: lines.gate.num_running(APP) == 3)
+    await eventually(lambda: lines.lanes.num_lines(APP) == 3)
     await asyncio.sleep(0)
-    lines.gate.enter(APP)
-    assert 2 == lines.gate.num_running(APP)
+    lines.client()
+    assert 2 == lines.lanes.num_lines(APP)
     _, _, last = await lines.results()
     assert isinstance(last, Yielded)
 
@@ -61,13 +78,11 @@ async def test_the_youngest_makes_room_for_a_client() -> None:
 async def test_lines_wait_while_clients_take_the_slots() -> None:
     """And are let in once the clients have left."""
     lines = Lines()
-    for _ in range(3):
-        lines.gate.enter(APP)
+    clients = [lines.client() for _ in range(3)]
     lines.start("a")
     await asyncio.sleep(0)
-    assert 0 == lines.gate.num_running(APP)
-    lines.gate.leave(APP)
-    lines.gate.look()
+    assert 0 == lines.lanes.num_lines(APP)
+    lines.lanes.leave(clients[0])
     assert ["a"] == await lines.results()
 
 
@@ -75,10 +90,10 @@ async def test_slots_that_go_are_given_up() -> None:
     """A replica is gone: lines without a slot are aborted at the next look."""
     lines = Lines()
     lines.start("a", "b", "c")
-    await eventually(lambda: lines.gate.num_running(APP) == 3)
+    await eventually(lambda: lines.lanes.num_lines(APP) == 3)
     await asyncio.sleep(0)
-    lines.num_slots = 2
-    lines.gate.look()
+    lines.replica.max_num_seqs = 2
+    lines.lanes.look()
     assert ["a", Yielded, Yielded] == [one if isinstance(one, str) else type(one) for one in await lines.results()]
 
 
@@ -90,4 +105,4 @@ async def test_a_line_that_is_cancelled_leaves_nothing(num_before: int) -> None:
     await asyncio.sleep(0)
     lines.tasks[-1].cancel()
     assert isinstance((await lines.results())[-1], asyncio.CancelledError)
-    assert [] == lines.gate.applications
+    assert (0, 0) == (lines.num_waiting, lines.lanes.num_lines(APP))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.batches.slack import Load, num_may_run, num_may_stay
+from router.lanes.slack import Load, num_may_run, num_may_stay
 
 COUNTS = st.integers(0, 300)
 LOADS = st.builds(

@@ -1,0 +1,22 @@
+"""Asking every router of a running house, for subcommands."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+
+def ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
+    """Every router's answer. Through Ray, not through the routers' own door: a client is no operator."""
+    # Importing Ray takes a second; a wrong option is told before.
+    from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
+    from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
+
+    try:
+        with existing_cluster(address):
+            answers = ask_all_routers(method, *arguments)
+    except (ClusterError, RuntimeError) as error:
+        raise click.ClickException(str(error)) from error
+    if not answers:
+        raise click.ClickException(f"no router runs on the cluster at {address}")
+    return answers

@@ -1,0 +1,36 @@
+"""`enginehouse status`: whether the routers took over the last model table. `serve status` cannot show it."""
+
+import datetime as dt
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from deployments.commands.asking_routers import ask_routers
+
+
+@click.command()
+@click.option(
+    "--address", envvar="RAY_ADDRESS", default="auto", help="The Ray cluster that serves; default: that of this node."
+)
+def status(address: str) -> None:
+    """Print which names each router serves, and why it refused the last model table, where it did.
+
+    Exit code 0: every router has the table that was deployed last. 1: one of them refused it, or cannot be asked.
+    """
+    answers = ask_routers(address, "table_status")
+    for number, answer in enumerate(answers, start=1):
+        for line in status_lines(answer):
+            click.echo(f"router {number}: {line}")
+    sys.exit(any(answer["refused"] for answer in answers))
+
+
+def status_lines(answer: Mapping[str, Any]) -> list[str]:
+    lines = [f"serves {', '.join(answer['names']) or 'no model'}"]
+    refused = answer["refused"]
+    if refused is not None:
+        at = dt.datetime.fromtimestamp(refused["at"], dt.UTC).isoformat(sep=" ", timespec="seconds")
+        lines.append(f"refused the table of {at}, the one before it stays in force:")
+        lines += [f"  {line}" for line in refused["reason"].splitlines()]
+    return lines

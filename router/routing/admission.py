@@ -1,0 +1,85 @@
+"""
+A request gets its model, and a place at it, and its answer says which.
+
+    choose the model -> fit its limits -> take a place
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from urllib.parse import quote
+
+from router.answer import Answer
+from router.asgi import BATCH_TENANT, Headers, Scope
+from router.call import Account, Call, Route
+from router.metrics import ROUTED
+from router.model_table import Choice, Model, ModelTable
+from router.routing.facts import Facts
+from router.routing.limits import fit_call
+from router.routing.occupancy import Place
+from router.state import RouterState
+
+ROUTE_HEADER = b"x-enginehouse-route"
+
+
+class Admission:
+    """One request's. `leave` gives its place back, and may be called without one."""
+
+    def __init__(self, state: RouterState, answer: Answer, account: Account) -> None:
+        self._state = state
+        self._choice: Choice | None = None
+        self._place: Place | None = None
+        self.account = account
+        """Says which replica was asked last: this request's own, or that of a generation which it shares."""
+        self._answer = answer
+        answer.late_headers = self._headers
+
+    def admit(self, table: ModelTable, call: Call, scope: Scope, tenant: str) -> tuple[Call, Model]:
+        """
+        The model, and the call as it may be asked of it.
+
+        Raises:
+            ModelNotFound: there is none of that name.
+            ContextLengthExceeded: the prompt is longer than the model takes here.
+            RateLimited: the key has as many requests at this model as it may.
+            EngineOverloaded: the model has as many as it takes.
+        """
+        choice = self._choice = table.choose(
+            call.model_name, lambda: facts_of(call.route, call.body, len(call.raw), scope["headers"], tenant)
+        )
+        model = choice.model
+        self.account.labels["model"] = model.name
+        if choice.rule is not None:
+            self._state.sink.record(ROUTED, 1, {"model": model.name, "rule": choice.rule})
+        call = fit_call(call, model)
+        if BATCH_TENANT not in scope.get("extensions", {}):
+            self._place = self._state.occupancy.enter(model, tenant)
+        return call, model
+
+    def leave(self) -> None:
+        if self._place is not None:
+            self._state.occupancy.leave(self._place)
+            self._place = None
+
+    def _headers(self) -> Headers:
+        """Made when the headers of the answer go out: then it is known who answers, unless they go ahead of it."""
+        choice = self._choice
+        if choice is None:
+            return []
+        replica_id = "" if self._answer.is_ahead else self.account.labels["replica"]
+        application = self._state.directory.application_of(replica_id) if replica_id else None
+        return [(ROUTE_HEADER, route_text(choice, application).encode())]
+
+
+def route_text(choice: Choice, application: str | None) -> str:
+    """As in `model=NAME; application=NAME; rule=NAME/RULE`; without what there is not."""
+    parts = [f"model={choice.model.name}"]
+    if application is not None:
+        parts.append(f"application={quote(application, safe='/:@+')}")
+    if choice.rule is not None:
+        parts.append(f"rule={choice.rule}")
+    return "; ".join(parts)
+
+
+def facts_of(route: Route, body: Mapping[str, object], num_bytes: int, headers: Headers, tenant: str) -> Facts:
+    """`headers` have names in lower case. The moment is now."""
+    return Facts(route.task, route.prompt_field, body, num_bytes, headers, tenant, dt.datetime.now(dt.UTC))

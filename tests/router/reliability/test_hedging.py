@@ -1,0 +1,150 @@
+"""A second replica for streams whose first is slow to begin, through a router's own socket."""
+
+import asyncio
+
+import pytest
+import pytest_asyncio
+from door import Door
+from polling import eventually
+from scripted_engine import Ending, ScriptedEngine, Step
+from wire import CHAT, CHAT_STREAM, DONE, LAST_CHUNK, STOP, STREAM, STREAM_HEAD, TOKENS, WHOLE, chunk, token, whole
+
+from configs.reliability import HedgingPolicy, ReliabilityPolicy, RetryPolicy
+from router.metrics import HEDGES, REFUSED_RETRIES, REQUESTS, RETRIES
+from router.reliability.records import ModelRecord
+
+OTHERS = STREAM_HEAD + chunk(token("other") + STOP + DONE) + LAST_CHUNK
+
+
+@pytest_asyncio.fixture
+async def hedging(door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> Door:
+    """A router that hedges after 50 ms, over two replicas: `engine` is asked first."""
+    door.serve_with(other_engine.replica("second"), engine.replica("first"))
+    door.set_reliability(ReliabilityPolicy(hedging=HedgingPolicy(enabled=True, delay_ms=50)))
+    return door
+
+
+async def test_the_second_answers_for_a_slow_first(
+    hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The client gets its answer, and the first engine sees its client go."""
+    engine.script(asyncio.Event())
+    other_engine.script(OTHERS)
+    answer = await hedging.post(CHAT_STREAM)
+    assert token("other") + STOP + DONE == answer.body
+    await eventually(lambda: engine.num_open == 0)
+    assert (1, 1) == (
+        hedging.sink.total(HEDGES, replica="second", outcome="won"),
+        hedging.sink.total(REQUESTS, replica="second", code="ok"),
+    )
+    assert (0, 0) == (hedging.num_running, hedging.sink.total(RETRIES))
+
+
+async def test_the_first_may_still_win(hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> None:
+    """It begins after the second was asked; the second is aborted, and its words reach nobody."""
+    asked = asyncio.Event()
+    engine.script(asked, STREAM_HEAD, chunk(TOKENS), chunk(DONE), LAST_CHUNK)
+    other_engine.script(asyncio.Event(), OTHERS)
+    asking = asyncio.create_task(hedging.post(CHAT_STREAM))
+    await eventually(lambda: other_engine.requests)
+    asked.set()
+    assert TOKENS + DONE == (await asking).body
+    await eventually(lambda: other_engine.num_open == 0)
+    await eventually(lambda: hedging.sink.total(HEDGES, replica="second", outcome="lost") == 1)
+
+
+async def test_a_quick_first_has_no_second(hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> None:
+    """Nor has one that has begun and then takes its time."""
+    go = asyncio.Event()
+    engine.script(STREAM_HEAD, chunk(token("a")), go, chunk(DONE), LAST_CHUNK)
+    with await hedging.client() as client:
+        await client.post(CHAT_STREAM)
+        await client.until(token("a"))
+        for _ in range(5):
+            await asyncio.sleep(0.02)  # beyond the delay, which must not matter any more
+        go.set()
+        await client.until(b"0\r\n\r\n")
+    assert [] == other_engine.requests
+
+
+async def test_whole_answers_are_not_hedged(
+    hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """They begin with their end, so that each slow one would be made twice."""
+    go = asyncio.Event()
+    engine.script(go, WHOLE)
+    asking = asyncio.create_task(hedging.post(CHAT))
+    await eventually(lambda: engine.requests)
+    for _ in range(5):
+        await asyncio.sleep(0.02)  # beyond the delay
+    go.set()
+    assert (200, []) == ((await asking).status, other_engine.requests)
+
+
+async def test_hedges_are_paid_from_the_retry_budget(
+    hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Where that is spent, the first is waited for."""
+    policy = HedgingPolicy(enabled=True, delay_ms=20)
+    hedging.set_reliability(ReliabilityPolicy(hedging=policy, retries=RetryPolicy(max_ratio=0, min_retries=0)))
+    go = asyncio.Event()
+    engine.script(go, STREAM)
+    asking = asyncio.create_task(hedging.post(CHAT_STREAM))
+    await eventually(lambda: hedging.sink.total(REFUSED_RETRIES))
+    go.set()
+    assert (200, []) == ((await asking).status, other_engine.requests)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        ([Ending.RESET], [OTHERS], (200, True)),
+        ([STREAM], [Ending.RESET], (200, True)),
+        ([Ending.RESET], [Ending.RESET], (503, False)),
+        ([whole({"error": {"message": "bad"}}, 400)], [asyncio.Event()], (400, False)),
+    ],
+    ids=["first fails", "second fails", "both fail", "first is refused"],
+)
+async def test_when_one_of_two_fails_the_other_counts(
+    first: list[Step],
+    second: list[Step],
+    expected: tuple[int, bool],
+    hedging: Door,
+    engine: ScriptedEngine,
+    other_engine: ScriptedEngine,
+) -> None:
+    """The client is only told of a failure that both have, or that is its own."""
+    go = asyncio.Event()
+    engine.script(go, *first)
+    engine.otherwise = first
+    other_engine.otherwise = second
+    asking = asyncio.create_task(hedging.post(CHAT_STREAM))
+    await eventually(lambda: other_engine.requests)
+    go.set()
+    answer = await asking
+    assert expected == (answer.status, answer.body.endswith(DONE))
+    assert 0 == hedging.num_running
+
+
+async def test_a_client_that_leaves_stops_both(
+    hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Neither engine goes on for nobody."""
+    engine.script(asyncio.Event())
+    other_engine.script(asyncio.Event())
+    client = await hedging.client()
+    await client.post(CHAT_STREAM)
+    await eventually(lambda: engine.requests and other_engine.requests)
+    client.leave()
+    await eventually(lambda: engine.num_open == other_engine.num_open == 0)
+    assert 0 == hedging.num_running
+
+
+def test_the_delay_is_what_most_streams_take() -> None:
+    """95 in 100 of the last ones; and nothing while there are too few to say."""
+    record = ModelRecord()
+    delays = []
+    for index in range(100):
+        delays.append(record.slow_s())
+        record.note_first_token(index / 100)
+    assert ([None] * 20, 0.95) == (delays[:20], record.slow_s())

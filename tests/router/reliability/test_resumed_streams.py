@@ -1,0 +1,394 @@
+"""Streams that go on with another engine where theirs was lost, through a router's own socket."""
+
+import asyncio
+
+import pytest
+from door import Door, OpenDoor
+from polling import eventually
+from scripted_engine import Ending, ScriptedEngine
+from wire import (
+    CHAT,
+    CHAT_STREAM,
+    CHAT_STREAM_WITH_USAGE,
+    COMPLETION,
+    DONE,
+    STOP,
+    STREAM_HEAD,
+    chunk,
+    event,
+    plain,
+    stream,
+    token,
+    whole,
+)
+
+from cache.memory_store import MemoryStore
+from configs.reliability import ReliabilityPolicy, ResumePolicy
+from configs.router import RequestSettings
+from router.event_stream import read_events
+from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS, RESUMES, RETRIES, TIME_TO_FIRST_TOKEN
+
+ROLE = event(
+    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
+     "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}
+)  # fmt: skip
+BROKEN = (STREAM_HEAD, chunk(ROLE + token("Hel") + token("lo,")), Ending.RESET)
+
+
+def of_another(*events: bytes) -> bytes:
+    """The events as another engine's: another id, another date."""
+    return b"".join(events).replace(b'"id":"c1"', b'"id":"c2"').replace(b'"created":1', b'"created":2')
+
+
+def usage(num_prompt: int, num_completion: int) -> bytes:
+    counts = {"prompt_tokens": num_prompt, "completion_tokens": num_completion}
+    counts["total_tokens"] = num_prompt + num_completion
+    return event({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
+                  "usage": counts})  # fmt: skip
+
+
+REST = stream(of_another(ROLE, token(" wor"), token("ld"), STOP, usage(9, 2), DONE))
+"""By an engine that has read seven tokens of prompt, and two of the answer."""
+
+
+def two_engines(door: Door, first: ScriptedEngine, second: ScriptedEngine, profile: str = "vllm") -> None:
+    """The first is asked first."""
+    door.serve_with(second.replica("second", profile), first.replica("first", profile))
+
+
+def text_of(body: bytes) -> str:
+    choices = [each["choices"][0] for each in read_events(body) if each and each["choices"]]
+    return "".join(choice.get("text") or choice.get("delta", {}).get("content") or "" for choice in choices)
+
+
+async def test_a_stream_goes_on_with_another_engine(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """One id, one date, one role, every word once; one resume and one first token in the metrics."""
+    engine.script(*BROKEN)
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post(CHAT_STREAM)
+    assert ROLE + token("Hel") + token("lo,") + token(" wor") + token("ld") + STOP + DONE == answer.body
+    assert (1, 1) == (door.sink.total(RESUMES, replica="first"), door.sink.total(RETRIES, replica="first"))
+    assert 1 == len([*door.sink.of(TIME_TO_FIRST_TOKEN)])
+
+
+@pytest.mark.parametrize(
+    ("profile", "fields"),
+    [
+        ("vllm", {"continue_final_message": True, "add_generation_prompt": False}),
+        ("llama_cpp", {}),
+    ],
+)
+async def test_the_other_engine_is_asked_to_go_on(
+    profile: str, fields: dict[str, object], door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """With the text so far as the assistant's message, in the engine's own way, and with as many tokens less."""
+    engine.script(*BROKEN)
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine, profile)
+    await door.post({**CHAT_STREAM, "max_tokens": 10, "stop": ["END"]})
+    [asked] = [request.document for request in other_engine.requests if request.path == "/v1/chat/completions"]
+    assert {
+        **CHAT_STREAM,
+        **fields,
+        "messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello,"}],
+        "max_tokens": 8,
+        "stop": ["END"],
+        "stream_options": {"include_usage": True},
+    } == asked
+
+
+async def test_the_engines_tokeniser_says_how_much_was_said(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Where that is more than there were events: an engine may send several tokens in one."""
+    engine.script(*BROKEN)
+    other_engine.script(whole({"count": 5, "tokens": [1, 2, 3, 4, 5]}), path="/tokenize")
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    await door.post({**CHAT_STREAM, "max_tokens": 10})
+    assert 5 == other_engine.requests[-1].document["max_tokens"]
+
+
+async def test_the_usage_is_that_of_one_answer(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The prompt as it was asked, and both engines' tokens: for the client, and in the metrics."""
+    engine.script(*BROKEN)
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post(CHAT_STREAM_WITH_USAGE)
+    assert usage(7, 4) in answer.body
+    assert (7, 4) == (door.sink.total(PROMPT_TOKENS), door.sink.total(COMPLETION_TOKENS))
+
+
+async def test_a_text_goes_on_behind_its_prompt(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """A text completion is asked with the prompt and the text as one; vLLM's own limit of 16 tokens holds."""
+    part = event({"id": "a", "created": 1, "choices": [{"index": 0, "text": " once", "finish_reason": None}]})
+    rest = event({"id": "b", "created": 2, "choices": [{"index": 0, "text": " more", "finish_reason": "stop"}]})
+    engine.script(STREAM_HEAD, chunk(part), Ending.CLOSE)
+    other_engine.script(stream(rest, DONE), path="/v1/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**COMPLETION, "stream": True}, "/v1/completions")
+    asked = other_engine.requests[-1].document
+    assert (" once more", "hi once", 15) == (text_of(answer.body), asked["prompt"], asked["max_tokens"])
+    assert b'"b"' not in answer.body
+
+
+async def test_a_second_loss_is_resumed_from_the_whole_text(
+    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """What was resumed once may be resumed again."""
+    door = await open_door(RequestSettings(replica_wait_s=5, max_attempts=4))
+    path = "/v1/chat/completions"
+    engine.script(*BROKEN, path=path)
+    other_engine.script(STREAM_HEAD, chunk(of_another(ROLE, token(" wor"))), Ending.RESET, path=path)
+    engine.otherwise = other_engine.otherwise = [stream(of_another(ROLE, token("ld"), STOP, DONE))]
+    two_engines(door, engine, other_engine)
+    assert "Hello, world" == text_of((await door.post(CHAT_STREAM)).body)
+    asked = [one.document for one in (*engine.requests, *other_engine.requests) if one.path == path]
+    assert ["Hello, wor"] == [said for one in asked if (said := one["messages"][-1]["content"]) not in ("hi", "Hello,")]  # type: ignore[index]
+
+
+async def test_a_stream_whose_engine_ends_it_by_an_error_goes_on(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """As one whose engine is lost."""
+    engine.script(stream(ROLE, token("Hel"), token("lo,"), event({"error": {"message": "dead", "code": 500}})))
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    assert "Hello, world" == text_of((await door.post(CHAT_STREAM)).body)
+
+
+async def test_a_silent_stream_goes_on(
+    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """An engine that is stopped says nothing, and its connection holds."""
+    door = await open_door(RequestSettings(stall_timeout_s=0.1))
+    engine.script(STREAM_HEAD, chunk(ROLE + token("Hel") + token("lo,")), asyncio.Event())
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    assert "Hello, world" == text_of((await door.post(CHAT_STREAM)).body)
+
+
+async def test_a_stream_waits_for_a_new_replica(
+    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The client hears comments meanwhile, and then the rest."""
+    door = await open_door(RequestSettings(replica_wait_s=20, early_headers_s=0.01, max_attempts=2))
+    engine.script(*BROKEN)
+    other_engine.script(REST, path="/v1/chat/completions")
+    door.serve_with(engine.replica("first", "vllm"))
+    with await door.client() as client:
+        await client.post(CHAT_STREAM)
+        await client.until(b": keep-alive")
+        door.serve_with(other_engine.replica("second", "vllm"))
+        assert DONE in await client.until(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"n": 2},
+        {"logprobs": True},
+        {"response_format": {"type": "json_object"}},
+        {"response_format": {"type": "json_schema", "json_schema": {}}},
+        {"guided_json": {}},
+        {"tools": [{}], "tool_choice": "required"},
+        {"seed": 1, "temperature": 0.5},
+        {"seed": 1},
+    ],
+)
+async def test_what_is_not_all_in_the_text_ends_as_it_did(
+    extra: dict[str, object], door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """With an error event: nobody could go on with these."""
+    engine.script(*BROKEN)
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, **extra})
+    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
+
+
+@pytest.mark.parametrize(
+    "delta",
+    [
+        {"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": "{"}}]},
+        {"reasoning_content": "let me"},
+        {"reasoning": "let me"},
+    ],
+)
+async def test_half_a_tool_call_and_reasoning_are_not_resumed(
+    delta: dict[str, object], door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Neither can be handed to another engine as a text."""
+    said = event({"id": "c1", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
+    engine.script(STREAM_HEAD, chunk(said), Ending.CLOSE)
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, "tools": [{}]})
+    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
+
+
+async def test_tools_that_were_only_offered_do_not_matter(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The text goes on, and a call may follow it."""
+    call = {"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": "{}"}}]}
+    called = event({"id": "c2", "choices": [{"index": 0, "delta": call, "finish_reason": "tool_calls"}]})
+    engine.script(*BROKEN)
+    other_engine.script(stream(of_another(ROLE), called, DONE), path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, "tools": [{}]})
+    assert (True, True) == (b'"name":"f"' in answer.body, answer.body.endswith(DONE))
+
+
+async def test_an_engine_that_reasons_anew_does_not_go_on(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Its text would not be the rest of the first one's. The client is told of the loss; the engine stops."""
+    anew = event({"id": "c2", "choices": [{"index": 0, "delta": {"reasoning": "hm"}, "finish_reason": None}]})
+    engine.script(*BROKEN)
+    other_engine.script(STREAM_HEAD, chunk(anew), asyncio.Event(), path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post(CHAT_STREAM)
+    assert "The engine was lost in the middle of its answer" in str(answer.error_event["message"])
+    await eventually(lambda: other_engine.num_open == 0)
+
+
+async def test_a_resume_that_is_refused_is_the_loss_that_it_was(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The client did not ask for what the engine refuses."""
+    engine.script(*BROKEN)
+    other_engine.script(whole({"error": {"message": "no prefill"}}, 400), path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post(CHAT_STREAM)
+    assert ("engine_failed", token("lo,") in answer.body) == (answer.error_event["code"], True)
+
+
+async def test_a_request_that_ends_its_engines_is_given_up(
+    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """It must not end all of them."""
+    door = await open_door(RequestSettings(replica_wait_s=0.2, max_attempts=16))
+    door.set_reliability(ReliabilityPolicy(resume=ResumePolicy(max_resumes=3)))
+    engine.otherwise = other_engine.otherwise = BROKEN
+    two_engines(door, engine, other_engine)
+    answer = await door.post(CHAT_STREAM)
+    asked = [one for one in (*engine.requests, *other_engine.requests) if one.path != "/tokenize"]
+    assert ("engine_failed", 4) == (answer.error_event["code"], len(asked))
+
+
+async def test_nothing_is_resumed_where_that_is_off(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """By the model's own setting, reloaded in place."""
+    engine.script(*BROKEN)
+    two_engines(door, engine, other_engine)
+    door.set_reliability(ReliabilityPolicy(resume=ResumePolicy(enabled=False)))
+    answer = await door.post(CHAT_STREAM)
+    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
+
+
+async def test_a_stream_that_is_too_long_is_not_resumed(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """What is kept of it is bounded."""
+    engine.script(STREAM_HEAD, chunk(token("x" * 2000)), Ending.CLOSE)
+    two_engines(door, engine, other_engine)
+    door.set_reliability(ReliabilityPolicy(resume=ResumePolicy(max_kept_bytes=1024)))
+    answer = await door.post(CHAT_STREAM)
+    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
+
+
+async def test_a_replica_that_cannot_go_on_is_passed_by(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Another engine behind a front takes whole requests, and no rests."""
+    for script in (BROKEN, [REST]):
+        engine.script(*script, path="/v1/chat/completions")
+    door.serve_with(other_engine.replica("front", "front"), engine.replica("first", "vllm"))
+    assert "Hello, world" == text_of((await door.post(CHAT_STREAM)).body)
+    assert [] == other_engine.requests
+
+
+async def test_a_stop_sequence_across_the_seam_ends_the_answer(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Its first half was said by one engine, its second by the other: neither saw it."""
+    engine.script(STREAM_HEAD, chunk(ROLE + token("Hello E")), Ending.RESET)
+    other_engine.script(
+        stream(of_another(ROLE, token("N"), token("D of"), token(" it"), STOP, usage(9, 3), DONE)),
+        path="/v1/chat/completions",
+    )
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, "stop": "END"})
+    finishes = [each["choices"][0]["finish_reason"] for each in read_events(answer.body) if each]
+    assert ("Hello E", "stop", True) == (text_of(answer.body), finishes[-1], answer.body.endswith(DONE))
+
+
+async def test_an_answer_that_lacked_only_its_end_gets_it(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The engine was lost between the last word and `[DONE]`: another one only counts the prompt."""
+    engine.script(STREAM_HEAD, chunk(ROLE + token("Hello") + STOP), Ending.RESET)
+    other_engine.script(stream(of_another(ROLE, token("!"), STOP, usage(8, 1), DONE)), path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM_WITH_USAGE, "max_tokens": 10})
+    assert ROLE + token("Hello") + STOP + usage(7, 1) + DONE == answer.body
+    assert 1 == other_engine.requests[-1].document["max_tokens"]
+
+
+async def test_an_answer_whose_tokens_were_all_said_ends_with_length(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The engine was lost before it could say so."""
+    engine.script(*BROKEN)
+    other_engine.script(stream(of_another(ROLE, token("!"), STOP, usage(9, 1), DONE)), path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, "max_tokens": 2})
+    finishes = [each["choices"][0]["finish_reason"] for each in read_events(answer.body) if each]
+    assert ("Hello,", ["length"]) == (text_of(answer.body), [reason for reason in finishes if reason])
+
+
+async def test_before_its_first_word_a_stream_is_asked_again(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """There is nothing to go on with; the role is not said twice."""
+    engine.script(STREAM_HEAD, chunk(ROLE), Ending.RESET)
+    other_engine.script(stream(of_another(ROLE, token("Hello"), STOP, DONE)))
+    two_engines(door, engine, other_engine)
+    answer = await door.post(CHAT_STREAM)
+    assert ROLE + token("Hello") + STOP + DONE == answer.body
+    assert CHAT["messages"] == other_engine.requests[0].document["messages"]
+
+
+async def test_a_resumed_answer_is_not_kept(
+    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Its clients hear it, but it is nobody's own."""
+    door = await open_door(store=MemoryStore(1_000_000, 4096))
+    engine.script(*BROKEN)
+    engine.otherwise = other_engine.otherwise = [REST]
+    other_engine.script(plain(b"", 404), path="/tokenize")
+    two_engines(door, engine, other_engine)
+    body = {**CHAT_STREAM, "temperature": 0}
+    answers = [await door.post(body) for _ in range(2)]
+    assert "Hello, world" == text_of(answers[0].body)
+    assert ["miss", "miss"] == [answer.headers["x-enginehouse-cache"] for answer in answers]
+
+
+async def test_a_client_that_leaves_in_the_pause_is_not_waited_for(open_door: OpenDoor, engine: ScriptedEngine) -> None:
+    """Nothing is left of its request."""
+    door = await open_door(RequestSettings(replica_wait_s=60, max_attempts=2))
+    engine.script(STREAM_HEAD, chunk(token("Hel")), Ending.RESET)
+    door.serve_with(engine.replica("first", "vllm"))
+    client = await door.client()
+    await client.post(CHAT_STREAM)
+    await client.until(token("Hel"))
+    client.leave()
+    await eventually(lambda: not door.state.generations)
+    assert 0 == door.num_running
