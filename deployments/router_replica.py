@@ -46,7 +46,6 @@ class RouterReplica:
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
         self._running: dict[str, list[str]] = {}
-        self._shadows: frozenset[str] = frozenset()
         self._figures_task: asyncio.Task[None] | None = None
         self._is_listening = False
         self._taking_over = asyncio.Lock()
