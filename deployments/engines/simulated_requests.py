@@ -45,6 +45,8 @@ class Command:
     num_tokens: int | None = None
     prefill_base_ms: float | None = None
     inter_token_ms: float | None = None
+    tag: str | None = None
+    """The answer's tokens are to be numbered, and to begin with these two letters or digits."""
 
 
 _NO_COMMAND = Command()
@@ -111,7 +113,13 @@ def parse_generation(body: bytes, *, is_chat: bool, model: str, max_model_len: i
         prompts=prompts,
         num_prompt_tokens=sum(simulated_tokens.count(prompt) for prompt in prompts),
         choices=tuple(
-            _choice(simulated_tokens.answer(prompt, seed, index, num_tokens), stops, is_finished=is_finished)
+            _choice(
+                simulated_tokens.answer(prompt, seed, index, num_tokens)
+                if command.tag is None
+                else simulated_tokens.numbered_answer(command.tag, prompt, num_tokens),
+                stops,
+                is_finished=is_finished,
+            )
             for prompt in prompts
             for index in range(num_choices)
         ),
@@ -270,7 +278,7 @@ def _command(fields: Json) -> Command:
         return _NO_COMMAND
     if not isinstance(wishes, dict):
         raise ApiError(400, "simulated must be an object", param="simulated")
-    known = {"status", "refuse", "num_tokens", "prefill_base_ms", "inter_token_ms"}
+    known = {"status", "refuse", "num_tokens", "prefill_base_ms", "inter_token_ms", "numbered"}
     known |= {f"{failure}_after_tokens" for failure in _FAILURES}
     if unknown := wishes.keys() - known:
         raise ApiError(400, f"simulated has unknown keys: {', '.join(sorted(unknown))}", param="simulated")
@@ -286,7 +294,17 @@ def _command(fields: Json) -> Command:
         num_tokens=_integer(wishes, "num_tokens", 0, minimum=1) or None,
         prefill_base_ms=_pace(wishes, "prefill_base_ms"),
         inter_token_ms=_pace(wishes, "inter_token_ms"),
+        tag=_tag(wishes),
     )
+
+
+def _tag(wishes: Json) -> str | None:
+    tag = wishes.get("numbered")
+    if tag is None:
+        return None
+    if not isinstance(tag, str) or len(tag) != simulated_tokens.NUM_TAG_CHARS or not (tag.isascii() and tag.isalnum()):
+        raise ApiError(400, "numbered must be two letters or digits, which each token is to begin with", param="simulated")
+    return tag
 
 
 def _pace(wishes: Json, name: str) -> float | None:

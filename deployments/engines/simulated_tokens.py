@@ -10,6 +10,9 @@ import zlib
 
 NUM_TOKEN_CHARS = 4
 VOCABULARY_SIZE = 32_000
+NUM_TAG_CHARS = 2
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_NUMBERS = [high + low for high in _DIGITS for low in _DIGITS]
 
 # Four characters each. Letters and blanks only: no piece needs escaping in JSON.
 _PIECES = " the and for not all new one two can has was may set get add run end map key row log job bit bus cpu ram api"
@@ -60,3 +63,17 @@ def answer(prompt: str, seed: int, choice: int, num_tokens: int) -> str:
     num_tapes = -(-(offset + num_tokens) // _NUM_TAPE_PIECES)
     tape = _TAPE if num_tapes == 1 else _TAPE * num_tapes
     return tape[offset * NUM_TOKEN_CHARS : (offset + num_tokens) * NUM_TOKEN_CHARS]
+
+
+def numbered_answer(tag: str, prompt: str, num_tokens: int) -> str:
+    """
+    A text in which each token says whose it is and which one: `tag` and two digits to the base 36, from 00 to zz.
+
+    A prompt that ends with such a token is counted on from there, so that a text which another engine began and this
+    one ends can be told from one that lacks a token, has one twice, or has one of somebody else's.
+    """
+    first = 0
+    if prompt[-NUM_TOKEN_CHARS:-NUM_TAG_CHARS] == tag:
+        said = prompt[-NUM_TAG_CHARS:]
+        first = _NUMBERS.index(said) + 1 if said in _NUMBERS else 0
+    return "".join(tag + _NUMBERS[(first + index) % len(_NUMBERS)] for index in range(num_tokens))

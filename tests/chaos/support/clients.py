@@ -1,0 +1,153 @@
+"""Clients as OpenAI's SDK is one, who ask without pause and enter in the ledger what becomes of each request."""
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
+
+import aiohttp
+from ledger import Ending, Entry, Form, Ledger
+from waiting import eventually
+
+from deployments.engines import simulated_requests, simulated_tokens
+
+PATIENCE_S = 90.0
+"""How long a client waits for the next byte. None shall ever wait so long."""
+THINK_S = 0.05
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+_TAGS = [high + low for high in _ALPHABET for low in _ALPHABET]
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """
+    Who is asked, and how long the answers are.
+
+    `num_clients` says how many ask for each form at the same time.
+    """
+
+    base_url: str
+    key: str
+    model: str
+    num_clients: dict[Form, int]
+    num_tokens: int = 40
+    token_ms: float = 100.0
+
+
+@dataclass(slots=True)
+class Clients:
+    """A load that is on. `is_over` ends it, once each client has the answer that it waits for."""
+
+    asking: Asking
+    ledger: Ledger = field(default_factory=Ledger)
+    is_over: asyncio.Event = field(default_factory=asyncio.Event)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
+
+    async def run(self, session: aiohttp.ClientSession, form: Form) -> None:
+        while not self.is_over.is_set():
+            await self.ask(session, form)
+            await asyncio.sleep(THINK_S)
+
+    async def ask(self, session: aiohttp.ClientSession, form: Form) -> Entry:
+        """One request, from its entry to its end."""
+        body, owed = self._request(form, next(self._numbers))
+        entry = self.ledger.open(form, owed, monotonic())
+        try:
+            async with (
+                asyncio.timeout(PATIENCE_S * 2),
+                session.post(f"{self.asking.base_url}/chat/completions", json=body) as answer,
+            ):
+                if answer.status != 200:
+                    entry.close(Ending.ERROR_STATUS, monotonic(), f"{answer.status} {await answer.text()}")
+                elif form is Form.WHOLE:
+                    _read_whole(entry, await answer.json())
+                else:
+                    await _read_stream(entry, answer.content)
+        except TimeoutError:  # aiohttp's own are of this kind, too
+            entry.close(Ending.HUNG, monotonic(), f"{len(entry.text)} of {len(entry.owed)} characters")
+        except (aiohttp.ClientError, ConnectionError) as error:
+            # What is not streamed comes at once or not at all, so that nothing of it was there.
+            has_begun = entry.began_at is not None or isinstance(error, aiohttp.ClientPayloadError)
+            entry.close(Ending.CUT if has_begun else Ending.REFUSED, monotonic(), repr(error))
+            entry.check_beginning()
+        return entry
+
+    def _request(self, form: Form, number: int) -> tuple[dict[str, Any], str]:
+        """A request like no other, and the text that is owed for it."""
+        num_tokens = self.asking.num_tokens
+        messages = [{"role": "user", "content": f"Question {number} of {form}."}]
+        pace: dict[str, object] = {"inter_token_ms": self.asking.token_ms, "prefill_base_ms": self.asking.token_ms}
+        body = {"model": self.asking.model, "messages": messages, "max_tokens": num_tokens, "simulated": pace}
+        if form is Form.SAMPLED:
+            pace["numbered"] = tag = _TAGS[number % len(_TAGS)]
+            return {**body, "stream": True}, simulated_tokens.numbered_answer(tag, "", num_tokens)
+        owed = simulated_tokens.answer(simulated_requests.chat_prompt({"messages": messages}), 0, 0, num_tokens)
+        return {**body, "stream": form is Form.GREEDY, "temperature": 0}, owed
+
+
+def _read_whole(entry: Entry, document: dict[str, Any]) -> None:
+    choice = document["choices"][0]
+    entry.text, entry.began_at = choice["message"]["content"], monotonic()
+    entry.close_answer(monotonic(), is_done=True, finish_reason=choice["finish_reason"])
+
+
+async def _read_stream(entry: Entry, content: aiohttp.StreamReader) -> None:
+    is_done, finish_reason = False, None
+    async for line in content:
+        if not line.startswith(b"data: "):
+            continue
+        if line.startswith(b"data: [DONE]"):
+            is_done = True
+            continue
+        event = json.loads(line[6:])
+        if "error" in event:
+            entry.close(Ending.ERROR_EVENT, monotonic(), event["error"]["message"])
+            entry.check_beginning()
+            return
+        choice = event["choices"][0]
+        entry.text += choice["delta"].get("content") or ""
+        if entry.text and entry.began_at is None:
+            entry.began_at = monotonic()
+        finish_reason = choice["finish_reason"] or finish_reason
+    entry.close_answer(monotonic(), is_done=is_done, finish_reason=finish_reason)
+
+
+@asynccontextmanager
+async def clients(asking: Asking) -> AsyncIterator[Clients]:
+    """
+    All the clients of a load. When the block begins each has something under way; at its end each finishes that.
+
+    They begin over one answer's length, so that a fault meets answers of every age.
+    """
+    load = Clients(asking)
+    forms = [form for form, number in asking.num_clients.items() for _ in range(number)]
+    timeout = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S, sock_connect=PATIENCE_S)
+    headers = {"authorization": f"Bearer {asking.key}"}
+    async with (
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout, headers=headers) as session,
+        asyncio.TaskGroup() as tasks,
+    ):
+        running = await _start(load, session, forms, tasks)
+        try:
+            num_streams = sum(form is not Form.WHOLE for form in forms)
+            await eventually("nearly every stream is under way", lambda: load.ledger.num_under_way() >= num_streams * 0.9)
+            yield load
+        finally:
+            load.is_over.set()
+            if any(task.done() and task.exception() for task in running):
+                raise RuntimeError("a client failed")
+
+
+async def _start(
+    load: Clients, session: aiohttp.ClientSession, forms: Sequence[Form], tasks: asyncio.TaskGroup
+) -> list["asyncio.Task[None]"]:
+    pause_s = load.asking.num_tokens * load.asking.token_ms / 1000 / len(forms)
+    running = []
+    for form in forms:
+        running.append(tasks.create_task(load.run(session, form)))
+        await asyncio.sleep(pause_s)
+    return running

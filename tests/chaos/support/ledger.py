@@ -1,0 +1,123 @@
+"""
+The clients' book: one entry for each request that was ever sent, and how it ended.
+
+An answer is complete when its text is, to the last character, the one that the simulated engine owes for this very
+request: see `deployments/engines/simulated_tokens.py`. Whatever else a client got has to say that it is not that.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Ending(StrEnum):
+    """How a request ended, as its client saw it."""
+
+    COMPLETE = "complete"
+    ERROR_STATUS = "error status"
+    """Another status than 200, with an error body."""
+    ERROR_EVENT = "error event"
+    """A stream that says in itself that it broke."""
+    CUT = "cut"
+    """A connection that broke within an answer: its transfer encoding was not ended, and every client reports that."""
+    REFUSED = "refused"
+    """A connection that broke, or was not made, before the first byte of an answer."""
+    SILENT = "SILENT"
+    """An answer that looks whole and is not."""
+    WRONG = "WRONG"
+    """Text that was not owed: tokens out of order, twice, or another's."""
+    HUNG = "HUNG"
+    """No end in the time that a client has."""
+
+
+EXPLICIT = frozenset({Ending.ERROR_STATUS, Ending.ERROR_EVENT})
+BROKEN_CONNECTION = frozenset({Ending.CUT, Ending.REFUSED})
+FORBIDDEN = frozenset({Ending.SILENT, Ending.WRONG, Ending.HUNG})
+
+
+class Form(StrEnum):
+    """What was asked for."""
+
+    WHOLE = "whole"
+    """An answer that is not streamed."""
+    GREEDY = "greedy stream"
+    """A stream that a second generation would repeat, word for word."""
+    SAMPLED = "sampled stream"
+
+
+@dataclass(slots=True)
+class Entry:
+    """One request. `owed` is the whole text of its answer, `text` what came of it. Times are monotonic, in seconds."""
+
+    number: int
+    form: Form
+    owed: str
+    asked_at: float
+    text: str = ""
+    began_at: float | None = None
+    """When the first of the text came."""
+    ended_at: float | None = None
+    ending: Ending | None = None
+    detail: str = ""
+
+    @property
+    def is_under_way(self) -> bool:
+        return self.began_at is not None and self.ended_at is None
+
+    def close(self, ending: Ending, now: float, detail: str = "") -> None:
+        self.ending, self.ended_at, self.detail = ending, now, detail[:200]
+
+    def close_answer(self, now: float, *, is_done: bool, finish_reason: str | None) -> None:
+        """The answer ended as answers do. `is_done` says that its last event was there, where it had events."""
+        if self.text == self.owed and is_done and finish_reason == "length":
+            self.close(Ending.COMPLETE, now)
+        elif self.owed.startswith(self.text):
+            said = f"{len(self.text)} of {len(self.owed)} characters, finish_reason {finish_reason}, done {is_done}"
+            self.close(Ending.SILENT, now, said)
+        else:
+            self.close(Ending.WRONG, now, f"...{self.text[-60:]}")
+
+    def check_beginning(self) -> None:
+        """What came of a broken answer must be the beginning of the owed one."""
+        if not self.owed.startswith(self.text):
+            self.ending, self.detail = Ending.WRONG, f"...{self.text[-60:]}"
+
+
+@dataclass(slots=True)
+class Ledger:
+    entries: list[Entry] = field(default_factory=list)
+
+    def open(self, form: Form, owed: str, asked_at: float) -> Entry:
+        entry = Entry(len(self.entries), form, owed, asked_at)
+        self.entries.append(entry)
+        return entry
+
+    def of(self, *forms: Form) -> list[Entry]:
+        return [entry for entry in self.entries if entry.form in forms]
+
+    def counts(self) -> Counter[tuple[Form, Ending | None]]:
+        return Counter((entry.form, entry.ending) for entry in self.entries)
+
+    def without_end(self) -> list[Entry]:
+        return [entry for entry in self.entries if entry.ending is None]
+
+    def ended_as(self, endings: Iterable[Ending]) -> list[Entry]:
+        wanted = frozenset(endings)
+        return [entry for entry in self.entries if entry.ending in wanted]
+
+    def num_under_way(self) -> int:
+        return sum(entry.is_under_way for entry in self.entries)
+
+
+def table(counts: Counter[tuple[str, Form, Ending | None]]) -> str:
+    """The counts by fault, form and ending, to be read at the end of a run."""
+    endings = [ending for ending in Ending if any(key[2] == ending for key in counts)]
+    rows = sorted({(fault, form) for fault, form, _ in counts})
+    width = max((len(fault) for fault, _ in rows), default=0)
+    lines = ["  ".join(["fault".ljust(width), "asked for".ljust(14), *[f"{ending:>12}" for ending in endings]])]
+    lines += [
+        "  ".join([fault.ljust(width), form.ljust(14), *[f"{counts[fault, form, ending]:>12}" for ending in endings]])
+        for fault, form in rows
+    ]
+    return "\n".join(lines)
