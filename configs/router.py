@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
+from configs.wake import WakePolicy
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -117,6 +118,10 @@ class ModelRoute(Settings):
 
     merging: MergingPolicy = MergingPolicy()
     """How requests for embeddings that come at the same time are asked of the engine as one."""
+
+    wake: WakePolicy | None = None
+    """For a model that may have no replica (`min_replicas: 0`): how requests wait until it has one. Default: as they
+    wait for any replica, `requests.replica_wait_s`."""
 
     @property
     def applications(self) -> tuple[str, ...]:

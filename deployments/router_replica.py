@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +15,7 @@ from ray.exceptions import RayError
 
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from deployments.api_keys import read_keys
+from deployments.demand_report import DemandReport
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
@@ -41,9 +43,9 @@ class RouterReplica:
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
         self._running: dict[str, list[str]] = {}
-        self._figures_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._is_listening = False
-        replica_id = serve.get_replica_context().replica_id.unique_id
+        self._replica_id = replica_id = serve.get_replica_context().replica_id.unique_id
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
@@ -94,7 +96,8 @@ class RouterReplica:
     async def _listen(self, table: ModelTable) -> None:
         await self._own_door.start(table)
         self._is_listening = True
-        self._figures_task = asyncio.get_running_loop().create_task(self._read_figures())
+        jobs = (self._read_figures(), DemandReport(self._replica_id, self._demand).run())
+        self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
 
@@ -113,12 +116,15 @@ class RouterReplica:
             logger.warning("the router was stopped before its last requests were finished")
         for watch in self._watches.values():  # not before: what still runs may need another replica
             watch.stop()
-        if self._figures_task is not None:
-            self._figures_task.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._own_door.close()
         if self._serve_door is not None:
             await self._serve_door.close()
         self._metrics.close()
+
+    def _demand(self) -> Counter[str]:
+        return sum((door.demand() for door in self._doors), Counter())
 
     @property
     def _doors(self) -> tuple[OwnDoor | ServeDoor, ...]:

@@ -105,19 +105,21 @@ class Attempts:
 
         Serve replaces a dead replica, so waiting may help; it does not help against one that is overloaded.
         """
-        state = self._state
-        deadline = state.loop.time() + self._limits.replica_wait_s
-        while True:
-            pick = self._pick_now(model, tried)
-            if pick is not None:
-                return pick
-            if isinstance(failure, EngineOverloaded):
-                raise failure
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await state.directory.changed()
-            except TimeoutError:
-                raise failure or _none_ready(model, self._limits.replica_wait_s) from None
+        pick = self._pick_now(model, tried)
+        if pick is not None:
+            return pick
+        if isinstance(failure, EngineOverloaded):
+            raise failure
+        patience_s = self._limits.replica_wait_s if model.wake is None else model.wake.timeout_s
+        try:
+            async with asyncio.timeout(patience_s):
+                with self._state.demand.waiting(model):
+                    while pick is None:
+                        await self._state.directory.changed()
+                        pick = self._pick_now(model, tried)
+        except TimeoutError:
+            raise failure or _none_ready(model, patience_s) from None
+        return pick
 
     def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
         """Of the first application that has one which did not fail just now; else any that is left."""
@@ -125,6 +127,8 @@ class Attempts:
         last_resort = None
         for application in model.applications:
             replicas = self._state.directory.of(application)
+            if not replicas:
+                self._state.demand.missed(application)
             has_choice = len(replicas) > 1 and model.replica_choice == "prefix"
             pick = choose_replica(replicas, self._beginning if has_choice else None, tried, now, turn)
             if pick is not None and pick.replica.blocked_until <= now:

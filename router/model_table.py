@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
 from configs.router import MergingPolicy, ReplicaChoice, RequestSettings, RouterUserConfig
+from configs.wake import WakePolicy
 from router.errors import ModelNotFound
 
 
@@ -24,6 +25,7 @@ class Model:
     cache: CachePolicy = field(default_factory=CachePolicy)
     replica_choice: ReplicaChoice = "prefix"
     merging: MergingPolicy = field(default_factory=MergingPolicy)
+    wake: WakePolicy | None = None
 
 
 class ModelTable:
@@ -33,7 +35,14 @@ class ModelTable:
         self.requests: RequestSettings = config.requests
         self.models = tuple(
             Model(
-                name, route.applications, route.aliases, route.adapter, route.cache, route.replica_choice, route.merging
+                name,
+                route.applications,
+                route.aliases,
+                route.adapter,
+                route.cache,
+                route.replica_choice,
+                route.merging,
+                route.wake,
             )
             for name, route in config.models.items()
         )

@@ -12,6 +12,7 @@ from router.auth import KeyRing
 from router.batches.gate import Gate
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
+from router.demand import Demand
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable
@@ -56,6 +57,7 @@ class RouterState:
         self.loop = asyncio.get_running_loop()
         self.directory = ReplicaDirectory()
         self.beginnings = Beginnings()
+        self.demand = Demand(self.loop)
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)

@@ -303,7 +303,9 @@ def _tag(wishes: Json) -> str | None:
     if tag is None:
         return None
     if not isinstance(tag, str) or len(tag) != simulated_tokens.NUM_TAG_CHARS or not (tag.isascii() and tag.isalnum()):
-        raise ApiError(400, "numbered must be two letters or digits, which each token is to begin with", param="simulated")
+        raise ApiError(
+            400, "numbered must be two letters or digits, which each token is to begin with", param="simulated"
+        )
     return tag
 
 

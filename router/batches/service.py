@@ -142,6 +142,8 @@ class Batches:
 
     def _measure(self, application: str, num_interactive: int, num_lines: int) -> Load:
         replicas = self._state.directory.of(application)
+        if not replicas:  # lines do not ask before there is a slot, and a model that sleeps has none
+            self._state.demand.missed(application)
         num_slots = sum(replica.max_num_seqs or self.settings.slots_per_replica for replica in replicas)
         num_elsewhere, num_waiting = self._loads.of(replicas)
         return Load(num_slots, num_interactive, num_lines, num_elsewhere, num_waiting)

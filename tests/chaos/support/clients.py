@@ -3,9 +3,7 @@
 import asyncio
 import itertools
 import json
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
@@ -18,6 +16,8 @@ from deployments.engines import simulated_requests, simulated_tokens
 PATIENCE_S = 90.0
 """How long a client waits for the next byte. None shall ever wait so long."""
 THINK_S = 0.05
+BACK_OFF_S = 0.5
+"""A client's pause after a failure, in seconds: nobody shall be hammered."""
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _TAGS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
@@ -34,23 +34,51 @@ class Asking:
     key: str
     model: str
     num_clients: dict[Form, int]
-    num_tokens: int = 40
+    num_tokens: int = 30
     token_ms: float = 100.0
 
 
-@dataclass(slots=True)
 class Clients:
-    """A load that is on. `is_over` ends it, once each client has the answer that it waits for."""
+    """A load that is on from `start` to `finish`. It belongs to one event loop."""
 
-    asking: Asking
-    ledger: Ledger = field(default_factory=Ledger)
-    is_over: asyncio.Event = field(default_factory=asyncio.Event)
-    _numbers: Iterator[int] = field(default_factory=itertools.count)
+    def __init__(self, asking: Asking) -> None:
+        self.asking = asking
+        self.ledger = Ledger()
+        self._is_over = False
+        self._numbers = itertools.count()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S, sock_connect=PATIENCE_S),
+            headers={"authorization": f"Bearer {asking.key}"},
+        )
 
-    async def run(self, session: aiohttp.ClientSession, form: Form) -> None:
-        while not self.is_over.is_set():
-            await self.ask(session, form)
-            await asyncio.sleep(THINK_S)
+    async def start(self) -> None:
+        """
+        Returns when nearly every stream is under way.
+
+        They begin over the length of one answer, so that a fault meets answers of every age.
+        """
+        forms = [form for form, number in self.asking.num_clients.items() for _ in range(number)]
+        pause_s = self.asking.num_tokens * self.asking.token_ms / 1000 / len(forms)
+        for form in forms:
+            self._tasks.append(asyncio.create_task(self._ask_for_ever(form)))
+            await asyncio.sleep(pause_s)
+        num_streams = sum(form is not Form.WHOLE for form in forms)
+        await eventually("streams are under way", lambda: self.ledger.num_under_way() >= num_streams * 0.8)
+
+    async def finish(self) -> None:
+        """Each client finishes the answer that it waits for. Raises what a client raised."""
+        self._is_over = True
+        try:
+            await asyncio.gather(*self._tasks)
+        finally:
+            await self._session.close()
+
+    async def _ask_for_ever(self, form: Form) -> None:
+        while not self._is_over:
+            entry = await self.ask(self._session, form)
+            await asyncio.sleep(THINK_S if entry.ending is Ending.COMPLETE else BACK_OFF_S)
 
     async def ask(self, session: aiohttp.ClientSession, form: Form) -> Entry:
         """One request, from its entry to its end."""
@@ -69,6 +97,8 @@ class Clients:
                     await _read_stream(entry, answer.content)
         except TimeoutError:  # aiohttp's own are of this kind, too
             entry.close(Ending.HUNG, monotonic(), f"{len(entry.text)} of {len(entry.owed)} characters")
+        except ValueError as error:  # half an event, and then the ordinary end of an answer
+            entry.close(Ending.SILENT, monotonic(), repr(error))
         except (aiohttp.ClientError, ConnectionError) as error:
             # What is not streamed comes at once or not at all, so that nothing of it was there.
             has_begun = entry.began_at is not None or isinstance(error, aiohttp.ClientPayloadError)
@@ -114,40 +144,3 @@ async def _read_stream(entry: Entry, content: aiohttp.StreamReader) -> None:
             entry.began_at = monotonic()
         finish_reason = choice["finish_reason"] or finish_reason
     entry.close_answer(monotonic(), is_done=is_done, finish_reason=finish_reason)
-
-
-@asynccontextmanager
-async def clients(asking: Asking) -> AsyncIterator[Clients]:
-    """
-    All the clients of a load. When the block begins each has something under way; at its end each finishes that.
-
-    They begin over one answer's length, so that a fault meets answers of every age.
-    """
-    load = Clients(asking)
-    forms = [form for form, number in asking.num_clients.items() for _ in range(number)]
-    timeout = aiohttp.ClientTimeout(total=None, sock_read=PATIENCE_S, sock_connect=PATIENCE_S)
-    headers = {"authorization": f"Bearer {asking.key}"}
-    async with (
-        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout, headers=headers) as session,
-        asyncio.TaskGroup() as tasks,
-    ):
-        running = await _start(load, session, forms, tasks)
-        try:
-            num_streams = sum(form is not Form.WHOLE for form in forms)
-            await eventually("nearly every stream is under way", lambda: load.ledger.num_under_way() >= num_streams * 0.9)
-            yield load
-        finally:
-            load.is_over.set()
-            if any(task.done() and task.exception() for task in running):
-                raise RuntimeError("a client failed")
-
-
-async def _start(
-    load: Clients, session: aiohttp.ClientSession, forms: Sequence[Form], tasks: asyncio.TaskGroup
-) -> list["asyncio.Task[None]"]:
-    pause_s = load.asking.num_tokens * load.asking.token_ms / 1000 / len(forms)
-    running = []
-    for form in forms:
-        running.append(tasks.create_task(load.run(session, form)))
-        await asyncio.sleep(pause_s)
-    return running

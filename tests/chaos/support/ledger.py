@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 
 class Ending(StrEnum):
@@ -93,24 +94,19 @@ class Ledger:
         self.entries.append(entry)
         return entry
 
-    def of(self, *forms: Form) -> list[Entry]:
-        return [entry for entry in self.entries if entry.form in forms]
-
-    def counts(self) -> Counter[tuple[Form, Ending | None]]:
-        return Counter((entry.form, entry.ending) for entry in self.entries)
-
-    def without_end(self) -> list[Entry]:
-        return [entry for entry in self.entries if entry.ending is None]
-
-    def ended_as(self, endings: Iterable[Ending]) -> list[Entry]:
-        wanted = frozenset(endings)
-        return [entry for entry in self.entries if entry.ending in wanted]
-
     def num_under_way(self) -> int:
         return sum(entry.is_under_way for entry in self.entries)
 
 
-def table(counts: Counter[tuple[str, Form, Ending | None]]) -> str:
+Counts: TypeAlias = Counter[tuple[str, Form, Ending | None]]
+"""How many requests ended how, by the fault that they met and by their form."""
+
+
+def count(fault: str, entries: Iterable[Entry]) -> Counts:
+    return Counter((fault, entry.form, entry.ending) for entry in entries)
+
+
+def table(counts: Counts) -> str:
     """The counts by fault, form and ending, to be read at the end of a run."""
     endings = [ending for ending in Ending if any(key[2] == ending for key in counts)]
     rows = sorted({(fault, form) for fault, form, _ in counts})

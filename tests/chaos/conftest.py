@@ -1,0 +1,58 @@
+"""Whole houses under load, to which bad things are done."""
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# The tests' own modules, under names that no other folder of tests uses.
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine_support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "e2e" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "cache" / "support"))
+sys.path.insert(0, str(Path(__file__).parent / "support"))
+
+from chaos_house import Chaos, assert_port_is_free, environment, simulated_file
+from house import open_house
+from house_files import free_port
+from ledger import Counts, table
+from redis_server import RedisServer
+from waiting import wait_for
+
+_COUNTS: pytest.StashKey[Counts] = pytest.StashKey()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here loads and breaks a whole house."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.chaos)
+            item.add_marker(pytest.mark.timeout(300))
+
+
+@pytest.fixture(scope="session")
+def chaos() -> Iterator[Chaos]:
+    """Two routers behind two doors, three simulated engines, and a Redis. At its end its ports are free."""
+    serve_port = free_port()
+    with RedisServer() as redis:
+        with open_house(simulated_file(redis, serve_port), environment()) as house:
+            chaos = Chaos(house, redis, serve_port)
+            house.wait_whole()
+            wait_for("HAProxy listens", chaos.haproxies)
+            yield chaos
+        for port in (house.port, serve_port, *chaos.old_ports):
+            assert_port_is_free(port)
+
+
+@pytest.fixture
+def counts(request: pytest.FixtureRequest) -> Counts:
+    """How the requests ended, by fault: to be added to, and printed when all tests are over."""
+    return request.config.stash.setdefault(_COUNTS, Counter())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    found = config.stash.get(_COUNTS, None)
+    if found:
+        terminalreporter.section("how requests ended")
+        terminalreporter.write_line(table(found))
