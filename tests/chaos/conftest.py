@@ -13,12 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "e2e" / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "cache" / "support"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-from chaos_house import Chaos, assert_port_is_free, environment, simulated_file
-from house import open_house
-from house_files import free_port
+from chaos_house import Chaos, assert_port_is_free, llama_cpp_chaos, simulated_chaos
 from ledger import Counts, table
-from redis_server import RedisServer
-from waiting import wait_for
 
 _COUNTS: pytest.StashKey[Counts] = pytest.StashKey()
 
@@ -32,17 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def chaos() -> Iterator[Chaos]:
-    """Two routers behind two doors, three simulated engines, and a Redis. At its end its ports are free."""
-    serve_port = free_port()
-    with RedisServer() as redis:
-        with open_house(simulated_file(redis, serve_port), environment()) as house:
-            chaos = Chaos(house, redis, serve_port)
-            house.wait_whole()
-            wait_for("HAProxy listens", chaos.haproxies)
-            yield chaos
-        for port in (house.port, serve_port, *chaos.old_ports):
-            assert_port_is_free(port)
+def chaos(request: pytest.FixtureRequest) -> Iterator[Chaos]:
+    """
+    Two routers behind two doors, three simulated engines, and a Redis; with the parameter `llama_cpp` two routers and
+    two engines of llama.cpp. Never both at once. At its end its ports are free.
+    """
+    opened = llama_cpp_chaos if getattr(request, "param", "") == "llama_cpp" else simulated_chaos
+    with opened() as chaos:
+        yield chaos
+    for port in (chaos.house.port, chaos.serve_port, *chaos.old_ports):
+        assert_port_is_free(port)
 
 
 @pytest.fixture

@@ -2,13 +2,14 @@
 
 import contextlib
 import socket
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 import house_processes as processes
 import psutil
 from engine_metrics import engine_metric
-from house import House
+from house import House, open_house
 from house_files import KEYS, KEYS_ENV, Json, free_port, model, router, serve_file
 from prometheus_scrape import exported_name, scrape
 from redis_server import RedisServer
@@ -32,13 +33,13 @@ _HAPROXY_PORTS = (
 )
 
 
-def environment() -> dict[str, str]:
+def _environment() -> dict[str, str]:
     """Of a house with Serve's HAProxy, keys, and a cache that is shared by Redis."""
     ports = {name: str(free_port()) for name in _HAPROXY_PORTS}
     return {**HAPROXY_MODE, **ports, KEYS_ENV: KEYS[0], SIGNING_KEY_ENV: "a secret for the tests' own entries"}
 
 
-def simulated_file(redis: RedisServer, serve_port: int) -> Json:
+def _simulated_file(redis: RedisServer, serve_port: int) -> Json:
     """Two routers behind two doors, three simulated engines, and a Redis."""
     table = router(free_port(), {"simulated": ["default"]}, num_replicas=NUM_ROUTERS, api_keys={"env": KEYS_ENV})
     store = {"type": "redis", "address": redis.address, "signing_key_env": SIGNING_KEY_ENV}
@@ -46,6 +47,13 @@ def simulated_file(redis: RedisServer, serve_port: int) -> Json:
     table["deployments"][0]["graceful_shutdown_timeout_s"] = 60
     door: Json = {"proxy_location": "EveryNode", "http_options": {"host": "127.0.0.1", "port": serve_port}}
     return {**serve_file(table, [model("simulated", num_replicas=NUM_REPLICAS)]), **door}
+
+
+def _llama_cpp_file() -> Json:
+    """Two routers, and llama.cpp twice."""
+    table = router(free_port(), {"twins": []}, num_replicas=NUM_ROUTERS, api_keys={"env": KEYS_ENV})
+    small: Json = {"engine": "llama_cpp", "max_num_seqs": 4, "num_threads": 1, "max_model_len": 256}
+    return serve_file(table, [model("twins", num_replicas=2, **small)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,23 @@ class Chaos:
                 if process.name() == "haproxy" and processes.is_listening(process, self.serve_port):
                     found.append(process)
         return found
+
+
+@contextlib.contextmanager
+def simulated_chaos() -> Iterator[Chaos]:
+    serve_port = free_port()
+    with RedisServer() as redis, open_house(_simulated_file(redis, serve_port), _environment()) as house:
+        chaos = Chaos(house, redis, serve_port)
+        house.wait_whole()
+        wait_for("HAProxy listens", chaos.haproxies)
+        yield chaos
+
+
+@contextlib.contextmanager
+def llama_cpp_chaos() -> Iterator[Chaos]:
+    with open_house(_llama_cpp_file(), {KEYS_ENV: KEYS[0]}) as house:
+        house.wait_whole()
+        yield Chaos(house)
 
 
 async def assert_nothing_leaked(chaos: Chaos) -> None:

@@ -19,6 +19,9 @@ THINK_S = 0.05
 BACK_OFF_S = 0.5
 """A client's pause after a failure, in seconds: nobody shall be hammered."""
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
+NO_END = {"0": -100, "2": -100}
+"""The two tokens with which the small model would end an answer early are ruled out."""
+_AS_STREAM: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 _TAGS = [high + low for high in _ALPHABET for low in _ALPHABET]
 
 
@@ -36,6 +39,7 @@ class Asking:
     num_clients: dict[Form, int]
     num_tokens: int = 30
     token_ms: float = 100.0
+    """Between two tokens of a simulated engine; others take the time that they need."""
 
 
 class Clients:
@@ -83,7 +87,7 @@ class Clients:
     async def ask(self, session: aiohttp.ClientSession, form: Form) -> Entry:
         """One request, from its entry to its end."""
         body, owed = self._request(form, next(self._numbers))
-        entry = self.ledger.open(form, owed, monotonic())
+        entry = self.ledger.open(form, owed, self.asking.num_tokens, monotonic())
         try:
             async with (
                 asyncio.timeout(PATIENCE_S * 2),
@@ -96,7 +100,7 @@ class Clients:
                 else:
                     await _read_stream(entry, answer.content)
         except TimeoutError:  # aiohttp's own are of this kind, too
-            entry.close(Ending.HUNG, monotonic(), f"{len(entry.text)} of {len(entry.owed)} characters")
+            entry.close(Ending.HUNG, monotonic(), f"after {len(entry.text)} characters")
         except ValueError as error:  # half an event, and then the ordinary end of an answer
             entry.close(Ending.SILENT, monotonic(), repr(error))
         except (aiohttp.ClientError, ConnectionError) as error:
@@ -106,41 +110,49 @@ class Clients:
             entry.check_beginning()
         return entry
 
-    def _request(self, form: Form, number: int) -> tuple[dict[str, Any], str]:
-        """A request like no other, and the text that is owed for it."""
+    def _request(self, form: Form, number: int) -> tuple[dict[str, Any], str | None]:
+        """A request like no other, and the text that is owed for it, where that is known."""
         num_tokens = self.asking.num_tokens
         messages = [{"role": "user", "content": f"Question {number} of {form}."}]
+        if self.asking.model != "simulated":
+            body = {"model": self.asking.model, "messages": messages, "max_tokens": num_tokens, "logit_bias": NO_END}
+            return body | (_AS_STREAM if form is not Form.WHOLE else {}), None
         pace: dict[str, object] = {"inter_token_ms": self.asking.token_ms, "prefill_base_ms": self.asking.token_ms}
         body = {"model": self.asking.model, "messages": messages, "max_tokens": num_tokens, "simulated": pace}
         if form is Form.SAMPLED:
             pace["numbered"] = tag = _TAGS[number % len(_TAGS)]
-            return {**body, "stream": True}, simulated_tokens.numbered_answer(tag, "", num_tokens)
+            return body | _AS_STREAM, simulated_tokens.numbered_answer(tag, "", num_tokens)
         owed = simulated_tokens.answer(simulated_requests.chat_prompt({"messages": messages}), 0, 0, num_tokens)
-        return {**body, "stream": form is Form.GREEDY, "temperature": 0}, owed
+        return body | {"temperature": 0} | (_AS_STREAM if form is Form.GREEDY else {}), owed
 
 
 def _read_whole(entry: Entry, document: dict[str, Any]) -> None:
     choice = document["choices"][0]
     entry.text, entry.began_at = choice["message"]["content"], monotonic()
-    entry.close_answer(monotonic(), is_done=True, finish_reason=choice["finish_reason"])
+    entry.close_answer(monotonic(), document["usage"]["completion_tokens"], choice["finish_reason"])
 
 
 async def _read_stream(entry: Entry, content: aiohttp.StreamReader) -> None:
-    is_done, finish_reason = False, None
+    num_tokens, finish_reason = 0, None
     async for line in content:
         if not line.startswith(b"data: "):
             continue
         if line.startswith(b"data: [DONE]"):
-            is_done = True
+            entry.close_answer(monotonic(), num_tokens, finish_reason)
             continue
         event = json.loads(line[6:])
         if "error" in event:
             entry.close(Ending.ERROR_EVENT, monotonic(), event["error"]["message"])
             entry.check_beginning()
             return
+        if event.get("usage"):
+            num_tokens = event["usage"]["completion_tokens"]
+        if not event["choices"]:
+            continue
         choice = event["choices"][0]
         entry.text += choice["delta"].get("content") or ""
         if entry.text and entry.began_at is None:
             entry.began_at = monotonic()
         finish_reason = choice["finish_reason"] or finish_reason
-    entry.close_answer(monotonic(), is_done=is_done, finish_reason=finish_reason)
+    if entry.ending is None:
+        entry.close(Ending.SILENT, monotonic(), f"no [DONE] after {len(entry.text)} characters")

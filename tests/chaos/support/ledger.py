@@ -1,8 +1,9 @@
 """
 The clients' book: one entry for each request that was ever sent, and how it ended.
 
-An answer is complete when its text is, to the last character, the one that the simulated engine owes for this very
-request: see `deployments/engines/simulated_tokens.py`. Whatever else a client got has to say that it is not that.
+An answer of the simulated engine is complete when its text is, to the last character, the one that is owed for this
+very request: see `deployments/engines/simulated_tokens.py`. Of another engine's answer only the tokens can be counted.
+Whatever else a client got has to say that it is not complete.
 """
 
 from collections import Counter
@@ -49,11 +50,15 @@ class Form(StrEnum):
 
 @dataclass(slots=True)
 class Entry:
-    """One request. `owed` is the whole text of its answer, `text` what came of it. Times are monotonic, in seconds."""
+    """
+    One request. `owed` is the whole text of its answer, None where nobody knows it, and `text` what came of it. Times
+    are monotonic, in seconds.
+    """
 
     number: int
     form: Form
-    owed: str
+    owed: str | None
+    num_owed_tokens: int
     asked_at: float
     text: str = ""
     began_at: float | None = None
@@ -69,19 +74,20 @@ class Entry:
     def close(self, ending: Ending, now: float, detail: str = "") -> None:
         self.ending, self.ended_at, self.detail = ending, now, detail[:200]
 
-    def close_answer(self, now: float, *, is_done: bool, finish_reason: str | None) -> None:
-        """The answer ended as answers do. `is_done` says that its last event was there, where it had events."""
-        if self.text == self.owed and is_done and finish_reason == "length":
+    def close_answer(self, now: float, num_tokens: int, finish_reason: str | None) -> None:
+        """The answer ended as answers do. `num_tokens` is what its usage says, 0 where that never came."""
+        is_whole = num_tokens == self.num_owed_tokens and finish_reason == "length"
+        if is_whole and self.text == (self.owed or self.text):
             self.close(Ending.COMPLETE, now)
-        elif self.owed.startswith(self.text):
-            said = f"{len(self.text)} of {len(self.owed)} characters, finish_reason {finish_reason}, done {is_done}"
+        elif (self.owed or self.text).startswith(self.text):
+            said = f"{len(self.text)} characters, {num_tokens} tokens, finish_reason {finish_reason}"
             self.close(Ending.SILENT, now, said)
         else:
             self.close(Ending.WRONG, now, f"...{self.text[-60:]}")
 
     def check_beginning(self) -> None:
         """What came of a broken answer must be the beginning of the owed one."""
-        if not self.owed.startswith(self.text):
+        if not (self.owed or self.text).startswith(self.text):
             self.ending, self.detail = Ending.WRONG, f"...{self.text[-60:]}"
 
 
@@ -89,8 +95,8 @@ class Entry:
 class Ledger:
     entries: list[Entry] = field(default_factory=list)
 
-    def open(self, form: Form, owed: str, asked_at: float) -> Entry:
-        entry = Entry(len(self.entries), form, owed, asked_at)
+    def open(self, form: Form, owed: str | None, num_owed_tokens: int, asked_at: float) -> Entry:
+        entry = Entry(len(self.entries), form, owed, num_owed_tokens, asked_at)
         self.entries.append(entry)
         return entry
 

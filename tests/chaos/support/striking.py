@@ -9,8 +9,6 @@ from faults import Fault
 from ledger import FORBIDDEN, Counts, Ending, Entry, count
 from waiting import eventually
 
-NUM_ANSWERED_AFTERWARDS = 50
-
 
 async def strike(chaos: Chaos, load: Clients, fault: Fault) -> tuple[list[Entry], float]:
     """
@@ -25,19 +23,18 @@ async def strike(chaos: Chaos, load: Clients, fault: Fault) -> tuple[list[Entry]
     struck_at = monotonic()
     await asyncio.to_thread(chaos.house.wait_whole)
     whole_at = monotonic()
+    num_clients = sum(load.asking.num_clients.values())
     await eventually(
         "requests are answered again",
-        lambda: (
-            sum(one.asked_at > whole_at and one.ending is Ending.COMPLETE for one in entries) > NUM_ANSWERED_AFTERWARDS
-        ),
+        lambda: sum(one.asked_at > whole_at and one.ending is Ending.COMPLETE for one in entries) > num_clients // 4,
     )
     met = [entry for entry in entries[first:] if entry.asked_at <= whole_at]
     await eventually("all that met it have ended", lambda: all(entry.ended_at is not None for entry in met), 200)
     return met, struck_at
 
 
-def judge(fault: Fault, met: list[Entry], struck_at: float, counts: Counts) -> None:
+def judge(fault: Fault, met: list[Entry], struck_at: float, counts: Counts, engine: str = "simulated") -> None:
     """Enter the counts. Nothing may be cut short in silence, or hang, and only what the fault took away may fail."""
-    counts.update(count(fault.name, met))
+    counts.update(count(f"{engine}: {fault.name}", met))
     assert [] == [entry for entry in met if entry.ending in FORBIDDEN]
     assert [] == [entry for entry in met if not fault.allows(entry, struck_at)]
