@@ -81,17 +81,17 @@ class Clients:
 
     async def _ask_for_ever(self, form: Form) -> None:
         while not self._is_over:
-            entry = await self.ask(self._session, form)
+            entry = await self.ask(form)
             await asyncio.sleep(THINK_S if entry.ending is Ending.COMPLETE else BACK_OFF_S)
 
-    async def ask(self, session: aiohttp.ClientSession, form: Form) -> Entry:
+    async def ask(self, form: Form) -> Entry:
         """One request, from its entry to its end."""
         body, owed = self._request(form, next(self._numbers))
         entry = self.ledger.open(form, owed, self.asking.num_tokens, monotonic())
         try:
             async with (
                 asyncio.timeout(PATIENCE_S * 2),
-                session.post(f"{self.asking.base_url}/chat/completions", json=body) as answer,
+                self._session.post(f"{self.asking.base_url}/chat/completions", json=body) as answer,
             ):
                 if answer.status != 200:
                     entry.close(Ending.ERROR_STATUS, monotonic(), f"{answer.status} {await answer.text()}")
