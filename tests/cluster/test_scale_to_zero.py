@@ -12,13 +12,13 @@ import pytest
 from house import House, open_house
 from house_files import free_port, model, router, scaled, serve_file, with_fallbacks
 from streaming_load import Pace, sdk, whole
-from waiting import eventually
+from waiting import DEADLINE_S, eventually
 
 MAX_WAITING = 3
 
 
 @pytest.fixture(scope="module")
-def sleeper() -> Iterator[House]:
+def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """
     `simulated` sleeps after two seconds, and takes three to load; its clients get headers after one.
 
@@ -27,6 +27,7 @@ def sleeper() -> Iterator[House]:
     sleepy = {"min_replicas": 0, "max_replicas": 2, "target_ongoing_requests": 100, "downscale_delay_s": 2}
     table = router(free_port(), {"simulated": [], "spare": [], "covered": []})
     with_fallbacks(table, covered=["spare"])
+    table["args"]["batches"] = {"store": {"type": "folder", "path": str(tmp_path_factory.mktemp("batches"))}}
     config = table["deployments"][0]["user_config"]
     config["models"]["simulated"]["wake"] = {"timeout_s": 60, "max_waiting": MAX_WAITING}
     config["requests"] = {"early_headers_s": 1, "replica_wait_s": 1}
@@ -117,3 +118,19 @@ async def test_a_fallback_answers_while_a_model_wakes(asleep: House) -> None:
         answer = await client.completions.create(model="covered", prompt="Hi", max_tokens=2)
     assert answer.choices[0].finish_reason == "length"
     await eventually("it is awake", lambda: asleep.engines("covered"))
+
+
+async def test_a_batch_wakes_a_model(asleep: House) -> None:
+    """Its lines wait for a slot, and a model that sleeps has none."""
+    line = {"custom_id": "1", "method": "POST", "url": "/v1/completions"}
+    content = json.dumps({**line, "body": {"model": "simulated", "prompt": "Hi", "max_tokens": 2}}).encode()
+    async with sdk(asleep) as client:
+        given = await client.files.create(file=("lines.jsonl", content), purpose="batch")
+        batch = await client.batches.create(input_file_id=given.id, endpoint="/v1/completions", completion_window="24h")
+        await eventually("it is awake", lambda: asleep.engines("simulated"))
+        async with asyncio.timeout(DEADLINE_S):
+            while batch.status != "completed":
+                batch = await client.batches.retrieve(batch.id)
+                await asyncio.sleep(0.1)
+    assert batch.request_counts is not None
+    assert 1 == batch.request_counts.completed
