@@ -25,6 +25,7 @@ HAPROXY_MODE = {
     "RAY_SERVE_ENABLE_HA_PROXY": "1",
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
     "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",  # else stopping takes half a minute
+    "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",  # else a killed HAProxy is missed for half a minute
 }
 _HAPROXY_PORTS = (
     "RAY_SERVE_HAPROXY_METRICS_PORT",
