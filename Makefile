@@ -26,7 +26,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-fast test-cluster test-soak test-vllm check format setup setup-dev docs bench lock doctor clean
+.PHONY: help serve test test-fast test-cluster test-chaos test-soak test-vllm check format setup setup-dev docs bench lock doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,10 +38,13 @@ test: check $(REDIS) ## Run every check, then every test
 	@$(BIN)/python -m pytest
 
 test-fast: setup-dev $(REDIS) ## Run the tests that need no Ray cluster
-	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster and not soak"
+	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster and not soak and not chaos"
 
 test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
 	@$(BIN)/python -m pytest -m cluster
+
+test-chaos: setup-dev $(REDIS) ## Run the tests that kill and freeze parts of a whole house under load
+	@$(BIN)/python -m pytest -m chaos
 
 test-soak: setup-dev $(REDIS) ## Run the tests that ask thousands of times, or kill whole houses
 	@$(BIN)/python -m pytest -m soak

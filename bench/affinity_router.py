@@ -14,7 +14,7 @@ import uvloop
 from bench.figures import bring_figures
 from bench.scenarios import MODEL
 from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
-from router import attempts
+from router import picking
 from router.app import RouterApp
 from router.auth import KeyRing
 from router.listener import Listener, bind
@@ -41,7 +41,7 @@ async def serve(choice: str, profile: str, port: int, engine_ports: list[int]) -
     route = {"application": MODEL, "replica_choice": "least_busy" if choice == "round_robin" else choice}
     table = ModelTable(RouterUserConfig(models={MODEL: ModelRoute.model_validate(route)}))
     if choice == "round_robin":
-        vars(attempts)["choose_replica"] = round_robin  # the one place that calls it
+        vars(picking)["choose_replica"] = round_robin  # the one place that calls it
     keys = KeyRing([os.environ["ENGINEHOUSE_BENCH_KEY"]])
     state = RouterState(table, keys, settings, NoMetrics(), "bench")
     secret = os.environ["BENCH_ENGINE_KEY"]

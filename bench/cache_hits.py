@@ -26,7 +26,7 @@ from bench.engines import running_engines
 from bench.process_tree import cpu_s, read_processes
 from bench.processes import free_port, running
 from bench.readiness import Address, wait_until_answering
-from bench.scenarios import INTER_TOKEN_MS, MODEL, PROMPT_WORDS, Pace
+from bench.scenarios import MODEL, PROMPT_WORDS, Pace
 
 KEY = "key-of-the-bench"
 NUM_CLIENTS = 32
@@ -147,8 +147,9 @@ async def measure(redis: tuple[str, int] | None, seconds: float, folder: Path) -
     with running_router(Pace.PACED, memory, folder) as started:
         leader, slowest, outcomes = await follow(started)
     click.echo(
-        f"{NUM_FOLLOWERS} identical streams of 100 tokens, {INTER_TOKEN_MS:g} ms apart: {dict(outcomes)}; the "
-        f"leader has all after {leader:.3f} s, the slowest follower after {slowest:.3f} s, {slowest / leader - 1:+.1%}"
+        f"{NUM_FOLLOWERS} identical streams of 100 tokens, {Pace.PACED.inter_token_ms:g} ms apart: {dict(outcomes)}; "
+        f"the leader has all after {leader:.3f} s, the slowest follower after {slowest:.3f} s,"
+        f" {slowest / leader - 1:+.1%}"
     )
 
 

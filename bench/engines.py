@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.processes import Server, free_port, running
 from bench.readiness import Address, wait_until_answering
-from bench.scenarios import INTER_TOKEN_MS, MODEL, PREFILL_MS, Pace
+from bench.scenarios import MODEL, PREFILL_MS, Pace
 from configs.engine import SimulatedSettings
 from deployments.engines.contract import EngineAddress
 from deployments.engines.simulated import SimulatedEngine
@@ -23,7 +23,7 @@ def engine_settings(pace: Pace) -> SimulatedSettings:
         model=MODEL,
         prefill_base_ms=PREFILL_MS,
         prefill_tokens_per_s=1e12,
-        inter_token_ms=INTER_TOKEN_MS if pace is Pace.PACED else 0.0,
+        inter_token_ms=pace.inter_token_ms,
     )
 
 

@@ -1,10 +1,11 @@
 """One scenario against one running contender: windows of load, with CPU sampled at their edges."""
 
+import contextlib
 import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -49,33 +50,46 @@ def measure(
     Raises:
         ClientFailed: there is nothing to divide by, or nobody who counts.
     """
+    windows = []
+    with loading(scenario, address) as client:
+        time.sleep(scenario.ramp_s + WARM_UP_S)
+        mark(client)
+        before, began = read_processes(), time.monotonic()
+        for _ in range(plan.num_windows):
+            time.sleep(plan.window_s)
+            marked = mark(client)
+            if not marked.num_requests and not marked.num_tokens:
+                raise ClientFailed(f"nothing was answered within a window; errors: {marked.errors or 'none'}")
+            after, ended = read_processes(), time.monotonic()
+            spent_s = {name: _spent_s(group, before, after) for name, group in groups.items()}
+            windows.append(Window(ended - began, marked, spent_s, idle_ratio))
+            before, began = after, ended
+    return windows
+
+
+@contextlib.contextmanager
+def loading(scenario: Scenario, address: Address) -> Iterator["subprocess.Popen[str]"]:
+    """The client's process, to be asked with `mark`."""
     ports = ",".join(map(str, address.ports))
     command = [sys.executable, "-m", "bench.load", scenario.name, address.host, ports, address.key]
-    windows = []
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
         try:
-            time.sleep(scenario.ramp_s + WARM_UP_S)
-            _mark(client)
-            before, began = read_processes(), time.monotonic()
-            for _ in range(plan.num_windows):
-                time.sleep(plan.window_s)
-                marked = _mark(client)
-                if not marked.num_requests and not marked.num_tokens:
-                    raise ClientFailed(f"nothing was answered within a window; errors: {marked.errors or 'none'}")
-                after, ended = read_processes(), time.monotonic()
-                spent_s = {name: _spent_s(group, before, after) for name, group in groups.items()}
-                windows.append(Window(ended - began, marked, spent_s, idle_ratio))
-                before, began = after, ended
+            yield client
         finally:
             client.kill()
-    return windows
 
 
 def _spent_s(group: Group, before: ProcessTable, after: ProcessTable) -> float:
     return cpu_s(after, group(after)) - cpu_s(before, group(before))
 
 
-def _mark(client: "subprocess.Popen[str]") -> Marked:
+def mark(client: "subprocess.Popen[str]") -> Marked:
+    """
+    What the client saw since it was asked the last time.
+
+    Raises:
+        ClientFailed: it is gone.
+    """
     if client.stdin is None or client.stdout is None:
         raise ClientFailed("it was started without pipes")
     try:

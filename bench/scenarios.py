@@ -16,12 +16,18 @@ class Pace(StrEnum):
     """All tokens at once: what is left is the cost of moving an answer."""
 
     PACED = "paced"
-    """Like a model that generates: a token each `INTER_TOKEN_MS`."""
+    """Like a model that generates: a token each 20 ms."""
+
+    SLOW = "slow"
+    """Like a busy one: a token each 100 ms, so that hundreds of streams are little work."""
+
+    @property
+    def inter_token_ms(self) -> float:
+        return {"burst": 0.0, "paced": 20.0, "slow": 100.0}[self]
 
 
-INTER_TOKEN_MS = 20.0
 PREFILL_MS = 20.0
-"""At both paces."""
+"""At every pace."""
 
 THINK_MS = 10.0
 """Mean of the pause between an answer and the next request, which is anything from 0 to twice as long. Without it
@@ -53,8 +59,7 @@ class Scenario:
     @property
     def answer_s(self) -> float:
         """From asking to the last token, when nothing is in the way."""
-        inter_token_ms = INTER_TOKEN_MS if self.pace is Pace.PACED else 0.0
-        return (PREFILL_MS + (self.num_tokens - 1) * inter_token_ms) / 1000
+        return (PREFILL_MS + (self.num_tokens - 1) * self.pace.inter_token_ms) / 1000
 
     @property
     def max_units_per_s(self) -> float:
@@ -112,4 +117,13 @@ SCENARIOS = (
         num_clients=48,
     ),
 )
-BY_NAME = {scenario.name: scenario for scenario in SCENARIOS}
+SOAK = Scenario(
+    name="soak",
+    title="streams of 60 tokens, 100 ms apart, 300 clients",
+    pace=Pace.SLOW,
+    unit=Unit.TOKEN,
+    stream=True,
+    num_tokens=60,
+    num_clients=300,
+)
+BY_NAME = {scenario.name: scenario for scenario in (*SCENARIOS, SOAK)}

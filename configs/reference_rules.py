@@ -115,6 +115,23 @@ def models_have_routes(file: ServeFile) -> Iterator[Problem]:
             yield Problem(("applications", index, "name"), message, "warning")
 
 
+def sleepers_are_waited_for(file: ServeFile) -> Iterator[Problem]:
+    """Requests wait half a minute for a replica, and most engines take longer to load."""
+    sleepers = {
+        each.name
+        for each in file.model_apps()
+        for deployment in each.deployments
+        if deployment.autoscaling_config is not None and deployment.autoscaling_config.min_replicas == 0
+    }
+    for row, _, route in _rows(file):
+        if route.application in sleepers and route.wake is None and not route.fallbacks:
+            message = (
+                f"{route.application!r} may have no replica (min_replicas: 0), and nothing says how long requests wait"
+                " until it has one: wake: {timeout_s: 600}"
+            )
+            yield Problem((*row, "application"), message, "warning")
+
+
 def names_suit_editors(file: ServeFile) -> Iterator[Problem]:
     named: list[tuple[KeyPath, str]] = [(place, name) for place, name, _ in _autos(file)]
     for row, name, route in _rows(file):

@@ -14,6 +14,7 @@ from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
 from configs.routing import AutoRoute
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
+from configs.wake import WakePolicy
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -146,6 +147,10 @@ class ModelRoute(Settings):
 
     limits: ModelLimits = ModelLimits()
     """What the model takes, and how much of it at once."""
+
+    wake: WakePolicy | None = None
+    """For a model that may have no replica (`min_replicas: 0`): how requests wait until it has one. Default: as they
+    wait for any replica, `reliability.deadlines.queue_s`."""
 
     @property
     def shares(self) -> tuple[BackendSettings, ...]:

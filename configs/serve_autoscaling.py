@@ -14,14 +14,16 @@ class AutoscalingPolicy(Settings):
     """Import path of the function or class."""
 
     policy_kwargs: dict[str, object] = Field(default_factory=dict)
-    """Arguments of the class."""
+    """Arguments of the class. `by_engine_load` has two: `max_kv_cache_ratio`, the share of their KV caches, 0 to 1,
+    that replicas should have in use at the most (default: 0.9), and `upscale_delay_s`, which stands in for the key of
+    that name beside `policy` as long as that is Serve's 30 (default: 3)."""
 
 
 class AutoscalingConfig(Settings):
     """How the number of replicas follows the load."""
 
     min_replicas: NonNegativeInt = 1
-    """Fewest replicas; 0 lets the deployment go to sleep. Default: 1."""
+    """Fewest replicas; 0 lets a model go to sleep until somebody asks for it. Default: 1."""
 
     initial_replicas: NonNegativeInt | None = None
     """Replicas at the first start. Default: `min_replicas`."""
@@ -54,7 +56,8 @@ class AutoscalingConfig(Settings):
     """Factor on each step downwards; below 1 is more careful. Default: 1."""
 
     upscale_delay_s: NonNegativeFloat = 30
-    """How long the load must be high before replicas are added, in seconds. Default: 30."""
+    """How long the load must be high before replicas are added, in seconds. Default: 30, which `by_engine_load` takes
+    for 3."""
 
     downscale_delay_s: NonNegativeFloat = 600
     """How long the load must be low before replicas are taken away, in seconds. Default: 600."""
@@ -67,7 +70,7 @@ class AutoscalingConfig(Settings):
 
     policy: AutoscalingPolicy = AutoscalingPolicy()
     """Which function decides. Default: Serve's own, by the requests that Serve carries. A model needs
-    `deployments.autoscaling:by_engine_load`, which counts those in the engines."""
+    `deployments.autoscaling:by_engine_load`, which counts those in the engines and those that wait for one."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

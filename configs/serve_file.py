@@ -6,11 +6,21 @@ The names and ranges are Ray Serve 2.60's own. Serve ignores keys that it does n
 from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, NonNegativeInt, PositiveFloat, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    NonNegativeInt,
+    PositiveFloat,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from configs.engine import ModelArgs
 from configs.finding import did_you_mean
 from configs.router import RouterArgs, RouterUserConfig
+from configs.scaling import EngineLoadSettings
 from configs.serve_deployment import DeploymentOptions, LoggingConfig, RuntimeEnv
 from configs.settings import Port, Settings, error_at
 
@@ -191,7 +201,7 @@ class EngineDeployment(DeploymentOptions):
 
     @model_validator(mode="after")
     def _scaling_sees_the_load(self) -> Self:
-        """Requests reach an engine past Serve: its own policy would see none, and nothing would wake a model."""
+        """Requests reach an engine past Serve: its own policy would see none."""
         scaling = self.autoscaling_config
         if scaling is None and self.num_replicas == "auto":
             raise error_at(("num_replicas",), "'auto' needs autoscaling_config beside it, with its policy")
@@ -203,10 +213,20 @@ class EngineDeployment(DeploymentOptions):
         if scaling.policy.policy_function in SERVE_POLICIES:
             message = f"must be {ENGINE_LOAD_POLICY!r}: requests do not pass through Serve, so its own policy sees none"
             raise error_at((*place, "policy_function"), message)
-        if scaling.min_replicas == 0:
-            message = "must be at least 1 for a model: requests do not pass through Serve, so none would wake it"
-            raise error_at(("autoscaling_config", "min_replicas"), message)
+        if scaling.policy.policy_function == ENGINE_LOAD_POLICY:
+            _check_policy_kwargs((*place, "policy_kwargs"), scaling.policy.policy_kwargs)
         return self
+
+
+def _check_policy_kwargs(place: tuple[str, ...], kwargs: dict[str, object]) -> None:
+    """Serve hands them on unseen, and its controller would fail on each decision."""
+    try:
+        EngineLoadSettings.model_validate(kwargs)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(EngineLoadSettings.model_fields)
+        message = f"unknown key; known here: {known}" if first["type"] == "extra_forbidden" else first["msg"]
+        raise error_at((*place, *first["loc"]), message) from None
 
 
 class ModelApplication(Application):

@@ -1,43 +1,75 @@
 """
-The number of replicas by what the engines themselves have to do.
+The number of replicas by what the engines have to do, and by what waits before them.
 
 Serve's own policy counts the requests that travel through Serve, and there are none: routers reach the engines'
-servers. So each replica reports its engine's running and waiting requests, and this policy adds them up. Delays,
-factors and bounds stay Serve's.
+servers. So each engine replica publishes its engine's figures each second, each router publishes the requests for which
+it has no replica, and this policy adds them up. Bounds, factors and the delays of going down stay Serve's.
 """
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from ray.serve.config import AutoscalingContext
 
-ONGOING = "ongoing"
-"""The name of a replica's report: requests that run and wait in its engine."""
+from configs.scaling import EngineLoadSettings
+from deployments import controller_board
+from router.replicas import Figures
+
+SERVE_UPSCALE_DELAY_S = 30.0
+"""What `upscale_delay_s` is where a file does not say it. Source: ray 2.60.0, `serve/config.py`."""
 
 
-def by_engine_load(context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
+class EngineLoadPolicy:
     """
-    As many replicas as give each `target_ongoing_requests`.
+    As many replicas as give each `target_ongoing_requests`, and as many as have room in their KV caches.
 
-    Returns:
-        The number, a fraction that Serve rounds up, and this policy's state, of which there is none.
+    A request that waits at a router because there is no replica counts like one in an engine, so that it wakes a model
+    that sleeps. Arguments are those of `EngineLoadSettings`.
     """
-    reports = (context.aggregated_metrics or {}).get(ONGOING, {})
-    target = context.config.get_target_ongoing_requests()  # type: ignore[union-attr]  # a policy never runs without
-    wanted = wanted_replicas(reports, context.current_num_replicas, target)
-    return (float(context.target_num_replicas) if wanted is None else wanted), {}
+
+    def __init__(self, **settings: object) -> None:
+        self._settings = EngineLoadSettings.model_validate(settings)
+
+    def __call__(self, context: AutoscalingContext) -> tuple[float, dict[str, Any]]:
+        """
+        Returns:
+            The number, a fraction that Serve rounds up, and this policy's state, of which there is none.
+        """
+        config = context.config
+        assert config is not None  # noqa: S101 - a policy never runs without
+        if config.upscale_delay_s == SERVE_UPSCALE_DELAY_S:
+            # The context is this decision's own. Its delays are applied after this call.
+            context.config = config.model_copy(update={"upscale_delay_s": self._settings.upscale_delay_s})
+        wanted = wanted_replicas(
+            controller_board.BOARD.figures_of(replica.unique_id for replica in context.running_replicas),
+            controller_board.BOARD.num_waiting(context.app_name or ""),
+            context.current_num_replicas,
+            config.get_target_ongoing_requests(),
+            self._settings.max_kv_cache_ratio,
+        )
+        return (float(context.target_num_replicas) if wanted is None else wanted), {}
 
 
-def wanted_replicas(reports: Mapping[Any, float], num_replicas: int, target: float) -> float | None:
+by_engine_load = EngineLoadPolicy
+"""The name that files give to Serve."""
+
+
+def wanted_replicas(
+    figures: Sequence[Figures], num_waiting: int, num_replicas: int, target: float, max_kv_cache_ratio: float
+) -> float | None:
     """
     Args:
-        reports: ongoing requests of each replica that has reported.
-        num_replicas: replicas that run; those without a report are taken to be idle.
-        target: ongoing requests that a replica should have.
+        figures: what replicas said of their engines lately.
+        num_waiting: requests that wait for a replica outside of the engines.
+        num_replicas: replicas that run; those that say nothing are taken to be idle.
+        target: requests that a replica should have.
+        max_kv_cache_ratio: share of its KV cache that a replica should have in use at the most.
 
     Returns:
         None when nothing can be said: a replica that has just started, or a silent one, is no reason to change.
     """
-    if not reports or num_replicas == 0:
+    if not num_waiting and (not figures or not num_replicas):
         return None
-    return sum(reports.values()) / target
+    by_requests = (num_waiting + sum(one.num_running + one.num_waiting for one in figures)) / target
+    by_kv_cache = sum(one.kv_cache_usage_ratio or 0.0 for one in figures) / max_kv_cache_ratio
+    return max(by_requests, by_kv_cache)

@@ -10,7 +10,6 @@ from ray import serve
 from ray.exceptions import RayError
 
 from configs.engine import EngineSettings
-from deployments.autoscaling import ONGOING
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.load import EngineLoad
@@ -47,7 +46,6 @@ class EngineReplica:
         os.environ["ENGINEHOUSE_RAY"] = f"{ray.get_runtime_context().gcs_address} {ray.__version__}"
         self._runtime = EngineRuntime(create_engine(settings), settings, node_host(), self._log_line, self._enter_phase)
         self._load_task: asyncio.Task[None] | None = None
-        self._num_ongoing = 0
         self._num_published = 0
 
     async def start(self) -> None:
@@ -93,10 +91,6 @@ class EngineReplica:
             logger.error("%s", died.message)  # noqa: TRY400 - the message has the reason, the trace says nothing
             raise
 
-    async def record_autoscaling_stats(self) -> dict[str, int]:
-        """Serve's question for the deployment's scaling policy. The answer is at most `LOAD_INTERVAL_S` old."""
-        return {ONGOING: self._num_ongoing}
-
     async def stop(self) -> None:
         """Let what runs finish, then end the engine. Serve has taken the replica out of the routers' lists before."""
         if self._load_task is not None:
@@ -113,7 +107,6 @@ class EngineReplica:
         while True:
             with contextlib.suppress(EngineError):  # check_health says so, and Serve acts on it
                 load = await self._runtime.load()
-                self._num_ongoing = load.num_running + load.num_waiting
                 self._metrics.record(ENGINE_RUNNING, load.num_running, self._labels)
                 self._metrics.record(ENGINE_WAITING, load.num_waiting, self._labels)
                 if load.kv_cache_usage_ratio is not None:
@@ -122,7 +115,7 @@ class EngineReplica:
             await asyncio.sleep(LOAD_INTERVAL_S)
 
     async def _publish(self, load: EngineLoad) -> None:
-        """For the routers, which otherwise know of their own requests only."""
+        """For the routers, which otherwise know of their own requests only, and for the scaling policy."""
         self._num_published += 1
         figures = Figures(self._num_published, load.num_running, load.num_waiting, load.kv_cache_usage_ratio)
         with contextlib.suppress(RayError):  # the routers go by their own counts until the head is back

@@ -7,6 +7,7 @@ import logging
 import os
 import socket
 import threading
+from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -86,6 +87,10 @@ class ServeDoor:
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
         self._state.take_over_figures(figures)
 
+    def demand(self) -> Counter[str]:
+        """As `RouterState.demanded`."""
+        return self._state.demanded()
+
     async def purge(self, model: str | None, namespace: str | None) -> int:
         return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
 
@@ -139,6 +144,10 @@ class OwnDoor:
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
         if self._state is not None:
             self._loop.call_soon_threadsafe(self._state.take_over_figures, figures)
+
+    def demand(self) -> Counter[str]:
+        """As `RouterState.demanded`."""
+        return Counter() if self._state is None else self._state.demanded()
 
     async def check(self, timeout_s: float = 5.0) -> None:
         """

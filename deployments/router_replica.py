@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -17,6 +18,7 @@ from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUse
 from configs.validation import read_user_config
 from deployments.api_keys import read_keys
 from deployments.canary_keeper import CanaryKeeper
+from deployments.demand_report import DemandReport
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
@@ -46,12 +48,12 @@ class RouterReplica:
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
         self._running: dict[str, list[str]] = {}
-        self._figures_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._is_listening = False
         self._taking_over = asyncio.Lock()
         self._names: list[str] = []
         self._refused: RefusedTable | None = None
-        replica_id = serve.get_replica_context().replica_id.unique_id
+        self._replica_id = replica_id = serve.get_replica_context().replica_id.unique_id
         keys = KeyRing(read_keys(args.api_keys))
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
@@ -120,7 +122,8 @@ class RouterReplica:
     async def _listen(self, table: ModelTable) -> None:
         await self._own_door.start(table)
         self._is_listening = True
-        self._figures_task = asyncio.get_running_loop().create_task(self._read_figures())
+        jobs = (self._read_figures(), DemandReport(self._replica_id, self._demand).run())
+        self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
 
@@ -161,12 +164,15 @@ class RouterReplica:
         await self._canaries.close()
         for watch in self._watches.values():  # not before: what still runs may need another replica
             watch.stop()
-        if self._figures_task is not None:
-            self._figures_task.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._own_door.close()
         if self._serve_door is not None:
             await self._serve_door.close()
         self._metrics.close()
+
+    def _demand(self) -> Counter[str]:
+        return sum((door.demand() for door in self._doors), Counter())
 
     @property
     def _doors(self) -> tuple[OwnDoor | ServeDoor, ...]:

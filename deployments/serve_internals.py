@@ -22,11 +22,14 @@ from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
+from deployments.load_board import Board
 from deployments.placement import Node
 from router.replicas import Figures
 
 _KV_NAMESPACE = b"enginehouse"
 _KV_TIMEOUT_S = 2
+_FIGURES = b"figures:"
+_DEMAND = b"demand:"
 
 
 @dataclass(slots=True, frozen=True)
@@ -131,7 +134,51 @@ def read_figures(replica_ids: Sequence[str]) -> dict[str, Figures]:
 
 
 def _figures_key(replica_id: str) -> bytes:
-    return f"figures:{replica_id}".encode()
+    return _FIGURES + replica_id.encode()
+
+
+def publish_demand(router_id: str, number: int, demand: Mapping[str, int]) -> None:
+    """
+    Let `read_board` see how many requests of a router want each application and reach none of its replicas. `number`
+    grows each time. One call, as `publish_figures`.
+
+    Raises:
+        RayError: the head does not answer.
+    """
+    internal_kv._internal_kv_put(  # noqa: SLF001
+        _DEMAND + router_id.encode(), orjson.dumps([number, demand]), overwrite=True, namespace=_KV_NAMESPACE
+    )
+
+
+def forget_demand(router_id: str) -> None:
+    internal_kv._internal_kv_del(_DEMAND + router_id.encode(), namespace=_KV_NAMESPACE)  # noqa: SLF001
+
+
+def read_board() -> Board:
+    """
+    What all replicas and routers say, the dead included. Three calls to Ray's head, which block for their answers.
+
+    Raises:
+        RayError: the head does not answer.
+    """
+    client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
+    keys = [
+        key
+        for prefix in (_FIGURES, _DEMAND)
+        for key in client.internal_kv_keys(prefix, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
+    ]
+    found = client.internal_kv_multi_get(keys, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S) if keys else {}
+    figures = {
+        key[len(_FIGURES) :].decode(): Figures(*orjson.loads(value))
+        for key, value in found.items()
+        if key.startswith(_FIGURES)
+    }
+    demand = {
+        key[len(_DEMAND) :].decode(): cast("tuple[int, dict[str, int]]", tuple(orjson.loads(value)))
+        for key, value in found.items()
+        if key.startswith(_DEMAND)
+    }
+    return Board(figures, demand)
 
 
 def read_nodes() -> list[Node]:

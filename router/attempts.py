@@ -4,15 +4,10 @@ The attempts at one answer: replica after replica, until one has given it, or th
     pick a replica -> fit the limit -> pipe -> where that breaks: who else, and from where
 """
 
-import asyncio
-import contextlib
 import random
-from collections.abc import Sequence
-from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import NoReturn
 
-from cache.pauses import pause_s
 from router.abilities import check_abilities
 from router.answer import AnswerSink
 from router.call import Account, Call
@@ -28,17 +23,14 @@ from router.errors import (
 from router.event_stream import Usage
 from router.exchange import Exchange
 from router.lanes.lane import ENGINE_PRIORITIES
-from router.lanes.queue import Found
-from router.lanes.room import beside_prefills
 from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
 from router.model_table import Model
-from router.prefix_key import prefix_key
+from router.picking import Picking
 from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
 from router.reliability.continuation import Continuation
 from router.reliability.race import Race, Run
 from router.reliability.resumption import LaterMeter, Resumption
-from router.replica_choice import Beginning, Pick, choose_replica
 from router.replicas import Replica
 from router.routing.limits import fit_unsaid
 from router.state import RouterState
@@ -79,9 +71,8 @@ class Attempts:
         """Of the attempts under way, by replica: there are two while a request is hedged."""
         self._race: Race | None = None
         self._is_free = self._has_moved = False
-        self._num_rounds = 0
-        self._entered = contextlib.ExitStack()
         self._ticket = state.lanes.ticket(model, call.lane, account)
+        self._picking = Picking(state, call, model, self._ticket, self._can_ask)
         self._replica: Replica | None = None
 
     @property
@@ -125,8 +116,7 @@ class Attempts:
         self._state.generations.add(self)
         self._state.lanes.enter(self._ticket)
         try:
-            with contextlib.ExitStack() as beginning:
-                self._entered = beginning
+            with self._picking:
                 await self._run(self._call, self._model)
         finally:
             self._state.generations.discard(self)
@@ -136,7 +126,7 @@ class Attempts:
         tried: set[str] = set()
         failure: ServingError | None = None
         for num_before in range(self._limits.max_attempts):
-            pick = await self._pick(model, tried, failure, self._limits.max_attempts - num_before)
+            pick = await self._picking.next(tried, failure, self._limits.max_attempts - num_before)
             self._replica = replica = pick.replica
             if failure is not None:
                 self._pay_for_retry(failure)
@@ -152,6 +142,9 @@ class Attempts:
             failure = self._judge(latest, tried, is_last=num_before + 1 == self._limits.max_attempts)
         if failure is not None:
             raise failure
+
+    def _can_ask(self, replica: Replica) -> bool:
+        return not (self._resumption.is_under_way and self._resumption.cannot_ask(replica))
 
     def _judge(self, failure: ServingError, tried: set[str], *, is_last: bool) -> ServingError:
         """
@@ -187,97 +180,6 @@ class Attempts:
         self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
         raise failure
 
-    async def _pick(self, model: Model, tried: set[str], failure: ServingError | None, num_left: int) -> Pick:
-        """
-        The next replica to try, waiting for one where none is left.
-
-        Serve replaces a dead replica, so waiting may help; it does not help against one that is overloaded. Meanwhile
-        those that failed are tried again after a pause, while more than one of `num_left` attempts would be left: the
-        last one is for a replica that is new.
-        """
-        state, queue_s = self._state, model.deadlines.queue_s
-        deadline = state.loop.time() + queue_s
-        while True:
-            asked_at = state.loop.time()
-            pick = await self._in_turn(model, tried, self._pick_now(model, tried))
-            if pick is not None:
-                return pick
-            deadline += state.loop.time() - asked_at  # the queue has a limit of its own
-            if isinstance(failure, _WORTH_NO_WAIT):
-                raise failure
-            wake_at = deadline
-            if failure is not None and tried and num_left > 1:
-                wake_at = min(deadline, state.loop.time() + self._next_pause_s())
-            try:
-                async with asyncio.timeout_at(wake_at):
-                    await state.directory.changed()
-            except TimeoutError:
-                if wake_at == deadline:
-                    raise failure or _none_ready(model, queue_s) from None
-                tried.clear()
-
-    def _next_pause_s(self) -> float:
-        retries = self._model.reliability.retries
-        first_s, max_s = retries.first_pause_ms / 1000, retries.max_pause_ms / 1000
-        self._num_rounds += 1
-        return pause_s(self._num_rounds - 1, first_s, max_s, random.random())  # noqa: S311 - no secret
-
-    async def _in_turn(self, model: Model, tried: set[str], pick: Pick | None) -> Pick | None:
-        """`pick` where it has room at once, else what has some when this request has its turn. None: none is left."""
-        lanes = self._state.lanes
-        while pick is not None and not lanes.admits(self._ticket, pick.replica):
-            application = pick.replica.application
-            find = partial(self._find, model, tried, application)
-            found = await lanes.wait(self._ticket, application, find, is_free=not tried)
-            if found is not None:
-                return found
-            pick = self._pick_now(model, tried)
-        return pick
-
-    def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
-        """Of the first application that has one which did not fail just now; else any that is left."""
-        now = self._state.loop.time()
-        last_resort = None
-        for application in model.applications:
-            pick = self._choose(model, self._askable(application), tried)
-            if pick is not None and pick.replica.blocked_until <= now:
-                return pick
-            last_resort = last_resort or pick
-        return last_resort
-
-    def _askable(self, application: str) -> Sequence[Replica]:
-        replicas = self._state.directory.of(application)
-        if self._resumption.is_under_way:
-            return [one for one in replicas if not self._resumption.cannot_ask(one)]
-        return replicas
-
-    def _choose(self, model: Model, replicas: Sequence[Replica], tried: set[str]) -> Pick | None:
-        state = self._state
-        has_choice = len(replicas) > 1
-        if has_choice and self._call.lane.is_completion:
-            replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
-        beginning = self._beginning if has_choice and model.replica_choice == "prefix" else None
-        return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
-
-    def _find(self, model: Model, tried: set[str], application: str) -> Found:
-        """For whoever waits for room at that application, which may have lost its replicas by now."""
-        pick = self._pick_now(model, tried)
-        if pick is None or pick.replica.application != application:
-            return True, None
-        lanes, now = self._state.lanes, self._state.loop.time()
-        if not lanes.has_room(self._ticket, pick.replica):
-            replicas = [one for one in self._askable(application) if one.blocked_until <= now]
-            pick = self._choose(model, [one for one in replicas if lanes.has_room(self._ticket, one)], tried)
-            if pick is not None and not tried:
-                pick = replace(pick, reason="spilled")  # what was chosen of all of them has no room
-        return pick is not None, pick
-
-    @cached_property
-    def _beginning(self) -> Beginning | None:
-        """Made when it is first asked for: with one replica there is nothing to choose."""
-        key = prefix_key(self._call)
-        return None if key is None else Beginning(key, self._entered.enter_context(self._state.beginnings.running(key)))
-
     async def _hedged(self, call: Call, model: Model, replica: Replica, tried: set[str]) -> ServingError | None:
         """`_attempt`, and where the model hedges, one at a second replica should the first be slow to begin."""
         hedging = model.reliability.hedging
@@ -303,7 +205,7 @@ class Attempts:
 
     def _ask_second(self, call: Call, model: Model, tried: set[str], second: list[Replica]) -> tuple[str, Run] | None:
         """An attempt at another replica, which is put into `second`. None where there is none, or no budget for it."""
-        pick = self._pick_now(model, tried)
+        pick = self._picking.now(tried)
         now = self._state.loop.time()
         if pick is None or pick.replica.blocked_until > now or pick.replica.task != call.route.task:
             return None
@@ -408,9 +310,3 @@ def request_head(call: Call, replica: Replica, body: bytes, request_id: bytes) -
         f"authorization: Bearer {replica.secret}\r\ncontent-type: application/json\r\n"
         f"x-request-id: {request_id.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
     ).encode()
-
-
-def _none_ready(model: Model, waited_s: float) -> EngineUnavailable:
-    return EngineUnavailable(
-        f"No replica of the model {model.name!r} was ready within {waited_s:g} s.", retry_after_s=5
-    )

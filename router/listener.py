@@ -131,9 +131,12 @@ class ClientProtocol(HttpToolsProtocol):
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
+            _forget_extensions(running)
 
     def on_response_complete(self) -> None:
         self._one_write.flush()  # the answer to a HEAD has no body
+        if self._running is not None:
+            _forget_extensions(self._running)
         super().on_response_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
@@ -214,6 +217,11 @@ def _write_chunk(cycle: RequestResponseCycle, transport: _OneWrite, body: bytes)
     if not cycle.disconnected:
         transport.write_chunk(body)
     return True
+
+
+def _forget_extensions(cycle: RequestResponseCycle) -> None:
+    """They lead back to the cycle, which would then wait for Python's search for such circles: for minutes."""
+    cycle.scope["extensions"] = {}
 
 
 def _refusal(error: ServingError) -> bytes:

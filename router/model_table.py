@@ -8,6 +8,7 @@ from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
 from configs.router import MergingPolicy, ModelRoute, ReplicaChoice, RequestSettings, RouterUserConfig
+from configs.wake import WakePolicy
 from router.canary.backends import Backend, backend_of
 from router.canary.shadow import Shadow, shadow_of
 from router.canary.trial import Trial, base_of, in_force, shares_with
@@ -42,6 +43,7 @@ class Model:
     autocomplete: AutocompletePolicy = field(default_factory=AutocompletePolicy)
     limits: ModelLimits = field(default_factory=ModelLimits)
     requests: RequestSettings = field(default_factory=RequestSettings)
+    wake: WakePolicy | None = None
     backends: tuple[Backend, ...] = ()
     fallbacks: tuple[str, ...] = ()
     shadow: Shadow | None = None
@@ -74,6 +76,7 @@ def model_of(
         route.autocomplete,
         route.limits,
         requests,
+        route.wake,
         backends=backends if len(backends) > 1 or route.fallbacks else (),
         fallbacks=route.fallbacks,
         shadow=shadow_of(name, route.shadow, running),

@@ -1,6 +1,7 @@
 """What the requests of one event loop share."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from router.auth import KeyRing
 from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Tallies
+from router.demand import Demand
 from router.lanes.completions import Completions
 from router.lanes.lanes import Lanes
 from router.merging.gathering import Gatherings
@@ -63,6 +65,7 @@ class RouterState:
         self.loop = asyncio.get_running_loop()
         self.directory = ReplicaDirectory()
         self.beginnings = Beginnings()
+        self.demand = Demand(self.loop)
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)
@@ -128,6 +131,10 @@ class RouterState:
         """What the replicas last said of themselves, by replica id. Expected once a second."""
         self.directory.take_over_figures(figures, self.loop.time())
         self.lanes.look()
+
+    def demanded(self) -> Counter[str]:
+        """Requests that no engine has yet, by application. May be called from another thread."""
+        return self.demand.now() + self.lanes.num_waiting()
 
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""

@@ -229,7 +229,7 @@ def test_every_documented_command_to_the_simulated_engine_is_understood() -> Non
     rows = re.findall(r"^\| (`.*?) \|", guide, re.MULTILINE)
     keys = [key for row in rows for key in re.findall(r"`(\w+)`", row) if key != "true"]
     for key in keys:
-        wish = {key: True if key == "refuse" else 500}
+        wish = {key: {"refuse": True, "numbered": "q7"}.get(key, 500)}
         body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "simulated": wish})
         parse_generation(body.encode(), is_chat=True, model="simulated", max_model_len=2048)
-    assert 10 == len(keys)
+    assert 11 == len(keys)

@@ -48,6 +48,8 @@ class Command:
     num_tokens: int | None = None
     prefill_base_ms: float | None = None
     inter_token_ms: float | None = None
+    tag: str | None = None
+    """The answer's tokens are to be numbered, and to begin with these two letters or digits."""
 
 
 _NO_COMMAND = Command()
@@ -106,7 +108,7 @@ def parse_generation(body: bytes, *, is_chat: bool, model: str, max_model_len: i
     num_choices = _integer(fields, "n", 1, minimum=1, maximum=MAX_CHOICES)
     seed = _integer(fields, "seed", 0)
     if is_finished and len(prompts) == 1:  # the model ends by itself, so what it has said already counts
-        num_tokens = max(1, num_tokens - simulated_tokens.num_answered(prompts[0], seed, 0))
+        num_tokens = max(1, num_tokens - _num_said(command, prompts[0], seed))
     stops = _stops(fields)
     is_stream = fields.get("stream") is True
     return GenerationRequest(
@@ -116,12 +118,25 @@ def parse_generation(body: bytes, *, is_chat: bool, model: str, max_model_len: i
         prompts=prompts,
         num_prompt_tokens=sum(simulated_tokens.count(prompt) for prompt in prompts),
         choices=tuple(
-            _choice(simulated_tokens.answer(prompt, seed, index, num_tokens), stops, is_finished=is_finished)
+            _choice(_text(command, prompt, seed, index, num_tokens), stops, is_finished=is_finished)
             for prompt in prompts
             for index in range(num_choices)
         ),
         command=command,
     )
+
+
+def _text(command: Command, prompt: str, seed: int, choice: int, num_tokens: int) -> str:
+    if command.tag is not None:
+        return simulated_tokens.numbered_answer(command.tag, prompt, num_tokens)
+    return simulated_tokens.answer(prompt, seed, choice, num_tokens)
+
+
+def _num_said(command: Command, prompt: str, seed: int) -> int:
+    """Tokens at the prompt's end that are the beginning of its answer."""
+    if command.tag is not None:
+        return simulated_tokens.num_numbered(command.tag, prompt)
+    return simulated_tokens.num_answered(prompt, seed, 0)
 
 
 def check_model(fields: Json, model: str) -> None:
@@ -292,7 +307,7 @@ def _command(fields: Json) -> Command:
         return _NO_COMMAND
     if not isinstance(wishes, dict):
         raise ApiError(400, "simulated must be an object", param="simulated")
-    known = {"status", "refuse", "num_tokens", "prefill_base_ms", "inter_token_ms"}
+    known = {"status", "refuse", "num_tokens", "prefill_base_ms", "inter_token_ms", "numbered"}
     known |= {f"{failure}_after_tokens" for failure in _FAILURES}
     if unknown := wishes.keys() - known:
         raise ApiError(400, f"simulated has unknown keys: {', '.join(sorted(unknown))}", param="simulated")
@@ -308,7 +323,19 @@ def _command(fields: Json) -> Command:
         num_tokens=_integer(wishes, "num_tokens", 0, minimum=1) or None,
         prefill_base_ms=_pace(wishes, "prefill_base_ms"),
         inter_token_ms=_pace(wishes, "inter_token_ms"),
+        tag=_tag(wishes),
     )
+
+
+def _tag(wishes: Json) -> str | None:
+    tag = wishes.get("numbered")
+    if tag is None:
+        return None
+    if not isinstance(tag, str) or len(tag) != simulated_tokens.NUM_TAG_CHARS or not (tag.isascii() and tag.isalnum()):
+        raise ApiError(
+            400, "numbered must be two letters or digits, which each token is to begin with", param="simulated"
+        )
+    return tag
 
 
 def _pace(wishes: Json, name: str) -> float | None:

@@ -10,6 +10,9 @@ import zlib
 
 NUM_TOKEN_CHARS = 4
 VOCABULARY_SIZE = 32_000
+NUM_TAG_CHARS = 2
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+_NUMBERS = [high + low for high in _DIGITS for low in _DIGITS]
 
 # Four characters each. Letters and blanks only: no piece needs escaping in JSON.
 _PIECES = " the and for not all new one two can has was may set get add run end map key row log job bit bus cpu ram api"
@@ -88,3 +91,21 @@ def _place(prompt: str, seed: int, choice: int) -> tuple[int, int]:
             return offset + num_said, num_said
         checksum = zlib.crc32(data[begin : begin + NUM_TOKEN_CHARS], checksum)
     return checksum, 0
+
+
+def numbered_answer(tag: str, prompt: str, num_tokens: int) -> str:
+    """
+    A text in which each token says whose it is and which one: `tag` and two digits to the base 36, from 00 to zz.
+
+    A prompt that ends with such a token is counted on from there, so that a text which another engine began and this
+    one ends can be told from one that lacks a token, has one twice, or has one of somebody else's.
+    """
+    first = num_numbered(tag, prompt)
+    return "".join(tag + _NUMBERS[(first + index) % len(_NUMBERS)] for index in range(num_tokens))
+
+
+def num_numbered(tag: str, prompt: str) -> int:
+    """The number after that of the token at the prompt's end; 0 where that is none of `tag`."""
+    said = prompt[-NUM_TAG_CHARS:]
+    is_own = prompt[-NUM_TOKEN_CHARS:-NUM_TAG_CHARS] == tag and said in _NUMBERS
+    return _NUMBERS.index(said) + 1 if is_own else 0

@@ -169,8 +169,17 @@ class Lanes:
             self._serve(queue)
 
     def num_waiting(self) -> Counter[str]:
-        """Requests that wait, lines of batches not counted, by application. May be called from another thread."""
-        return Counter({name: queue.num_requests for name, queue in list(self._queues.items()) if queue.num_requests})
+        """
+        Requests that wait, by application. Lines of batches wait for the slack, and count as one where there is no
+        replica. May be called from another thread.
+        """
+        return Counter(
+            {
+                name: queue.num_requests or 1
+                for name, queue in list(self._queues.items())
+                if queue.num_requests or (queue.waiting and not self._directory.of(name))
+            }
+        )
 
     def report(self) -> None:
         """Record how many wait. Called twice a second."""

@@ -1,6 +1,7 @@
 """router.listener: limits before a request, draining, and a port that is shared."""
 
 import asyncio
+import gc
 import socket
 
 import pytest
@@ -10,6 +11,7 @@ from polling import eventually
 from raw_client import RawClient, request
 from recording_sink import RecordingSink
 from scripted_engine import ScriptedEngine
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from wire import CHAT, CHAT_STREAM, DONE, LAST_CHUNK, STREAM_HEAD, TOKENS, WHOLE, chunk
 
 from configs.router import ListenerSettings, RequestSettings
@@ -233,6 +235,25 @@ def test_an_interim_answer_is_not_held_back() -> None:
     transport = MemoryTransport()
     _OneWrite(transport).write(b"HTTP/1.1 100 Continue\r\n\r\n")
     assert [b"HTTP/1.1 100 Continue\r\n\r\n"] == transport.writes
+
+
+# memory
+
+
+async def test_a_request_leaves_nothing_for_the_garbage_collector(door: Door, engine: ScriptedEngine) -> None:
+    """What was made for it is freed at its end: streams are long, and what outlives a search stays for minutes."""
+    engine.otherwise = [WHOLE]
+    gc.collect()
+    gc.disable()
+    try:
+        with await door.client() as client:
+            for _ in range(10):
+                await client.post(CHAT)
+                assert 200 == (await client.answer()).status
+            num_cycles = sum(isinstance(each, RequestResponseCycle) for each in gc.get_objects())
+    finally:
+        gc.enable()
+    assert 1 == num_cycles
 
 
 # draining

@@ -88,3 +88,26 @@ def test_an_answer_that_is_no_prompts_own_is_a_prompt(first: int, num_said: int)
     foreign = simulated_tokens.answer("another prompt", first, 0, num_said)
 
     assert num_said != simulated_tokens.num_answered(f"a prompt of {num_said}.{foreign}", 7, 0)
+
+
+def test_numbered_tokens_say_whose_they_are_and_which() -> None:
+    """Each token is the tag and its position, to the base 36."""
+    text = simulated_tokens.numbered_answer("q7", "Count, please.", 38)
+    assert (["q700", "q701"], ["q70z", "q710", "q711"]) == (_tokens(text)[:2], _tokens(text)[35:])
+
+
+def test_numbered_tokens_count_on_from_the_prompt() -> None:
+    """A prompt that ends with what was said so far is continued, whichever engine said it."""
+    said = simulated_tokens.numbered_answer("q7", "Count, please.", 38)
+    rest = simulated_tokens.numbered_answer("q7", "Count, please." + said[:80], 18)
+    assert said == said[:80] + rest
+
+
+def test_the_numbers_of_another_tag_are_not_counted_on() -> None:
+    """They are part of a prompt like any other."""
+    assert "q700" == simulated_tokens.numbered_answer("q7", "r805", 1)
+
+
+def _tokens(text: str) -> list[str]:
+    size = simulated_tokens.NUM_TOKEN_CHARS
+    return [text[start : start + size] for start in range(0, len(text), size)]

@@ -1,0 +1,106 @@
+"""
+What routers and engines say of their load, as Serve's controller sees it.
+
+The controller asks the scaling policies ten times a second, on its event loop, and nothing there may wait for an
+answer. So a thread of its own reads for all policies of the process.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from ray.exceptions import RayError
+
+from router.replicas import MAX_FIGURES_AGE_S, Figures
+
+logger = logging.getLogger("ray.serve")
+
+INTERVAL_S = 0.5
+"""How often the board is read, in seconds."""
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, frozen=True)
+class Board:
+    """
+    Everything that was said, by who said it.
+
+    `figures` are the replicas', by replica id; `demand` is how many requests want each application and are served by
+    none of its replicas, by router id, with a number that grows each time.
+    """
+
+    figures: Mapping[str, Figures] = field(default_factory=dict)
+    demand: Mapping[str, tuple[int, Mapping[str, int]]] = field(default_factory=dict)
+
+
+class Living(Generic[T]):
+    """Of words that are repeated while they hold, those that were repeated lately: the dead leave theirs behind."""
+
+    def __init__(self, max_age_s: float = MAX_FIGURES_AGE_S) -> None:
+        self._max_age_s = max_age_s
+        self._heard: dict[str, tuple[T, float]] = {}
+
+    def hear(self, said: Mapping[str, T], now: float) -> None:
+        """All words of now. One that is equal to the one before it is not a new one."""
+        before = self._heard
+        self._heard = {
+            who: before[who] if who in before and before[who][0] == word else (word, now) for who, word in said.items()
+        }
+
+    def words(self, now: float) -> dict[str, T]:
+        return {who: word for who, (word, at) in self._heard.items() if now - at <= self._max_age_s}
+
+
+class BoardReader:
+    """
+    Reads the board while somebody asks for it.
+
+    Args:
+        read: the whole board. Raises RayError where the cluster's head does not answer.
+    """
+
+    def __init__(self, read: Callable[[], Board]) -> None:
+        self._read = read
+        self._figures: Living[Figures] = Living()
+        self._demand: Living[tuple[int, Mapping[str, int]]] = Living()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def figures_of(self, replica_ids: Iterable[str]) -> list[Figures]:
+        """What those of these replicas say that said something lately."""
+        self._start()
+        with self._lock:
+            figures = self._figures.words(time.monotonic())
+        return [figures[one] for one in replica_ids if one in figures]
+
+    def num_waiting(self, application: str) -> int:
+        """Requests at all routers that want an application and are served by none of its replicas."""
+        self._start()
+        with self._lock:
+            words = self._demand.words(time.monotonic())
+        return sum(demand.get(application, 0) for _, demand in words.values())
+
+    def look(self) -> None:
+        """Read once."""
+        board = self._read()
+        with self._lock:
+            now = time.monotonic()
+            self._figures.hear(board.figures, now)
+            self._demand.hear(board.demand, now)
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._look_for_ever, name="enginehouse-load-board", daemon=True)
+            self._thread.start()
+
+    def _look_for_ever(self) -> None:
+        while True:
+            try:
+                self.look()
+            except RayError as error:  # what was heard last becomes too old, and then nothing is decided
+                logger.warning("the load of engines and routers could not be read: %s", error)
+            time.sleep(INTERVAL_S)

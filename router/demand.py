@@ -1,0 +1,55 @@
+"""
+What this router's clients want of applications that do not serve them: for whoever decides how many replicas there are.
+
+Routers reach the engines by themselves, so nobody else can know of requests that reach no engine.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from router.errors import EngineOverloaded
+from router.model_table import Model
+
+REMEMBERED_S = 2.0
+"""How long it is remembered that a request went elsewhere, in seconds: longer than the span between two looks."""
+
+
+class Demand:
+    """Belongs to one event loop; `now` may be called from others."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._num_waiting: Counter[str] = Counter()
+        self._missed_at: dict[str, float] = {}
+
+    @contextmanager
+    def waiting(self, model: Model) -> Iterator[None]:
+        """
+        A request waits for the first replica of a model's own application as long as the block runs.
+
+        Raises:
+            EngineOverloaded: as many as may wait do so already.
+        """
+        application = model.applications[0]
+        if model.wake is not None and self._num_waiting[application] >= model.wake.max_waiting:
+            raise EngineOverloaded(
+                f"The model {model.name!r} is waking up, and {model.wake.max_waiting} requests wait for it already.",
+                retry_after_s=5,
+            )
+        self._num_waiting[application] += 1
+        try:
+            yield
+        finally:
+            self._num_waiting[application] -= 1
+
+    def missed(self, application: str) -> None:
+        """Something wanted this application, and is served by another or does not wait by itself."""
+        self._missed_at[application] = self._loop.time()
+
+    def now(self) -> Counter[str]:
+        """Requests that want each application now; those that went elsewhere count as one."""
+        oldest = self._loop.time() - REMEMBERED_S
+        wanted = Counter(dict.fromkeys((name for name, at in list(self._missed_at.items()) if at >= oldest), 1))
+        return wanted | +Counter(dict(self._num_waiting))

@@ -1,0 +1,161 @@
+"""
+Which replica takes a request next, and when: in the order of the model's applications, once it is the request's turn.
+
+Waiting is of three kinds. For room, where replicas have as much as they can do: in the queue, `router.lanes`. For a
+replica at all, where a model has none. For a moment, before those that failed are asked again.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property, partial
+from types import TracebackType
+from typing import Self
+
+from cache.pauses import pause_s
+from router.call import Call
+from router.errors import EngineOverloaded, EngineTimeout, EngineUnavailable, ServingError
+from router.lanes.queue import Found, Ticket
+from router.lanes.room import beside_prefills
+from router.model_table import Model
+from router.prefix_key import prefix_key
+from router.replica_choice import Beginning, Pick, choose_replica
+from router.replicas import Replica
+from router.state import RouterState
+
+_WORTH_NO_WAIT = (EngineOverloaded, EngineTimeout)
+"""Failures that a new replica would not mend."""
+
+
+class Picking:
+    """One request's. To be entered as long as the request is under way: its beginning is then known to others."""
+
+    def __init__(
+        self, state: RouterState, call: Call, model: Model, ticket: Ticket, can_ask: Callable[[Replica], bool]
+    ) -> None:
+        self._state = state
+        self._call = call
+        self._model = model
+        self._ticket = ticket
+        self._can_ask = can_ask
+        self._num_rounds = 0
+        self._entered = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._entered.close()
+
+    async def next(self, tried: set[str], failure: ServingError | None, num_left: int) -> Pick:
+        """
+        The next replica to try, waiting for one where none is left.
+
+        Serve replaces a dead replica, so waiting may help; it does not help against one that is overloaded. Meanwhile
+        those that failed are tried again after a pause, while more than one of `num_left` attempts would be left: the
+        last one is for a replica that is new.
+
+        Args:
+            tried: ids of the replicas that failed; emptied when they are to be tried again.
+            failure: the last one; raised where nobody else is found.
+
+        Raises:
+            ServingError: there is none, or none in time.
+        """
+        state, model = self._state, self._model
+        patience_s = model.deadlines.queue_s if model.wake is None else model.wake.timeout_s
+        deadline = state.loop.time() + patience_s
+        while True:
+            asked_at = state.loop.time()
+            pick = await self._in_turn(tried)
+            if pick is not None:
+                return pick
+            deadline += state.loop.time() - asked_at  # the queue has a limit of its own
+            if isinstance(failure, _WORTH_NO_WAIT):
+                raise failure
+            wake_at = deadline
+            if failure is not None and tried and num_left > 1:
+                wake_at = min(deadline, state.loop.time() + self._next_pause_s())
+            try:
+                async with asyncio.timeout_at(wake_at):
+                    with state.demand.waiting(model):
+                        await state.directory.changed()
+            except TimeoutError:
+                if wake_at == deadline:
+                    raise failure or _none_ready(model, patience_s) from None
+                tried.clear()
+
+    def now(self, tried: set[str]) -> Pick | None:
+        """Of the first application that has one which did not fail just now; else any that is left."""
+        now = self._state.loop.time()
+        last_resort = None
+        for application in self._model.applications:
+            replicas = self._state.directory.of(application)
+            if not replicas:
+                self._state.demand.missed(application)
+            pick = self._choose([one for one in replicas if self._can_ask(one)], tried)
+            if pick is not None and pick.replica.blocked_until <= now:
+                return pick
+            last_resort = last_resort or pick
+        return last_resort
+
+    async def _in_turn(self, tried: set[str]) -> Pick | None:
+        """What has room at once, or when this request has its turn. None: no replica is left."""
+        lanes = self._state.lanes
+        pick = self.now(tried)
+        while pick is not None and not lanes.admits(self._ticket, pick.replica):
+            application = pick.replica.application
+            found = await lanes.wait(
+                self._ticket, application, partial(self._find, tried, application), is_free=not tried
+            )
+            if found is not None:
+                return found
+            pick = self.now(tried)
+        return pick
+
+    def _find(self, tried: set[str], application: str) -> Found:
+        """For whoever waits for room at that application, which may have lost its replicas by now."""
+        pick = self.now(tried)
+        if pick is None or pick.replica.application != application:
+            return True, None
+        lanes, now = self._state.lanes, self._state.loop.time()
+        if not lanes.has_room(self._ticket, pick.replica):
+            free = [
+                one
+                for one in self._state.directory.of(application)
+                if one.blocked_until <= now and self._can_ask(one) and lanes.has_room(self._ticket, one)
+            ]
+            pick = self._choose(free, tried)
+            if pick is not None and not tried:
+                pick = replace(pick, reason="spilled")  # what was chosen of all of them has no room
+        return pick is not None, pick
+
+    def _choose(self, replicas: Sequence[Replica], tried: set[str]) -> Pick | None:
+        state = self._state
+        has_choice = len(replicas) > 1
+        if has_choice and self._call.lane.is_completion:
+            replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
+        beginning = self._beginning if has_choice and self._model.replica_choice == "prefix" else None
+        return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
+
+    def _next_pause_s(self) -> float:
+        retries = self._model.reliability.retries
+        first_s, max_s = retries.first_pause_ms / 1000, retries.max_pause_ms / 1000
+        self._num_rounds += 1
+        return pause_s(self._num_rounds - 1, first_s, max_s, random.random())  # noqa: S311 - no secret
+
+    @cached_property
+    def _beginning(self) -> Beginning | None:
+        """Made when it is first asked for: with one replica there is nothing to choose."""
+        key = prefix_key(self._call)
+        return None if key is None else Beginning(key, self._entered.enter_context(self._state.beginnings.running(key)))
+
+
+def _none_ready(model: Model, waited_s: float) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"No replica of the model {model.name!r} was ready within {waited_s:g} s.", retry_after_s=5
+    )

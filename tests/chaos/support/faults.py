@@ -1,0 +1,168 @@
+"""What is done to a house. Each returns when it was done: whether the house gets over it is the test's question."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import house_processes as processes
+import psutil
+from chaos_house import Chaos
+from house_files import Json, models_of, router_of
+from ledger import BROKEN_CONNECTION, EXPLICIT, Ending, Entry, Form
+from waiting import eventually
+
+STOPPED_S = 3.0
+"""How long a process stands still, in seconds. That it does is the fault: nothing is waited for."""
+
+RESUMES_SAMPLED_STREAMS = False
+"""Whether a stream that cannot be generated again goes on elsewhere, too, when its engine dies within it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    Something bad, done by `strike`.
+
+    `breaks_streams` says that it takes an engine away within answers, `breaks_connections` that it takes away who the
+    clients are connected with.
+    """
+
+    name: str
+    strike: Callable[[Chaos], Awaitable[None]]
+    breaks_streams: bool = False
+    breaks_connections: bool = False
+    is_only_door: bool = False
+    """Whether there is nobody else to connect with: meanwhile nothing is answered at all."""
+
+    def allows(self, entry: Entry, struck_at: float) -> bool:
+        """Whether a request may have ended so. Those that had no byte yet when an engine died may not fail."""
+        if entry.ending is Ending.COMPLETE:
+            return True
+        if entry.ending in BROKEN_CONNECTION or (self.is_only_door and entry.ending in EXPLICIT):
+            return self.breaks_connections
+        had_begun = entry.began_at is not None and entry.began_at <= struck_at
+        is_lost = self.breaks_streams and entry.form is Form.SAMPLED and had_begun
+        return entry.ending is Ending.ERROR_EVENT and is_lost and not RESUMES_SAMPLED_STREAMS
+
+    def __str__(self) -> str:
+        return self.name
+
+
+async def _freeze(process: psutil.Process) -> None:
+    process.send_signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(STOPPED_S)
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+async def _gone(process: psutil.Process) -> None:
+    await eventually(f"process {process.pid} is gone", lambda: not processes.alive([process]))
+
+
+async def kill_engine(chaos: Chaos) -> None:
+    victim = chaos.house.engines()[0].process
+    victim.kill()
+    await _gone(victim)
+
+
+async def freeze_engine(chaos: Chaos) -> None:
+    await _freeze(chaos.house.engines()[0].process)
+
+
+async def kill_replica(chaos: Chaos) -> None:
+    """Its engine ends a moment later, and takes requests until then."""
+    victim = chaos.house.engines()[0]
+    chaos.house.owner_of(victim).kill()
+    await _gone(victim.process)
+
+
+async def freeze_replica(chaos: Chaos) -> None:
+    await _freeze(chaos.house.owner_of(chaos.house.engines()[0]))
+
+
+async def kill_router(chaos: Chaos) -> None:
+    victim = chaos.house.routers()[0]
+    victim.kill()
+    await _gone(victim)
+
+
+async def freeze_router(chaos: Chaos) -> None:
+    await _freeze(chaos.house.routers()[0])
+
+
+async def kill_redis(chaos: Chaos) -> None:
+    assert chaos.redis is not None
+    chaos.redis.kill()
+    await asyncio.sleep(STOPPED_S)
+    await asyncio.to_thread(chaos.redis.start)
+
+
+async def freeze_redis(chaos: Chaos) -> None:
+    assert chaos.redis is not None
+    chaos.redis.signal(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(STOPPED_S)
+    finally:
+        chaos.redis.signal(signal.SIGCONT)
+
+
+async def kill_haproxy(chaos: Chaos) -> None:
+    """Serve's proxy actor notices, and starts another."""
+    victim = chaos.haproxies()[0]
+    victim.kill()
+    await _gone(victim)
+    await eventually("there is another", chaos.haproxies)
+
+
+async def freeze_haproxy(chaos: Chaos) -> None:
+    await _freeze(chaos.haproxies()[0])
+
+
+async def update_model(chaos: Chaos) -> None:
+    """New `args` of the model: all its replicas are replaced."""
+    house = chaos.house
+    before = {engine.pid for engine in house.engines()}
+    seqs = models_of(house.config)[0]["args"].get("max_num_seqs", 256)
+
+    def change(file: Json) -> None:
+        models_of(file)[0]["args"]["max_num_seqs"] = seqs + 1
+
+    await asyncio.to_thread(house.redeploy, change)
+
+    def are_new() -> bool:
+        now = {engine.pid for engine in house.engines()}
+        return not now & before and len(now) == len(before)
+
+    await eventually("every replica is new", are_new, 120)
+
+
+async def reload_table(chaos: Chaos) -> None:
+    """A new model table: five times, so that requests meet the change itself."""
+    for number in range(5):
+
+        def change(file: Json, number: int = number) -> None:
+            table = router_of(file)["deployments"][0]["user_config"]
+            table["models"]["simulated"]["aliases"] = ["default", f"alias-{number}"]
+
+        await asyncio.to_thread(chaos.house.redeploy, change)
+
+
+FAULTS = (
+    Fault("kill engine", kill_engine, breaks_streams=True),
+    Fault("freeze engine", freeze_engine),
+    Fault("kill replica", kill_replica, breaks_streams=True),
+    Fault("freeze replica", freeze_replica),
+    Fault("kill router", kill_router, breaks_connections=True),
+    Fault("freeze router", freeze_router),
+    Fault("kill redis", kill_redis),
+    Fault("freeze redis", freeze_redis),
+    Fault("update model", update_model),
+    Fault("reload table", reload_table),
+)
+HAPROXY_FAULTS = (
+    Fault("kill haproxy", kill_haproxy, breaks_connections=True, is_only_door=True),
+    Fault("freeze haproxy", freeze_haproxy),
+)
+LLAMA_CPP_FAULTS = tuple(fault for fault in FAULTS if fault.name.endswith(("engine", "replica")))

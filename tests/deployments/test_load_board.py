@@ -1,0 +1,50 @@
+"""What counts of what routers and engines said."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from deployments.load_board import Board, BoardReader, Living
+from router.replicas import Figures
+
+
+def test_a_word_that_is_not_repeated_is_forgotten() -> None:
+    """A router that was killed leaves its last word behind; nobody is kept awake by it."""
+    living: Living[tuple[int, int]] = Living(max_age_s=5.0)
+    living.hear({"a": (1, 7), "b": (1, 7)}, 0.0)
+    living.hear({"a": (1, 7), "b": (2, 7)}, 4.0)
+    assert ({"a": (1, 7), "b": (2, 7)}, {"b": (2, 7)}) == (living.words(5.0), living.words(6.0))
+
+
+def test_a_word_that_was_taken_back_is_gone() -> None:
+    """At the next look."""
+    living: Living[int] = Living()
+    living.hear({"a": 1}, 0.0)
+    living.hear({}, 0.5)
+    assert {} == living.words(0.5)
+
+
+@dataclass
+class Cluster:
+    """Says what it is told to say."""
+
+    figures: Mapping[str, Figures] = field(default_factory=dict)
+    demand: Mapping[str, tuple[int, Mapping[str, int]]] = field(default_factory=dict)
+
+    def read(self) -> Board:
+        return Board(self.figures, self.demand)
+
+
+def test_waiting_requests_of_all_routers_are_added() -> None:
+    """For the application that is asked for, and for no other."""
+    cluster = Cluster(demand={"r1": (1, {"small": 2, "large": 1}), "r2": (5, {"small": 3})})
+    reader = BoardReader(cluster.read)
+    reader.look()
+    assert (5, 1, 0) == tuple(reader.num_waiting(name) for name in ("small", "large", "other"))
+
+
+def test_only_the_replicas_that_run_are_heard() -> None:
+    """What others said, or were, does not count."""
+    figures = {"a": Figures(1, 2, 0, None), "gone": Figures(9, 9, 9, None)}
+    reader = BoardReader(Cluster(figures=figures).read)
+    reader.look()
+    assert [figures["a"]] == reader.figures_of(["a", "new"])
