@@ -26,6 +26,7 @@ from router.metrics import (
     REQUEST_LATENCY,
     REQUESTS,
     RETRIES,
+    ROUTED,
     RUNNING,
     TIME_TO_FIRST_TOKEN,
     Metric,
@@ -214,8 +215,9 @@ async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
 
 
 def _missing(scraped: Scrape) -> list[str]:
-    """Of all but one, which only a house with embeddings has."""
-    return [one.name for one in METRICS if one is not MERGED_INPUTS and not _is_exported(scraped, one)]
+    """Of all but two, which only houses with embeddings or with rules have."""
+    elsewhere = (MERGED_INPUTS, ROUTED)
+    return [one.name for one in METRICS if one not in elsewhere and not _is_exported(scraped, one)]
 
 
 def _is_exported(scraped: Scrape, metric: Metric) -> bool:
