@@ -20,7 +20,7 @@ def _is_tenant_id(value: str) -> str:
     return value
 
 
-TenantId = Annotated[str, AfterValidator(_is_tenant_id)]
+TenantId = Annotated[str, AfterValidator(_is_tenant_id), Field(json_schema_extra={"pattern": "^[0-9a-f]{16}$"})]
 """Who an API key belongs to, without the key: the first 16 hexadecimal digits of its SHA-256."""
 
 

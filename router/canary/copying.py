@@ -20,6 +20,7 @@ from router.model_table import Model
 from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
 from router.replicas import Replica
+from router.routing.limits import fit_unsaid
 from router.state import RouterState
 from router.upstream import ConnectFailed
 
@@ -71,10 +72,11 @@ class Copy:
         return Result(error, heard, exchanges[0].usage if exchanges else None, began_at)
 
     async def _ask(self, replica: Replica, heard: Heard, begin: Callable[[Exchange], None]) -> ServingError | None:
-        state, call = self.state, self.call
-        check_abilities(call, self.model, replica)
+        state, model = self.state, self.model
+        check_abilities(self.call, model, replica)
+        call = fit_unsaid(self.call, model, PROFILES[replica.profile])
         name = self.shadow.backend.adapter or replica.model
-        body = await fit_limit(call, call.encode_for(name), name, replica, state)
+        body = await fit_limit(call, call.encode_for(name), name, replica, state, model.limits.max_prompt_tokens)
         # A fresh connection: one that has served before may be ending, which would be no fault of the engine.
         connection = await state.pool(replica).connect(state.table.requests.connect_timeout_s)
         exchange = Exchange(connection, Keeping(heard), PROFILES[replica.profile], _NoMeter(), wants_usage=True)

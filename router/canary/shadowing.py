@@ -49,14 +49,17 @@ def _is_copied(shadow: Shadow, call: Call, model: Model) -> bool:
 
 
 def _idle_replica(state: RouterState, shadow: Shadow) -> Replica | None:
-    """One that has room for a copy; None where none has, or enough copies are under way."""
+    """One that has room for a copy; None where none has, clients wait for it, or enough copies are under way."""
+    application = shadow.backend.application
     if sum(tally_id == shadow.tally_id for tally_id in state.shadows.values()) >= shadow.max_running:
         return None
+    if state.lanes.num_waiting()[application]:
+        return None
     now = state.loop.time()
-    replica = pick_replica(state.directory.of(shadow.backend.application), (), now, state.next_turn())
+    replica = pick_replica(state.directory.of(application), (), now, state.next_turn())
     if replica is None or replica.blocked_until > now or replica.is_saturated:
         return None
-    return None if replica.max_num_seqs is not None and replica.load >= replica.max_num_seqs else replica
+    return None if replica.num_slots is not None and replica.load >= replica.num_slots else replica
 
 
 class _Copied:

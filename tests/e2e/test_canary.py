@@ -12,7 +12,10 @@ import openai
 import pytest
 from house import ROOT, House, open_house
 from house_files import Json, free_port, model, router, router_of, serve_file
+from prometheus_scrape import exported_name, scrape
 from waiting import eventually
+
+from router.metrics import SHADOW_REQUESTS
 
 pytestmark = pytest.mark.soak
 
@@ -132,6 +135,11 @@ async def test_a_shadow_is_compared_and_answers_nobody(forked: House, client: op
     await eventually("all copies are compared", all_compared, 20)
     assert "canary two, running" in canary(forked, "status")
     canary(forked, "abort", "coder")
+    await eventually("the metrics are exported", lambda: _equal_copies(forked) == 10)
+
+
+def _equal_copies(house: House) -> float:
+    return scrape(house).total(exported_name(SHADOW_REQUESTS), model="coder", backend="two", outcome="equal")
 
 
 def test_what_cannot_be_tried_is_refused(forked: House) -> None:

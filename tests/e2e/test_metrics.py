@@ -15,19 +15,30 @@ from streaming_load import PROMPT, Outcome, Pace, sdk, streamed, whole
 from waiting import eventually
 
 from router.metrics import (
+    BACKEND_ATTEMPTS,
+    BACKEND_FIRST_TOKEN,
+    BACKEND_TOKEN_TIME,
     COMPLETION_TOKENS,
     ENGINE_KV_CACHE,
     ENGINE_RUNNING,
     ENGINE_WAITING,
+    HEDGES,
     INTER_TOKEN_LATENCY,
     MERGED_INPUTS,
     METRICS,
     PROMPT_TOKENS,
+    QUEUE_TIME,
+    QUEUED,
+    REFUSED_RETRIES,
     REQUEST_LATENCY,
     REQUESTS,
+    RESUMES,
     RETRIES,
     ROUTED,
     RUNNING,
+    SHADOW_DIFFERENCES,
+    SHADOW_REQUESTS,
+    SHADOW_SECONDS,
     TIME_TO_FIRST_TOKEN,
     Metric,
 )
@@ -36,7 +47,13 @@ TEXT = "/v1/completions"
 CHAT = "/v1/chat/completions"
 SETTLED_S = 4.0
 """Routers hand over their values once a second, and Ray reports every other second here."""
-HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric is not MERGED_INPUTS]
+OF_CANARIES = (
+    BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
+)  # fmt: skip
+OF_TROUBLE = (REFUSED_RETRIES, RESUMES, HEDGES, QUEUED, QUEUE_TIME)
+ELSEWHERE = (MERGED_INPUTS, ROUTED, *OF_CANARIES, *OF_TROUBLE)
+"""Metrics that only houses with embeddings, rules or several backends have, or with more trouble than here."""
+HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric not in ELSEWHERE]
 NUM_STREAMS = 4
 PACE = Pace(20, token_ms=30, prefill_ms=120)
 
@@ -215,9 +232,8 @@ async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
 
 
 def _missing(scraped: Scrape) -> list[str]:
-    """Of all but two, which only houses with embeddings or with rules have."""
-    elsewhere = (MERGED_INPUTS, ROUTED)
-    return [one.name for one in METRICS if one not in elsewhere and not _is_exported(scraped, one)]
+    """Of all that such a house has."""
+    return [one.name for one in METRICS if one not in ELSEWHERE and not _is_exported(scraped, one)]
 
 
 def _is_exported(scraped: Scrape, metric: Metric) -> bool:
