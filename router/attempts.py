@@ -98,6 +98,8 @@ class Attempts:
         self._resumption.measure()
         deadlines = self._model.deadlines
         for exchange in tuple(self._exchanges.values()):
+            if self._resumption.kept is None:
+                exchange.kept = None  # it is too long by now
             exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s)
 
     async def run(self) -> None:
@@ -278,7 +280,7 @@ class Attempts:
         """Let one replica answer: None when it has, else why not."""
         pool = self._state.pool(replica)
         replica.num_running += 1
-        replica.breaker.asked(self._state.loop.time(), model.reliability.breaker)
+        replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
         try:
             name = model.adapter or replica.model
             body = await fit_limit(call, call.encode_for(name), name, replica, self._state)
@@ -298,7 +300,7 @@ class Attempts:
             error is not None and exchange is not None and exchange.is_lost
         )
         if is_lost or isinstance(error, EngineFailed | EngineTimeout):
-            policy, now = self._model.reliability.breaker, self._state.loop.time()
+            policy, now = self._model.reliability.circuit_breaker, self._state.loop.time()
             replica.breaker.failed(now, policy, random.random(), is_lost=is_lost)  # noqa: S311 - no secret
         else:
             replica.breaker.succeeded()

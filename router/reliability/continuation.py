@@ -39,7 +39,8 @@ class Continuation(PassingSink):
         self._said = said
         self._num_tokens = num_tokens if said.text else 0
         self._wants_usage = wants_usage
-        self._kept = kept
+        self.kept: list[bytes] | None = kept
+        """None once that would be too much."""
         self._seam = Seam(said.text, stops_of(rest.call.body.get("stop")))
         self._drops_text = rest.is_spent
         self._owed_reason = rest.finish_reason if said.finish_reason is None else None
@@ -59,7 +60,8 @@ class Continuation(PassingSink):
             return
         if passed:
             self.has_content = True
-            self._kept.append(passed)
+            if self.kept is not None:
+                self.kept.append(passed)
         if (passed or is_last) and not self._has_diverged:
             self._sink.write(passed, is_last=is_last)
 
