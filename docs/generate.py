@@ -187,7 +187,7 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.StoreUnavailable: "The folder or bucket of files and batches does not answer. The log says why.",
     errors.EngineOverloaded: "Every replica that was tried is full, or the router has too many connections.",
     errors.EngineUnavailable: "No replica was ready in time, or all that were tried failed before their first byte.",
-    errors.EngineTimeout: "A deadline of the model's or the client's has passed; the message says which. The engine was told to stop.",
+    errors.EngineTimeout: "A deadline of the model's, or the client's, has passed: the message says which.",
 }
 """When each error is sent, for readers who have not read the code."""
 
