@@ -102,7 +102,11 @@ class Resumption:
         said, kept = self._said, self.kept
         if said is None or kept is None or self._broken is None:
             raise RuntimeError("nothing is broken")
-        num_tokens = max(said.num_events, await self._count(said.text, replica)) if said.text else 0
+        num_tokens = await self._count(said.text, replica) if said.text else 0
+        if 0 < num_tokens < said.num_events and said.text.rstrip() != said.text:
+            said = said.owing_blanks()
+            num_tokens = await self._count(said.text, replica) if said.text else 0
+        num_tokens = max(said.num_events - len(said.owed), num_tokens)
         rest = rest_of(self._call, said, num_tokens, PROFILES[replica.profile])
         if rest is None:
             raise self._broken

@@ -112,6 +112,22 @@ async def test_the_engines_tokeniser_says_how_much_was_said(
     assert 5 == other_engine.requests[-1].document["max_tokens"]
 
 
+async def test_blanks_that_would_be_other_tokens_are_said_again(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Where the tokeniser makes fewer tokens of the text than there were: the client hears them once."""
+    engine.script(STREAM_HEAD, chunk(ROLE + token("Hello") + token("\n") + token("\n")), Ending.RESET)
+    for tokens in ([1, 2], [1]):
+        other_engine.script(whole({"tokens": tokens}), path="/tokenize")
+    rest = (ROLE, token("\n"), token("\n"), token("world"), STOP, usage(8, 3), DONE)
+    other_engine.script(stream(of_another(*rest)), path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM_WITH_USAGE, "max_tokens": 10})
+    asked = other_engine.requests[-1].document
+    assert ("Hello", 9) == (asked["messages"][-1]["content"], asked["max_tokens"])  # type: ignore[index]
+    assert ("Hello\n\nworld", True) == (text_of(answer.body), usage(7, 4) in answer.body)
+
+
 async def test_the_usage_is_that_of_one_answer(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
