@@ -73,6 +73,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from reference_rules.fallbacks_do_the_same(file)
     yield from reference_rules.adapters_exist(file)
     yield from reference_rules.models_have_routes(file)
+    yield from reference_rules.queues_have_a_limit(file)
     yield from reference_rules.names_suit_editors(file)
     yield from reference_rules.import_paths_are_ours(file)
     yield from address_rules.throughput_mode_has_haproxy(file, environment)

@@ -95,6 +95,15 @@ def models_have_routes(file: ServeFile) -> Iterator[Problem]:
             yield Problem(("applications", index, "name"), message, "warning")
 
 
+def queues_have_a_limit(file: ServeFile) -> Iterator[Problem]:
+    """The router holds back what an engine cannot run, so it must know how much that is."""
+    unlimited = {each.name for each in file.model_apps() if getattr(each.args.root, "max_num_seqs", None) is None}
+    for row, _, route in _rows(file):
+        if "queue" in route.model_fields_set and route.application in unlimited:
+            message = f"nobody waits in it: max_num_seqs of {route.application!r} is not set, so its engine gets all"
+            yield Problem((*row, "queue"), message, "warning")
+
+
 def names_suit_editors(file: ServeFile) -> Iterator[Problem]:
     """Editors guess what a model can do from its name; Continue and Roo Code do so by these patterns."""
     for row, name, route in _rows(file):
