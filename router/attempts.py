@@ -76,12 +76,14 @@ class Attempts:
                 await self._run(self._call, self._model)
         finally:
             self._state.generations.discard(self)
+            self._state.demand.leave(self)
 
     async def _run(self, call: Call, model: Model) -> None:
         tried: set[str] = set()
         failure: ServingError | None = None
         for _ in range(self._limits.max_attempts):
             pick = await self._pick(model, tried, failure)
+            self._state.demand.leave(self)
             self.replica = replica = pick.replica
             if failure is not None:
                 self._state.sink.record(RETRIES, 1, {**self._account.labels, "reason": failure.code})
@@ -105,21 +107,21 @@ class Attempts:
 
         Serve replaces a dead replica, so waiting may help; it does not help against one that is overloaded.
         """
-        pick = self._pick_now(model, tried)
-        if pick is not None:
-            return pick
-        if isinstance(failure, EngineOverloaded):
-            raise failure
-        patience_s = self._limits.replica_wait_s if model.wake is None else model.wake.timeout_s
-        try:
-            async with asyncio.timeout(patience_s):
-                with self._state.demand.waiting(model):
-                    while pick is None:
-                        await self._state.directory.changed()
-                        pick = self._pick_now(model, tried)
-        except TimeoutError:
-            raise failure or _none_ready(model, patience_s) from None
-        return pick
+        state = self._state
+        wait_s = self._limits.replica_wait_s if model.wake is None else model.wake.timeout_s
+        deadline = state.loop.time() + wait_s
+        while True:
+            pick = self._pick_now(model, tried)
+            if pick is not None:
+                return pick
+            if isinstance(failure, EngineOverloaded):
+                raise failure
+            state.demand.enter(self, model)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await state.directory.changed()
+            except TimeoutError:
+                raise failure or _none_ready(model, wait_s) from None
 
     def _pick_now(self, model: Model, tried: set[str]) -> Pick | None:
         """Of the first application that has one which did not fail just now; else any that is left."""
