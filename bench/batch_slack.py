@@ -83,11 +83,10 @@ def running_house(folder: Path, max_slots_ratio: float) -> Iterator[str]:
         wait_until_answering(Address("127.0.0.1", (engine_port,), SECRET), [engine], START_TIMEOUT_S)
         batches = {
             "store": {"type": "folder", "path": str(folder / "batches")},
-            "slots_per_replica": NUM_SLOTS,
             "max_slots_ratio": max_slots_ratio,
         }
         environment = {**os.environ, "ENGINEHOUSE_BENCH_KEY": KEY, "BENCH_ENGINE_KEY": SECRET}
-        environment["BENCH_BATCHES"] = json.dumps(batches)
+        environment |= {"BENCH_BATCHES": json.dumps(batches), "BENCH_MAX_NUM_SEQS": str(NUM_SLOTS)}
         argv = [sys.executable, "-m", "bench.bare_router", str(port), str(engine_port)]
         with running("router", argv, environment, folder) as router:
             wait_until_answering(Address("127.0.0.1", (port,), KEY), [router], START_TIMEOUT_S)

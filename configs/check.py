@@ -75,6 +75,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from reference_rules.adapters_exist(file)
     yield from reference_rules.models_have_routes(file)
     yield from reference_rules.sleepers_are_waited_for(file)
+    yield from reference_rules.queues_have_a_limit(file)
     yield from reference_rules.names_suit_editors(file)
     yield from reference_rules.rules_lead_to_what_is_asked(file)
     yield from reference_rules.import_paths_are_ours(file)

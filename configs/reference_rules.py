@@ -124,12 +124,24 @@ def sleepers_are_waited_for(file: ServeFile) -> Iterator[Problem]:
         if deployment.autoscaling_config is not None and deployment.autoscaling_config.min_replicas == 0
     }
     for row, _, route in _rows(file):
-        if route.application in sleepers and route.wake is None and not route.fallbacks:
-            message = (
-                f"{route.application!r} may have no replica (min_replicas: 0), and nothing says how long requests wait"
-                " until it has one: wake: {timeout_s: 600}"
-            )
-            yield Problem((*row, "application"), message, "warning")
+        for place, backend in _backends(row, route):
+            if backend.application in sleepers and route.wake is None and not route.fallbacks:
+                message = (
+                    f"{backend.application!r} may have no replica (min_replicas: 0), and nothing says how long requests"
+                    " wait until it has one: wake: {timeout_s: 600}"
+                )
+                yield Problem(place, message, "warning")
+
+
+def queues_have_a_limit(file: ServeFile) -> Iterator[Problem]:
+    """The router holds back what an engine cannot run, so it must know how much that is."""
+    unlimited = {each.name for each in file.model_apps() if getattr(each.args.root, "max_num_seqs", None) is None}
+    for row, _, route in _rows(file):
+        for backend in route.shares if "queue" in route.model_fields_set else ():
+            if backend.application in unlimited:
+                name = backend.application
+                message = f"nobody waits in it: max_num_seqs of {name!r} is not set, so its engine gets all"
+                yield Problem((*row, "queue"), message, "warning")
 
 
 def names_suit_editors(file: ServeFile) -> Iterator[Problem]:

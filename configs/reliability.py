@@ -10,6 +10,11 @@ Milliseconds = Annotated[int, Field(ge=1, le=600_000)]
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
+def _check_pauses(first_ms: int, max_ms: int) -> None:
+    if max_ms < first_ms:
+        raise error_at(("max_pause_ms",), f"must be at least first_pause_ms ({first_ms})")
+
+
 class DeadlinePolicy(Settings):
     """How long each part of a request may take. What has passed is said in the error."""
 
@@ -39,20 +44,7 @@ class DeadlinePolicy(Settings):
         return self
 
 
-class _Pauses(Settings):
-    """Pauses that grow from the first to the longest."""
-
-    first_pause_ms: Milliseconds
-    max_pause_ms: Milliseconds
-
-    @model_validator(mode="after")
-    def _pauses_grow(self) -> Self:
-        if self.max_pause_ms < self.first_pause_ms:
-            raise error_at(("max_pause_ms",), f"must be at least first_pause_ms ({self.first_pause_ms})")
-        return self
-
-
-class RetryPolicy(_Pauses):
+class RetryPolicy(Settings):
     """
     How many more attempts than requests there may be.
 
@@ -76,8 +68,13 @@ class RetryPolicy(_Pauses):
     max_pause_ms: Milliseconds = 2000
     """Longest of these pauses, in milliseconds."""
 
+    @model_validator(mode="after")
+    def _pauses_grow(self) -> Self:
+        _check_pauses(self.first_pause_ms, self.max_pause_ms)
+        return self
 
-class BreakerPolicy(_Pauses):
+
+class BreakerPolicy(Settings):
     """When a replica is passed over, and when it is tried again."""
 
     max_failures: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -90,6 +87,11 @@ class BreakerPolicy(_Pauses):
 
     max_pause_ms: Milliseconds = 15_000
     """Longest pause, in milliseconds; also how long others wait for the outcome of a try."""
+
+    @model_validator(mode="after")
+    def _pauses_grow(self) -> Self:
+        _check_pauses(self.first_pause_ms, self.max_pause_ms)
+        return self
 
 
 class HedgingPolicy(Settings):
@@ -125,7 +127,7 @@ class ReliabilityPolicy(Settings):
     retries: RetryPolicy = RetryPolicy()
     """How many more attempts than requests there may be. `requests.max_attempts` bounds those of one request."""
 
-    breaker: BreakerPolicy = BreakerPolicy()
+    circuit_breaker: BreakerPolicy = BreakerPolicy()
     """When a replica is passed over, and when it is tried again."""
 
     hedging: HedgingPolicy = HedgingPolicy()

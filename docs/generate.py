@@ -195,7 +195,7 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.EngineOverloaded: "Every replica that was tried is full, the router's queue is, a request waited in it for "
     "`queue.max_wait_s`, or the model or the router has what it takes.",
     errors.EngineUnavailable: "No replica was ready in time, or all that were tried failed before their first byte.",
-    errors.EngineTimeout: "The engine was silent for longer than `first_byte_timeout_s` or `stall_timeout_s`.",
+    errors.EngineTimeout: "A deadline of the model's, or the client's, has passed: the message says which.",
     errors.CompletionTooLate: "A completion in an editor had not begun within `autocomplete.deadline_s`.",
 }
 """When each error is sent, for readers who have not read the code."""

@@ -102,6 +102,8 @@ class Attempts:
         self._resumption.measure()
         deadlines = self._model.deadlines
         for exchange in tuple(self._exchanges.values()):
+            if self._resumption.kept is None:
+                exchange.kept = None  # it is too long by now
             exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s)
 
     async def run(self) -> None:
@@ -240,7 +242,7 @@ class Attempts:
         is_completion = self._ticket.lane.is_completion
         replica.begin(is_completion=is_completion)
         replica.prefills[self] = len(call.raw)
-        replica.breaker.asked(self._state.loop.time(), model.reliability.breaker)
+        replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
         try:
             name = model.backend_at(replica.application).adapter or replica.model
             call = fit_unsaid(call, model, PROFILES[replica.profile])
@@ -266,7 +268,7 @@ class Attempts:
             error is not None and exchange is not None and exchange.is_lost
         )
         if is_lost or isinstance(error, EngineFailed | EngineTimeout):
-            policy, now = self._model.reliability.breaker, self._state.loop.time()
+            policy, now = self._model.reliability.circuit_breaker, self._state.loop.time()
             replica.breaker.failed(now, policy, random.random(), is_lost=is_lost)  # noqa: S311 - no secret
         else:
             replica.breaker.succeeded()

@@ -6,8 +6,6 @@ Routers reach the engines by themselves, so nobody else can know of requests tha
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from router.errors import EngineOverloaded
 from router.model_table import Model
@@ -21,28 +19,29 @@ class Demand:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._num_waiting: Counter[str] = Counter()
+        self._waiting: dict[object, str] = {}
         self._missed_at: dict[str, float] = {}
 
-    @contextmanager
-    def waiting(self, model: Model) -> Iterator[None]:
+    def enter(self, who: object, model: Model) -> None:
         """
-        A request waits for the first replica of a model's own application as long as the block runs.
+        `who` waits for the first replica of the model's own application, until it leaves. It may enter again.
 
         Raises:
-            EngineOverloaded: as many as may wait do so already.
+            EngineOverloaded: as many as may wait for a model that wakes do so already.
         """
         application = model.applications[0]
-        if model.wake is not None and self._num_waiting[application] >= model.wake.max_waiting:
-            raise EngineOverloaded(
-                f"The model {model.name!r} is waking up, and {model.wake.max_waiting} requests wait for it already.",
-                retry_after_s=5,
-            )
-        self._num_waiting[application] += 1
-        try:
-            yield
-        finally:
-            self._num_waiting[application] -= 1
+        if who not in self._waiting and model.wake is not None:
+            num_waiting = sum(other == application for other in self._waiting.values())
+            if num_waiting >= model.wake.max_waiting:
+                raise EngineOverloaded(
+                    f"The model {model.name!r} is waking up, and {num_waiting} requests wait for it already.",
+                    retry_after_s=5,
+                )
+        self._waiting[who] = application
+
+    def leave(self, who: object) -> None:
+        """Whether it waited or not."""
+        self._waiting.pop(who, None)
 
     def missed(self, application: str) -> None:
         """Something wanted this application, and is served by another or does not wait by itself."""
@@ -52,4 +51,4 @@ class Demand:
         """Requests that want each application now; those that went elsewhere count as one."""
         oldest = self._loop.time() - REMEMBERED_S
         wanted = Counter(dict.fromkeys((name for name, at in list(self._missed_at.items()) if at >= oldest), 1))
-        return wanted | +Counter(dict(self._num_waiting))
+        return wanted | Counter(list(self._waiting.values()))

@@ -92,6 +92,7 @@ class Exchange:
         finally:
             if self._answer.on_full == self._pause:  # and not another's, who gives this answer now
                 self._answer.on_full = self._answer.on_drained = None
+            self.on_begun = self.kept = None  # what they lead to leads back here
             self._connection.abandon(self)
 
     def abort(self) -> None:

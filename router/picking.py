@@ -50,6 +50,7 @@ class Picking:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._entered.close()
+        self._state.demand.leave(self)
 
     async def next(self, tried: set[str], failure: ServingError | None, num_left: int) -> Pick:
         """
@@ -73,6 +74,7 @@ class Picking:
             asked_at = state.loop.time()
             pick = await self._in_turn(tried)
             if pick is not None:
+                state.demand.leave(self)
                 return pick
             deadline += state.loop.time() - asked_at  # the queue has a limit of its own
             if isinstance(failure, _WORTH_NO_WAIT):
@@ -80,10 +82,10 @@ class Picking:
             wake_at = deadline
             if failure is not None and tried and num_left > 1:
                 wake_at = min(deadline, state.loop.time() + self._next_pause_s())
+            state.demand.enter(self, model)
             try:
                 async with asyncio.timeout_at(wake_at):
-                    with state.demand.waiting(model):
-                        await state.directory.changed()
+                    await state.directory.changed()
             except TimeoutError:
                 if wake_at == deadline:
                     raise failure or _none_ready(model, patience_s) from None

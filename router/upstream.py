@@ -120,6 +120,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._ends_with_connection and exc is None and self._sink is not None:
             self._complete()
         self._fail("it closed the connection" if exc is None else f"the connection was lost ({exc})")
+        del self._parser  # asyncio calls nothing after this; the two hold each other
 
     # the parser's callbacks
 

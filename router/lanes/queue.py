@@ -12,7 +12,7 @@ from router.replica_choice import Pick
 
 Found: TypeAlias = tuple[bool, Pick | None]
 """Whether the waiting is over, and the replica that has room. Over without a replica: none is left to wait for."""
-Order: TypeAlias = tuple[int, bool, int]
+Order: TypeAlias = tuple[int, bool, bool, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +53,10 @@ class Waiter:
 
     @property
     def order(self) -> Order:
-        return (*self.ticket.lane.rank, self.ticket.number)
+        """What batches run already goes before what waits for the slack that it takes up."""
+        ticket = self.ticket
+        has_begun = (ticket.lane.is_line and not self.starts_line) or ticket.batch_place is not None
+        return (*ticket.lane.rank, not has_begun, ticket.number)
 
 
 @dataclass(slots=True, eq=False)

@@ -39,8 +39,10 @@ class Continuation(PassingSink):
         self._said = said
         self._num_tokens = num_tokens if said.text else 0
         self._wants_usage = wants_usage
-        self._kept = kept
-        self._seam = Seam(said.text, stops_of(rest.call.body.get("stop")))
+        self.kept: list[bytes] | None = kept
+        """None once that would be too much."""
+        self._owed = said.owed
+        self._seam = Seam(said.text + said.owed, stops_of(rest.call.body.get("stop")))
         self._drops_text = rest.is_spent
         self._owed_reason = rest.finish_reason if said.finish_reason is None else None
         self._has_diverged = False
@@ -59,7 +61,8 @@ class Continuation(PassingSink):
             return
         if passed:
             self.has_content = True
-            self._kept.append(passed)
+            if self.kept is not None:
+                self.kept.append(passed)
         if (passed or is_last) and not self._has_diverged:
             self._sink.write(passed, is_last=is_last)
 
@@ -95,11 +98,22 @@ class Continuation(PassingSink):
             raise ValueError("it reasons anew")
         if self._said.has_role:
             part.pop("role", None)
+        name = "content" if is_chat else "text"
+        if self._owed:
+            part[name] = self._new_in(text_of(part))
         if not self._seam.is_closed:
-            self._take_at_seam(choice, part, "content" if is_chat else "text")
+            self._take_at_seam(choice, part, name)
         if choice.get("finish_reason") is not None:
             return True
         return any(part.values()) if is_chat else bool(text_of(part))
+
+    def _new_in(self, text: str) -> str:
+        """What the client has not had. Other words than those that are owed are new."""
+        owed, self._owed = self._owed, ""
+        if owed.startswith(text):
+            self._owed = owed[len(text) :]
+            return ""
+        return text.removeprefix(owed)
 
     def _take_at_seam(self, choice: dict[str, Any], part: dict[str, Any], name: str) -> None:
         text = self._seam.pass_on(text_of(part))

@@ -61,7 +61,8 @@ class Said:
     What a client has of a stream.
 
     `head` is what all its events have in common. `num_events` are those with a part of the text: engines send one for
-    each token, or for a few at a time. `finish_reason` is None while there is none.
+    each token, or for a few at a time. `finish_reason` is None while there is none. `owed` follows `text`: the client
+    has it, but the engine that goes on is to say it again.
     """
 
     head: Mapping[str, Any]
@@ -69,6 +70,16 @@ class Said:
     num_events: int
     has_role: bool
     finish_reason: str | None
+    owed: str = ""
+
+    def owing_blanks(self) -> "Said":
+        """
+        The same, with the blanks at the text's end owed.
+
+        Two line ends that were two tokens become one when they are the last of a text, and another word follows that.
+        """
+        text = self.text.rstrip()
+        return dataclasses.replace(self, text=text, owed=self.text[len(text) :])
 
 
 def read_said(stream: bytes) -> Said | None:

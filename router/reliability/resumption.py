@@ -33,6 +33,7 @@ class Resumption:
         """What the client has of the stream, where it may be resumed: takes whatever is passed on."""
         self._num_measured = self._num_bytes = 0
         self._num_resumes = 0
+        self._labels: dict[str, str] = {}
         self._said: Said | None = None
         self._broken: ServingError | None = None
         self._rest: Continuation | None = None
@@ -60,6 +61,8 @@ class Resumption:
         self._num_measured = len(self.kept)
         if self._num_bytes > self._policy.max_kept_bytes:
             self.kept = None
+            if self._rest is not None:
+                self._rest.kept = None
 
     def broken_by(self, failure: ServingError, replica: Replica, labels: dict[str, str]) -> ServingError:
         """
@@ -69,8 +72,8 @@ class Resumption:
             ServingError: that, where nobody can.
         """
         if self._broken is not None and self.is_pausing:
+            logger.warning("the rest of a stream was not given: %s", failure)
             if failure.status < 500:
-                logger.warning("the rest of a stream was refused: %s", failure)
                 raise self._broken
             return self._broken
         self._broken = failure
@@ -83,8 +86,7 @@ class Resumption:
         self._said, self._rest = read_said(b"".join(self.kept)), None
         if self._said is None:
             raise failure
-        logger.warning("a stream is resumed after %d events, for it broke: %s", self._said.num_events, failure)
-        self._state.sink.record(RESUMES, 1, {**labels, "reason": failure.code})
+        self._labels = labels
         return failure
 
     def cannot_ask(self, replica: Replica) -> bool:
@@ -101,11 +103,17 @@ class Resumption:
         said, kept = self._said, self.kept
         if said is None or kept is None or self._broken is None:
             raise RuntimeError("nothing is broken")
-        num_tokens = max(said.num_events, await self._count(said.text, replica)) if said.text else 0
+        num_tokens = await self._count(said.text, replica) if said.text else 0
+        if 0 < num_tokens < said.num_events and said.text.rstrip() != said.text:
+            said = said.owing_blanks()
+            num_tokens = await self._count(said.text, replica) if said.text else 0
+        num_tokens = max(said.num_events - len(said.owed), num_tokens)
         profile = PROFILES[replica.profile]
         rest = rest_of(fit_unsaid(self._call, self._model, profile), said, num_tokens, profile)
         if rest is None:
             raise self._broken
+        logger.warning("a stream is resumed after %d events, for it broke: %s", said.num_events, self._broken)
+        self._state.sink.record(RESUMES, 1, {**self._labels, "reason": self._broken.code})
         wants_usage = self._call.wants_usage or keeps_usage
         self._rest = Continuation(self._answer, said, num_tokens, rest, kept, wants_usage=wants_usage)
         return rest.call, self._rest

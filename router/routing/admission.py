@@ -22,7 +22,7 @@ ROUTE_HEADER = b"x-enginehouse-route"
 
 
 class Admission:
-    """One request's. `leave` gives its place back, and may be called without one."""
+    """One request's. `leave`, once its headers are out or will never be, gives its place back where it has one."""
 
     def __init__(self, state: RouterState, answer: Answer, account: Account) -> None:
         self._state = state
@@ -56,6 +56,7 @@ class Admission:
         return call, model
 
     def leave(self) -> None:
+        self._answer.late_headers = None  # else each would keep the other until Python looks for cycles
         if self._place is not None:
             self._state.occupancy.leave(self._place)
             self._place = None

@@ -16,8 +16,14 @@ from deployments.engines import create_engine
 from deployments.engines.contract import EngineAddress
 from deployments.engines.prometheus_text import MetricNotFound
 from deployments.engines.runtime import EngineRuntime
+from router.call import ROUTES, parse_call
+from router.event_stream import encode_event
+from router.profiles import PROFILES
+from router.reliability.resuming import read_said, rest_of
 
 LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}
+
+STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 
 # One loop for all: an engine that is shared between tests belongs to the loop that started it.
 on_shared_loop = pytest.mark.asyncio(loop_scope="module")
@@ -137,6 +143,42 @@ async def test_a_stream_ends_with_usage_and_the_end_mark(session: aiohttp.Client
     text = "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
 
     assert (True, [], True) == (len(text) > 0, last["choices"], last["usage"]["completion_tokens"] >= 1)
+
+
+@on_shared_loop
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions"])
+async def test_an_answer_that_was_begun_is_gone_on_with(
+    path: str, settings: EngineSettings, session: aiohttp.ClientSession
+) -> None:
+    """Where the profile says that the engine can: asked as for a broken stream, it says the rest, and no more."""
+    profile = PROFILES[create_engine(settings).profile]
+    skip_unless(profile.continues_by is not None, "engines behind a front are not asked to")
+    asked = {"messages": [{"role": "user", "content": "Tell me about rivers."}], "prompt": "Once upon a time"}
+    call = parse_call(
+        ROUTES[path], orjson.dumps({"model": "m", "temperature": 0, "max_tokens": 24, **asked, **STREAMED})
+    )
+    whole = [encode_event(event) for event in await streamed(session, path, call.raw)]
+    said = read_said(b"".join(whole[: len(whole) // 2]))
+    assert said is not None
+    rest = rest_of(call, said, said.num_events, profile)
+    assert rest is not None
+    *parts, last = await streamed(session, path, rest.call.raw)
+    said_then = read_said(b"".join(map(encode_event, parts)))
+    said_at_once = read_said(b"".join(whole))
+
+    assert said_then is not None
+    assert said_at_once is not None
+    assert (said_at_once.text, 24) == (
+        said.text + said_then.text,
+        said.num_events + last["usage"]["completion_tokens"],
+    )
+
+
+async def streamed(session: aiohttp.ClientSession, path: str, body: bytes) -> list[dict]:
+    headers = {"content-type": "application/json", "connection": "close"}  # not one that llama.cpp closes meanwhile
+    async with session.post(path, data=body, headers=headers) as response:
+        assert 200 == response.status, await response.text()
+        return await events(response)
 
 
 @on_shared_loop

@@ -22,13 +22,19 @@ from router.metrics import (
     ENGINE_KV_CACHE,
     ENGINE_RUNNING,
     ENGINE_WAITING,
+    HEDGES,
     INTER_TOKEN_LATENCY,
     MERGED_INPUTS,
     METRICS,
     PROMPT_TOKENS,
+    QUEUE_TIME,
+    QUEUED,
+    REFUSED_RETRIES,
     REQUEST_LATENCY,
     REQUESTS,
+    RESUMES,
     RETRIES,
+    ROUTED,
     RUNNING,
     SHADOW_DIFFERENCES,
     SHADOW_REQUESTS,
@@ -44,8 +50,9 @@ SETTLED_S = 4.0
 OF_CANARIES = (
     BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
-ELSEWHERE = (MERGED_INPUTS, *OF_CANARIES)
-"""Metrics that only houses with embeddings, or with several backends, have."""
+OF_TROUBLE = (REFUSED_RETRIES, RESUMES, HEDGES, QUEUED, QUEUE_TIME)
+ELSEWHERE = (MERGED_INPUTS, ROUTED, *OF_CANARIES, *OF_TROUBLE)
+"""Metrics that only houses with embeddings, rules or several backends have, or with more trouble than here."""
 HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric not in ELSEWHERE]
 NUM_STREAMS = 4
 PACE = Pace(20, token_ms=30, prefill_ms=120)

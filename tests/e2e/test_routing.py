@@ -1,21 +1,26 @@
 """Rules that choose a model in a running house, and tables that it takes over or refuses."""
 
 import asyncio
+import contextlib
 import json
 import re
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
+from urllib.error import URLError
 
 import openai
 import pytest
 import pytest_asyncio
 from house import ROOT, House, open_house
 from house_files import Json, free_port, model, router, router_of, serve_file
+from prometheus_scrape import exported_name, scrape
 from raw_http import ask, post, request
 from streaming_load import sdk
 from waiting import eventually
+
+from router.metrics import ROUTED
 
 ROUTE = "x-enginehouse-route"
 RULES = [
@@ -54,6 +59,13 @@ async def routed(client: openai.AsyncOpenAI, **fields: Any) -> tuple[str | None,
     return raw.headers.get(ROUTE), raw.parse().model
 
 
+def num_routed(house: House, rule: str) -> float:
+    """0 as long as nothing is exported."""
+    with contextlib.suppress(URLError):
+        return scrape(house).total(exported_name(ROUTED), rule=rule)
+    return 0
+
+
 def status(house: House) -> tuple[int, str]:
     """The exit code of `enginehouse status`, and what it prints."""
     address = re.search(r"Ray address: (\S+)", house.output())
@@ -65,7 +77,7 @@ def status(house: House) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
-async def test_rules_choose_and_the_answer_says_so(client: openai.AsyncOpenAI) -> None:
+async def test_rules_choose_and_the_answer_says_so(house: House, client: openai.AsyncOpenAI) -> None:
     """With the SDK, whole and streamed; the list of models has the name for editors to pick."""
     assert ("model=small; application=small; rule=auto/rest", "small") == await routed(client)
     assert ("model=big; application=big; rule=auto/agent", "big") == await routed(client, tools=[TOOL])
@@ -75,6 +87,7 @@ async def test_rules_choose_and_the_answer_says_so(client: openai.AsyncOpenAI) -
     assert "model=big; application=big; rule=auto/agent" == stream.headers[ROUTE]
     assert {"big"} == {chunk.model async for chunk in stream.parse()}
     assert "auto" in {each.id async for each in client.models.list()}
+    await eventually("the choices are exported", lambda: num_routed(house, "auto/agent") == 2)
 
 
 async def test_limits_of_the_model_that_was_chosen_hold(client: openai.AsyncOpenAI) -> None:

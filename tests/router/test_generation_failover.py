@@ -25,7 +25,7 @@ from configs.router import RequestSettings
 from router.metrics import REQUESTS, RETRIES
 from router.replicas import Replica
 
-LONG_PAUSES = ReliabilityPolicy(breaker=BreakerPolicy(first_pause_ms=600_000, max_pause_ms=600_000))
+LONG_PAUSES = ReliabilityPolicy(circuit_breaker=BreakerPolicy(first_pause_ms=600_000, max_pause_ms=600_000))
 OVERLOADED = whole({"error": {"message": "queue is full"}}, 503)
 KEEP_ALIVE = b": keep-alive\n\n"
 

@@ -1,7 +1,9 @@
 """router.upstream: HTTP/1.1 from an engine, however its bytes are cut, and the connections that are kept."""
 
 import asyncio
+import gc
 import socket
+import weakref
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -376,6 +378,22 @@ async def test_a_refused_connection_is_said_in_words() -> None:
     pool = ConnectionPool(replica_at(free_port()), asyncio.get_running_loop())
     with pytest.raises(ConnectFailed, match=r"(?i)refused"):
         await pool.connect(5)
+
+
+async def test_a_closed_connection_is_freed_at_once(engine: ScriptedEngine) -> None:
+    """It does not wait for the garbage collector: hundreds of streams open and close hundreds of connections."""
+    engine.otherwise = [plain(b"yes")]
+    pool = pool_of(engine)
+    connection = await pool.connect(5)
+    assert b"yes" == await answered(connection)
+    freed = weakref.ref(connection)
+    gc.disable()
+    try:
+        del connection
+        pool.close()
+        await eventually(lambda: freed() is None)
+    finally:
+        gc.enable()
 
 
 async def test_connecting_has_a_time_limit() -> None:

@@ -337,7 +337,7 @@ async def test_when_all_have_left_the_engine_stops(sharing_door: Door, engine: S
     clients = [await sharing_door.client() for _ in range(2)]
     for client in clients:
         await client.post(GREEDY_STREAM)
-    await eventually(lambda: engine.connections and len(sharing_door.state.generations) == 3)
+    await eventually(lambda: engine.connections and engine.requests and len(sharing_door.state.generations) == 3)
     for client in clients:
         client.leave()
     await eventually(lambda: engine.connections[0].is_closed and not sharing_door.state.generations)

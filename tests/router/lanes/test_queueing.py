@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator
 import orjson
 import pytest
 import pytest_asyncio
-from door import APPLICATION, Door
+from door import APPLICATION, Door, OpenDoor
 from polling import eventually
 from raw_client import ClientAnswer
 from scripted_engine import ScriptedEngine
 from wire import CHAT, CHAT_STREAM, COMPLETED, EMBEDDING, LAST_CHUNK, STREAM_HEAD, TOKENS, WHOLE, chunk, whole
 
+from cache.memory_store import MemoryStore
+from router.attempts import Attempts
 from router.metrics import QUEUE_TIME, QUEUED, REQUESTS
 from router.replicas import Figures, Replica
 
@@ -54,6 +56,13 @@ class Busy:
     @property
     def num_waiting(self) -> int:
         return len(self.door.state.lanes._queue(APPLICATION).waiting)
+
+    @property
+    def order(self) -> list[object]:
+        """Those who wait, by name."""
+        waiting = self.door.state.lanes._queue(APPLICATION).waiting
+        attempts = {one._ticket: one for one in self.door.state.generations if isinstance(one, Attempts)}
+        return [attempts[one.ticket]._call.body["user"] for one in waiting]
 
     @property
     def asked(self) -> list[object]:
@@ -197,15 +206,26 @@ async def test_a_request_that_failed_elsewhere_waits_for_the_other(busy: Busy, o
     assert ["first", "second"] == busy.asked
 
 
-async def test_a_joined_answer_waits_no_longer_than_its_first_client_would(busy: Busy) -> None:
-    """Where somebody with a higher priority wants the same answer, it moves up."""
-    lanes = busy.door.state.lanes
-    await busy.ask("background 1", "background")
-    await busy.ask("background 2", "background")
-    last = lanes._queue(APPLICATION).waiting[-1]
-    lanes.urge(last.ticket.account, type(last.ticket.lane)())
+async def test_a_shared_answer_waits_no_longer_than_its_most_urgent_client_would(
+    open_door: OpenDoor, engine: ScriptedEngine
+) -> None:
+    """Where somebody with a higher priority wants the same answer, it moves up, and both get it."""
+    door = await open_door(store=MemoryStore(1_000_000, 10_000))
+    door.set_route(queue={"max_ahead": 0})
+    door.serve_with(small(engine))
+    busy = Busy(door, engine)
+    await busy.begin()
+    await busy.ask("first", "background")
+    shared = await busy.ask("shared", "background", temperature=0)
+    again = {"model": "m", "user": "shared", "messages": [{"role": "user", "content": "shared"}], "temperature": 0}
+    joined = asyncio.create_task(door.post(again))
+    await eventually(lambda: busy.order == ["shared", "first"])
     assert [200] * 3 == await busy.statuses()
-    assert ["background 2", "background 1"] == busy.asked
+    assert ("joined", "miss") == (
+        (await joined).headers["x-enginehouse-cache"],
+        (await shared).headers["x-enginehouse-cache"],
+    )
+    assert ["shared", "first"] == busy.asked
 
 
 async def test_priorities_of_routes(busy: Busy) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from broken_streams import BROKEN, REST, ROLE, of_another, text_of, two_engines, usage
 from door import Door, OpenDoor
 from polling import eventually
 from scripted_engine import Ending, ScriptedEngine
@@ -23,55 +24,9 @@ from wire import (
 )
 
 from cache.memory_store import MemoryStore
-from configs.reliability import ReliabilityPolicy, ResumePolicy
 from configs.router import RequestSettings
 from router.event_stream import read_events
-from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS, RESUMES, RETRIES, TIME_TO_FIRST_TOKEN
-
-ROLE = event(
-    {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
-     "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}
-)  # fmt: skip
-BROKEN = (STREAM_HEAD, chunk(ROLE + token("Hel") + token("lo,")), Ending.RESET)
-
-
-def of_another(*events: bytes) -> bytes:
-    """The events as another engine's: another id, another date."""
-    return b"".join(events).replace(b'"id":"c1"', b'"id":"c2"').replace(b'"created":1', b'"created":2')
-
-
-def usage(num_prompt: int, num_completion: int) -> bytes:
-    counts = {"prompt_tokens": num_prompt, "completion_tokens": num_completion}
-    counts["total_tokens"] = num_prompt + num_completion
-    return event({"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [],
-                  "usage": counts})  # fmt: skip
-
-
-REST = stream(of_another(ROLE, token(" wor"), token("ld"), STOP, usage(9, 2), DONE))
-"""By an engine that has read seven tokens of prompt, and two of the answer."""
-
-
-def two_engines(door: Door, first: ScriptedEngine, second: ScriptedEngine, profile: str = "vllm") -> None:
-    """The first is asked first."""
-    door.serve_with(second.replica("second", profile), first.replica("first", profile))
-
-
-def text_of(body: bytes) -> str:
-    choices = [each["choices"][0] for each in read_events(body) if each and each["choices"]]
-    return "".join(choice.get("text") or choice.get("delta", {}).get("content") or "" for choice in choices)
-
-
-async def test_a_stream_goes_on_with_another_engine(
-    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """One id, one date, one role, every word once; one resume and one first token in the metrics."""
-    engine.script(*BROKEN)
-    other_engine.script(REST, path="/v1/chat/completions")
-    two_engines(door, engine, other_engine)
-    answer = await door.post(CHAT_STREAM)
-    assert ROLE + token("Hel") + token("lo,") + token(" wor") + token("ld") + STOP + DONE == answer.body
-    assert (1, 1) == (door.sink.total(RESUMES, replica="first"), door.sink.total(RETRIES, replica="first"))
-    assert 1 == len([*door.sink.of(TIME_TO_FIRST_TOKEN)])
+from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -110,6 +65,22 @@ async def test_the_engines_tokeniser_says_how_much_was_said(
     two_engines(door, engine, other_engine)
     await door.post({**CHAT_STREAM, "max_tokens": 10})
     assert 5 == other_engine.requests[-1].document["max_tokens"]
+
+
+async def test_blanks_that_would_be_other_tokens_are_said_again(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Where the tokeniser makes fewer tokens of the text than there were: the client hears them once."""
+    engine.script(STREAM_HEAD, chunk(ROLE + token("Hello") + token("\n") + token("\n")), Ending.RESET)
+    for tokens in ([1, 2], [1]):
+        other_engine.script(whole({"tokens": tokens}), path="/tokenize")
+    rest = (ROLE, token("\n"), token("\n"), token("world"), STOP, usage(8, 3), DONE)
+    other_engine.script(stream(of_another(*rest)), path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM_WITH_USAGE, "max_tokens": 10})
+    asked = other_engine.requests[-1].document
+    assert ("Hello", 9) == (asked["messages"][-1]["content"], asked["max_tokens"])  # type: ignore[index]
+    assert ("Hello\n\nworld", True) == (text_of(answer.body), usage(7, 4) in answer.body)
 
 
 async def test_the_usage_is_that_of_one_answer(
@@ -190,48 +161,6 @@ async def test_a_stream_waits_for_a_new_replica(
         assert DONE in await client.until(b"0\r\n\r\n")
 
 
-@pytest.mark.parametrize(
-    "extra",
-    [
-        {"n": 2},
-        {"logprobs": True},
-        {"response_format": {"type": "json_object"}},
-        {"response_format": {"type": "json_schema", "json_schema": {}}},
-        {"guided_json": {}},
-        {"tools": [{}], "tool_choice": "required"},
-        {"seed": 1, "temperature": 0.5},
-        {"seed": 1},
-    ],
-)
-async def test_what_is_not_all_in_the_text_ends_as_it_did(
-    extra: dict[str, object], door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """With an error event: nobody could go on with these."""
-    engine.script(*BROKEN)
-    two_engines(door, engine, other_engine)
-    answer = await door.post({**CHAT_STREAM, **extra})
-    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
-
-
-@pytest.mark.parametrize(
-    "delta",
-    [
-        {"tool_calls": [{"index": 0, "id": "t", "function": {"name": "f", "arguments": "{"}}]},
-        {"reasoning_content": "let me"},
-        {"reasoning": "let me"},
-    ],
-)
-async def test_half_a_tool_call_and_reasoning_are_not_resumed(
-    delta: dict[str, object], door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """Neither can be handed to another engine as a text."""
-    said = event({"id": "c1", "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
-    engine.script(STREAM_HEAD, chunk(said), Ending.CLOSE)
-    two_engines(door, engine, other_engine)
-    answer = await door.post({**CHAT_STREAM, "tools": [{}]})
-    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
-
-
 async def test_tools_that_were_only_offered_do_not_matter(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
@@ -243,65 +172,6 @@ async def test_tools_that_were_only_offered_do_not_matter(
     two_engines(door, engine, other_engine)
     answer = await door.post({**CHAT_STREAM, "tools": [{}]})
     assert (True, True) == (b'"name":"f"' in answer.body, answer.body.endswith(DONE))
-
-
-async def test_an_engine_that_reasons_anew_does_not_go_on(
-    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """Its text would not be the rest of the first one's. The client is told of the loss; the engine stops."""
-    anew = event({"id": "c2", "choices": [{"index": 0, "delta": {"reasoning": "hm"}, "finish_reason": None}]})
-    engine.script(*BROKEN)
-    other_engine.script(STREAM_HEAD, chunk(anew), asyncio.Event(), path="/v1/chat/completions")
-    two_engines(door, engine, other_engine)
-    answer = await door.post(CHAT_STREAM)
-    assert "The engine was lost in the middle of its answer" in str(answer.error_event["message"])
-    await eventually(lambda: other_engine.num_open == 0)
-
-
-async def test_a_resume_that_is_refused_is_the_loss_that_it_was(
-    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """The client did not ask for what the engine refuses."""
-    engine.script(*BROKEN)
-    other_engine.script(whole({"error": {"message": "no prefill"}}, 400), path="/v1/chat/completions")
-    two_engines(door, engine, other_engine)
-    answer = await door.post(CHAT_STREAM)
-    assert ("engine_failed", token("lo,") in answer.body) == (answer.error_event["code"], True)
-
-
-async def test_a_request_that_ends_its_engines_is_given_up(
-    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """It must not end all of them."""
-    door = await open_door(RequestSettings(replica_wait_s=0.2, max_attempts=16))
-    door.set_reliability(ReliabilityPolicy(resume=ResumePolicy(max_resumes=3)))
-    engine.otherwise = other_engine.otherwise = BROKEN
-    two_engines(door, engine, other_engine)
-    answer = await door.post(CHAT_STREAM)
-    asked = [one for one in (*engine.requests, *other_engine.requests) if one.path != "/tokenize"]
-    assert ("engine_failed", 4) == (answer.error_event["code"], len(asked))
-
-
-async def test_nothing_is_resumed_where_that_is_off(
-    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """By the model's own setting, reloaded in place."""
-    engine.script(*BROKEN)
-    two_engines(door, engine, other_engine)
-    door.set_reliability(ReliabilityPolicy(resume=ResumePolicy(enabled=False)))
-    answer = await door.post(CHAT_STREAM)
-    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
-
-
-async def test_a_stream_that_is_too_long_is_not_resumed(
-    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
-) -> None:
-    """What is kept of it is bounded."""
-    engine.script(STREAM_HEAD, chunk(token("x" * 2000)), Ending.CLOSE)
-    two_engines(door, engine, other_engine)
-    door.set_reliability(ReliabilityPolicy(resume=ResumePolicy(max_kept_bytes=1024)))
-    answer = await door.post(CHAT_STREAM)
-    assert ("engine_failed", []) == (answer.error_event["code"], other_engine.requests)
 
 
 async def test_a_replica_that_cannot_go_on_is_passed_by(

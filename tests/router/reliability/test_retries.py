@@ -32,7 +32,9 @@ async def test_the_first_loss_is_free(door: Door, engine: ScriptedEngine, other_
     """A replica that is gone does nothing for its requests: all of them may go elsewhere, without any budget."""
     engine.otherwise, other_engine.otherwise = [Ending.RESET], [WHOLE]
     door.serve_with(other_engine.replica("good"), engine.replica("gone"))
-    door.set_reliability(ReliabilityPolicy(retries=NO_BUDGET, breaker=BreakerPolicy(first_pause_ms=1, max_pause_ms=1)))
+    door.set_reliability(
+        ReliabilityPolicy(retries=NO_BUDGET, circuit_breaker=BreakerPolicy(first_pause_ms=1, max_pause_ms=1))
+    )
     assert {200} == {(await door.post(CHAT)).status for _ in range(10)}
 
 
@@ -74,7 +76,7 @@ async def test_one_request_probes_a_replica_that_was_lost(
     engine.script(Ending.RESET)
     other_engine.otherwise = [WHOLE]
     door.serve_with(other_engine.replica("good"), engine.replica("lost"))
-    door.set_reliability(ReliabilityPolicy(breaker=BreakerPolicy(first_pause_ms=1, max_pause_ms=60_000)))
+    door.set_reliability(ReliabilityPolicy(circuit_breaker=BreakerPolicy(first_pause_ms=1, max_pause_ms=60_000)))
     await door.post(CHAT)
     go = asyncio.Event()
     engine.otherwise = [go, WHOLE]
@@ -94,6 +96,6 @@ async def test_an_engine_that_always_fails_is_passed_over(
     engine.otherwise, other_engine.otherwise = [whole({"error": {"message": "no"}}, 500)], [WHOLE]
     door.serve_with(engine.replica("bad"), other_engine.replica("good"))
     policy = BreakerPolicy(max_failures=2, first_pause_ms=600_000, max_pause_ms=600_000)
-    door.set_reliability(ReliabilityPolicy(breaker=policy))
+    door.set_reliability(ReliabilityPolicy(circuit_breaker=policy))
     statuses = [(await door.post(CHAT)).status for _ in range(20)]
     assert (2, 18) == (statuses.count(500), statuses.count(200))

@@ -51,6 +51,19 @@ def test_the_rules_decide_where_the_policy_does_not(
     assert decision == auto_with(f"{name}:choose").decide(facts)
 
 
+def test_a_policy_that_always_fails_does_not_fill_the_log(
+    facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The log has the first failure, with its traceback, and the next one only after a while."""
+    (tmp_path / "failing_policy_of_a_test.py").write_text(POLICY.format(answer="facts.nothing"), encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    auto = auto_with("failing_policy_of_a_test:choose")
+    for _ in range(3):
+        auto.decide(facts)
+    assert ["the policy of 'auto' failed: the rules decide"] == caplog.messages
+    assert "AttributeError" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("policy", "words"),
     [
