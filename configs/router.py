@@ -209,7 +209,8 @@ class RequestSettings(Settings):
     """Longest time from handing a request to an engine until the first byte of its answer, in seconds. Then 504."""
 
     stall_timeout_s: Seconds = 120.0
-    """Longest silence of an engine within a streamed answer, in seconds. Then the stream ends with an error event."""
+    """Longest silence of an engine within a streamed answer, in seconds. Then the stream is resumed on another replica,
+    or ends with an error event."""
 
     early_headers_s: Seconds = 5.0
     """When a streamed answer has not begun after this many seconds, its headers are sent ahead and the stream is
@@ -217,7 +218,8 @@ class RequestSettings(Settings):
     headers."""
 
     max_attempts: Annotated[int, Field(ge=1, le=16)] = 3
-    """Replicas that are tried, one after another, before a request fails for want of a first byte."""
+    """Attempts at one request: replicas that are tried, one after another, for its first byte or for the rest of a
+    stream that broke."""
 
 
 class RouterUserConfig(Settings):

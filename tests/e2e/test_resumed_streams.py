@@ -57,7 +57,7 @@ async def _told(
     )  # fmt: skip
     ids, roles, num_tokens = set(), [], 0
     async for chunk in stream:
-        ids.add((chunk.id, chunk.created))
+        ids.add(chunk.id)
         num_tokens = chunk.usage.completion_tokens if chunk.usage else num_tokens
         for choice in chunk.choices:
             roles += [choice.delta.role] if choice.delta.role else []
