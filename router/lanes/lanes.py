@@ -89,11 +89,12 @@ class Lanes:
             EngineOverloaded: too many wait, or it has waited too long.
         """
         queue = self._queue(application)
-        self._claim_place(queue, ticket)
         turn = self._loop.create_future()
         waiter = Waiter(ticket, lambda: self._find(queue, ticket, find), turn, self._loop.time(), is_free)
         queue.add(waiter)
         self._serve(queue)
+        if not waiter.turn.done():
+            self._bound(queue, ticket)
         if not waiter.turn.done():
             await self._wait_for_turn(queue, waiter)
         pick = waiter.turn.result()
@@ -214,18 +215,16 @@ class Lanes:
         self._number += 1
         return self._number
 
-    def _claim_place(self, queue: Queue, ticket: Ticket) -> None:
-        """Where the queue is full, the last of those that go after this one loses its place."""
-        if ticket.lane.is_line or queue.num_requests < ticket.policy.max_length:
-            return
+    def _bound(self, queue: Queue, ticket: Ticket) -> None:
+        """Where more wait than may, the last of them loses its place: the newcomer, or one that it passes."""
         last = queue.last_request()
+        if last is None or ticket.lane.is_line or queue.num_requests <= ticket.policy.max_length:
+            return
+        queue.remove(last)
         error = EngineOverloaded(
             f"The model {ticket.model!r} has as much to do as it can, and {queue.num_requests} requests wait for it.",
             retry_after_s=_RETRY_AFTER_S,
         )
-        if last is None or last.ticket.lane.rank <= ticket.lane.rank:
-            raise error
-        queue.remove(last)
         if not last.turn.done():
             last.turn.set_exception(error)
 

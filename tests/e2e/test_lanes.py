@@ -13,7 +13,7 @@ from prometheus_scrape import exported_name, scrape
 from streaming_load import Outcome, Pace, sdk, streamed
 from waiting import eventually
 
-from router.metrics import QUEUED
+from router.metrics import QUEUE_TIME, QUEUED
 
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
 NUM_PROBES = 6
@@ -78,6 +78,8 @@ async def test_requests_wait_in_the_routers_and_not_in_the_engine(narrow: House)
                 await asyncio.gather(*probes, return_exceptions=True)
                 await eventually("they are gone", lambda: engine_metric(engine, WAITING) == 0)
     assert [200] * NUM_PROBES == [(await probe)[0] for probe in probes]
+    name = f"{exported_name(QUEUE_TIME)}_count"
+    await eventually("their waits are counted", lambda: scrape(narrow).total(name, priority="background") >= NUM_PROBES)
 
 
 def num_queued(house: House, priority: str) -> float:

@@ -232,7 +232,6 @@ async def _batch_of_one_line(client: openai.AsyncOpenAI) -> str:
 
 
 def _missing(scraped: Scrape) -> list[str]:
-    """Of all that such a house has."""
     return [one.name for one in METRICS if one not in ELSEWHERE and not _is_exported(scraped, one)]
 
 

@@ -36,10 +36,11 @@ class Busy:
         self.tasks: list[asyncio.Task[ClientAnswer]] = []
 
     async def begin(self) -> None:
+        num_before = len(self.engine.requests)
         self.engine.script(self.finish, WHOLE)
         self.engine.otherwise = [WHOLE]
         self.tasks.append(asyncio.create_task(self.door.post(CHAT)))
-        await eventually(lambda: self.engine.requests)
+        await eventually(lambda: len(self.engine.requests) > num_before)
 
     async def ask(self, name: str, priority: str | None = None, **body: object) -> asyncio.Task[ClientAnswer]:
         """One more request, which waits."""
@@ -130,6 +131,22 @@ async def test_a_full_queue_refuses(busy: Busy) -> None:
     answer = await busy.door.post(CHAT)
     error = orjson.loads(answer.body)["error"]
     assert (503, "engine_overloaded", "5") == (answer.status, error["code"], answer.headers["retry-after"])
+
+
+async def test_a_queue_without_places_is_for_nobody(door: Door, engine: ScriptedEngine) -> None:
+    """Whoever finds room needs none, whatever the priority."""
+    door.set_route(queue={"max_ahead": 0, "max_length": 0})
+    door.serve_with(small(engine))
+    busy = Busy(door, engine)
+    assert 200 == (await _answered(busy, "batch")).status
+    await busy.begin()
+    assert 503 == (await door.post(CHAT)).status
+    assert [200] == await busy.statuses()
+
+
+async def _answered(busy: Busy, priority: str) -> ClientAnswer:
+    busy.engine.script(WHOLE)
+    return await busy.door.post(CHAT, headers={"x-enginehouse-priority": priority})
 
 
 async def test_who_goes_first_takes_the_place_of_who_goes_last(busy: Busy) -> None:
