@@ -40,9 +40,10 @@ class EngineLoadPolicy:
         if config.upscale_delay_s == SERVE_UPSCALE_DELAY_S:
             # The context is this decision's own. Its delays are applied after this call.
             context.config = config.model_copy(update={"upscale_delay_s": self._settings.upscale_delay_s})
+        application = context.app_name or ""
         wanted = wanted_replicas(
-            controller_board.BOARD.figures_of(replica.unique_id for replica in context.running_replicas),
-            controller_board.BOARD.num_waiting(context.app_name or ""),
+            controller_board.BOARD.figures_of(application, [one.unique_id for one in context.running_replicas]),
+            controller_board.BOARD.num_waiting(application),
             context.current_num_replicas,
             config.get_target_ongoing_requests(),
             self._settings.max_kv_cache_ratio,

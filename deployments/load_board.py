@@ -8,7 +8,7 @@ answer. So a thread of its own reads for all policies of the process.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -60,20 +60,23 @@ class BoardReader:
     Reads the board while somebody asks for it.
 
     Args:
-        read: the whole board. Raises RayError where the cluster's head does not answer.
+        read: what the replicas with these ids say, and all routers. Raises RayError where the cluster's head does not
+            answer.
     """
 
-    def __init__(self, read: Callable[[], Board]) -> None:
+    def __init__(self, read: Callable[[Sequence[str]], Board]) -> None:
         self._read = read
+        self._asked_for: dict[str, Sequence[str]] = {}
         self._figures: Living[Figures] = Living()
         self._demand: Living[tuple[int, Mapping[str, int]]] = Living()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def figures_of(self, replica_ids: Iterable[str]) -> list[Figures]:
-        """What those of these replicas say that said something lately."""
+    def figures_of(self, application: str, replica_ids: Sequence[str]) -> list[Figures]:
+        """What those of an application's running replicas say that said something lately; nothing of new ones yet."""
         self._start()
         with self._lock:
+            self._asked_for[application] = replica_ids
             figures = self._figures.words(time.monotonic())
         return [figures[one] for one in replica_ids if one in figures]
 
@@ -86,7 +89,9 @@ class BoardReader:
 
     def look(self) -> None:
         """Read once."""
-        board = self._read()
+        with self._lock:
+            asked_for = [one for replica_ids in self._asked_for.values() for one in replica_ids]
+        board = self._read(asked_for)
         with self._lock:
             now = time.monotonic()
             self._figures.hear(board.figures, now)

@@ -154,31 +154,22 @@ def forget_demand(router_id: str) -> None:
     internal_kv._internal_kv_del(_DEMAND + router_id.encode(), namespace=_KV_NAMESPACE)  # noqa: SLF001
 
 
-def read_board() -> Board:
+def read_board(replica_ids: Sequence[str]) -> Board:
     """
-    What all replicas and routers say, the dead included. Three calls to Ray's head, which block for their answers.
+    What these replicas say, and all routers, those included that are dead. Two or three calls to Ray's head, which
+    block for their answers.
 
     Raises:
         RayError: the head does not answer.
     """
     client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
-    keys = [
-        key
-        for prefix in (_FIGURES, _DEMAND)
-        for key in client.internal_kv_keys(prefix, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
-    ]
+    keys = client.internal_kv_keys(_DEMAND, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
     found = client.internal_kv_multi_get(keys, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S) if keys else {}
-    figures = {
-        key[len(_FIGURES) :].decode(): Figures(*orjson.loads(value))
-        for key, value in found.items()
-        if key.startswith(_FIGURES)
-    }
     demand = {
         key[len(_DEMAND) :].decode(): cast("tuple[int, dict[str, int]]", tuple(orjson.loads(value)))
         for key, value in found.items()
-        if key.startswith(_DEMAND)
     }
-    return Board(figures, demand)
+    return Board(read_figures(replica_ids) if replica_ids else {}, demand)
 
 
 def read_nodes() -> list[Node]:
