@@ -70,7 +70,7 @@ class Attempts:
         self._exchanges: dict[str, Exchange] = {}
         """Of the attempts under way, by replica: there are two while a request is hedged."""
         self._race: Race | None = None
-        self._is_free = self._has_moved = False
+        self._is_free = self._has_moved = self._has_asked = False
         self._ticket = state.lanes.ticket(model, call.lane, account)
         self._picking = Picking(state, call, model, self._ticket, self._can_ask)
         self._replica: Replica | None = None
@@ -234,7 +234,8 @@ class Attempts:
 
     async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         """Let one replica answer: None when it has, else why not."""
-        noted = noting(self._state, model, replica)
+        noted = noting(self._state, model, replica, is_first=not self._has_asked)
+        self._has_asked = True
         return await noted.end_of(self._pipe(call, model, replica), lambda: self._exchange)
 
     async def _pipe(self, call: Call, model: Model, replica: Replica) -> ServingError | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from router.canary.tally import FAILED, Side
+from router.canary.trial import Trial
 from router.errors import ClientDisconnected, InvalidRequest, ServingError
 from router.event_stream import Usage
 from router.exchange import Exchange
@@ -98,13 +99,25 @@ class _NotNoting:
 _NOT_NOTING = _NotNoting()
 
 
-def noting(state: "RouterState", model: Model, replica: Replica) -> Noting | _NotNoting:
-    """For an attempt that begins now."""
+PASSED_OVER = FAILED + "passed_over"
+"""A request of the canary's sessions that others got at once, since replicas of the canary's had just failed."""
+
+
+def noting(state: "RouterState", model: Model, replica: Replica, *, is_first: bool = True) -> Noting | _NotNoting:
+    """For an attempt that begins now. `is_first`: nobody was asked before for the same answer."""
     trial = model.trial
     if trial is None and len(model.backends) < 2:
         return _NOT_NOTING
     label = model.backend_at(replica.application).label
     side: Side = "canary" if trial is not None and label == trial.label else "stable"
+    if trial is not None and is_first and side == "stable" and _is_passed_over(state, model, trial):
+        state.tallies.count(trial.id, "canary", state.loop.time(), PASSED_OVER)
     tally_id = "" if trial is None else trial.id
     labels = {"model": model.name, "engine": replica.engine, "replica": replica.replica_id, "backend": label}
     return Noting(state, labels, tally_id, side, state.loop.time())
+
+
+def _is_passed_over(state: "RouterState", model: Model, trial: Trial) -> bool:
+    """Without that, a canary that fails all it is given would be judged by the few requests that still try it."""
+    is_own = bool(model.backends) and model.backends[0].label == trial.label
+    return is_own and bool(state.directory.of(trial.application))

@@ -10,6 +10,7 @@ from wire import CHAT, CHAT_STREAM, DONE, STREAM, TOKENS, WHOLE, stream, whole
 
 from configs.backends import CanaryRule
 from configs.router import ModelRoute, RouterUserConfig
+from router.canary.noting import PASSED_OVER
 from router.canary.tally import FAILED, Course, Side, Tally
 from router.canary.trial import Trial, base_of
 from router.metrics import BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN
@@ -97,3 +98,25 @@ async def test_a_model_without_a_canary_is_not_noted(door: Door, engine: Scripte
     await door.post(CHAT_STREAM)
     assert {} == door.state.tallies.courses(door.state.loop.time())
     assert 0 == door.sink.total(BACKEND_ATTEMPTS)
+
+
+async def test_a_request_that_the_canary_cannot_take_counts_against_it(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Its replica is passed over after a failure, and the stable backend is asked at once; its own figures are good."""
+    try_on(door, other_engine)
+    other_engine.script(Ending.RESET)
+    for _ in range(2):
+        engine.script(WHOLE)
+        assert 200 == (await door.post(CHAT)).status
+    assert {FAILED + "engine_unavailable": 1, PASSED_OVER: 1} == figures(door, "canary").counts
+    assert {"ok": 2} == figures(door, "stable").counts
+
+
+async def test_a_canary_without_replicas_is_not_judged(door: Door, engine: ScriptedEngine) -> None:
+    """As in its first moment, before the router has heard of them."""
+    try_on(door, engine)
+    door.state.take_over_replicas("new", [])
+    engine.script(WHOLE)
+    assert 200 == (await door.post(CHAT)).status
+    assert ({}, {"ok": 1}) == (figures(door, "canary").counts, figures(door, "stable").counts)
