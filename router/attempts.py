@@ -72,7 +72,7 @@ class Attempts:
         self._race: Race | None = None
         self._is_free = self._has_moved = self._has_asked = False
         self._ticket = state.lanes.ticket(model, call.lane, account)
-        self._picking = Picking(state, call, model, self._ticket, self._can_ask)
+        self._picking = Picking(state, call, model, self._ticket, self._resumption)
         self._replica: Replica | None = None
 
     @property
@@ -144,9 +144,6 @@ class Attempts:
             failure = self._judge(latest, tried, is_last=num_before + 1 == self._limits.max_attempts)
         if failure is not None:
             raise failure
-
-    def _can_ask(self, replica: Replica) -> bool:
-        return not (self._resumption.is_under_way and self._resumption.cannot_ask(replica))
 
     def _judge(self, failure: ServingError, tried: set[str], *, is_last: bool) -> ServingError:
         """

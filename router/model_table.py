@@ -156,7 +156,7 @@ class ModelTable:
         """Those that may be chosen, that of the last rule first: it takes what fits no other."""
         names = [name for _, name in auto.settings.destinations()]
         default = auto.settings.rules[-1].model
-        return tuple(dict.fromkeys(self._by_name[name] for name in (default, *names)))
+        return tuple({model.name: model for model in (self._by_name[name] for name in (default, *names))}.values())
 
     @property
     def tally_ids(self) -> frozenset[str]:

@@ -8,7 +8,7 @@ replica at all, where a model has none. For a moment, before those that failed a
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from types import TracebackType
@@ -21,6 +21,7 @@ from router.lanes.queue import Found, Ticket
 from router.lanes.room import beside_prefills
 from router.model_table import Model
 from router.prefix_key import prefix_key
+from router.reliability.resumption import Resumption
 from router.replica_choice import Beginning, Pick, choose_replica
 from router.replicas import Replica
 from router.state import RouterState
@@ -32,14 +33,12 @@ _WORTH_NO_WAIT = (EngineOverloaded, EngineTimeout)
 class Picking:
     """One request's. To be entered as long as the request is under way: its beginning is then known to others."""
 
-    def __init__(
-        self, state: RouterState, call: Call, model: Model, ticket: Ticket, can_ask: Callable[[Replica], bool]
-    ) -> None:
+    def __init__(self, state: RouterState, call: Call, model: Model, ticket: Ticket, resumption: Resumption) -> None:
         self._state = state
         self._call = call
         self._model = model
         self._ticket = ticket
-        self._can_ask = can_ask
+        self._resumption = resumption
         self._num_rounds = 0
         self._entered = contextlib.ExitStack()
 
@@ -143,6 +142,9 @@ class Picking:
             replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
         beginning = self._beginning if has_choice and self._model.replica_choice == "prefix" else None
         return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
+
+    def _can_ask(self, replica: Replica) -> bool:
+        return not (self._resumption.is_under_way and self._resumption.cannot_ask(replica))
 
     def _next_pause_s(self) -> float:
         retries = self._model.reliability.retries
