@@ -10,7 +10,7 @@ import logging
 from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
-from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send
+from router.asgi import BATCH_TENANT, WRITE_CHUNK, Headers, Receive, Scope, Send, WriteChunk
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
@@ -42,7 +42,7 @@ class Generation:
         write_chunk = extensions.get(WRITE_CHUNK)
         self._batch_tenant: str | None = extensions.get(BATCH_TENANT)
         self._entered: str | None = None
-        self._answer = Answer(send, state.answer_headers(self._request_id), state.loop, write_chunk)
+        self._answer = self._open_answer(send, state.answer_headers(self._request_id), write_chunk)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
         self._limits = state.table.requests
@@ -88,7 +88,7 @@ class Generation:
         batch_tenant = self._batch_tenant
         tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
-        call = parse_call(self._route, raw, session_of(self._scope))
+        call = self._read_call(raw)
         model = self._table.resolve(call.model_name)
         self._account.labels["model"] = model.name
         if batch_tenant is None and state.gate is not None:
@@ -106,6 +106,12 @@ class Generation:
                 self._tell_cache("bypass")
             self._attempts = making_of(state, call, model, self._answer, self._account, self._request_id)
             await self._attempts.run()
+
+    def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
+        return Answer(send, headers, self._state.loop, write_chunk)
+
+    def _read_call(self, raw: bytes) -> Call:
+        return parse_call(self._route, raw, session_of(self._scope))
 
     def _sharing(self, call: Call, model: Model, tenant: str) -> Sharing | None:
         fingerprint = self._state.directory.fingerprint(model.applications[0])

@@ -42,6 +42,8 @@ class Profile:
     merges: frozenset[Literal["texts", "tokens"]] = frozenset()
     """Inputs for embeddings of which several requests are asked as one: the tokens of each are known, texts' by the
     engine's `/tokenize` as `router.merging.counting` asks it, and one call was seen to cost less than several."""
+    applies_template: Literal["/apply-template"] | None = None
+    """The route by which the engine makes a prompt of a chat, which its `/tokenize` then counts as text."""
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
@@ -87,6 +89,7 @@ PROFILES = {
             clamps_max_tokens=True,
             ignores=frozenset({"dimensions"}),
             merges=frozenset({"texts", "tokens"}),
+            applies_template="/apply-template",
             completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
         ),
         Profile("vllm", counts_tokens="/tokenize", clamps_max_tokens=False),

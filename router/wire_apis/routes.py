@@ -1,0 +1,9 @@
+"""Every path of an API of its own."""
+
+from collections.abc import Mapping
+
+from router.wire_apis.anthropic.routes import CountTokens, Messages
+from router.wire_apis.questions import WireRoute
+
+_ROUTES: tuple[WireRoute, ...] = (Messages(), CountTokens())
+WIRE_ROUTES: Mapping[str, WireRoute] = {route.path: route for route in _ROUTES}
