@@ -90,6 +90,19 @@ def _said(said: Json) -> Iterator[Piece]:
         )  # fmt: skip
 
 
+def pieces_of_whole(completion: Json) -> Iterator[Piece]:
+    """
+    Raises:
+        ValueError: it holds no answer.
+    """
+    if not any(True for _ in _objects(completion.get("choices"))):
+        raise ValueError("a chat completion without a choice")
+    in_order = InOrder()
+    for piece in pieces_of(completion):
+        yield from in_order.take(piece)
+    yield from in_order.rest()
+
+
 class InOrder:
     """
     Hands pieces on so that all of one tool call come together.

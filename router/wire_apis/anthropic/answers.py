@@ -7,7 +7,18 @@ import orjson
 
 from router.event_stream import KEEP_ALIVE
 from router.wire_apis.anthropic.requests import Asked
-from router.wire_apis.pieces import Counts, Finish, InOrder, Json, Piece, Reasoning, Text, ToolCall, pieces_of
+from router.wire_apis.pieces import (
+    Counts,
+    Finish,
+    InOrder,
+    Json,
+    Piece,
+    Reasoning,
+    Text,
+    ToolCall,
+    pieces_of,
+    pieces_of_whole,
+)
 
 _STOP_REASONS = {
     "stop": "end_turn",
@@ -36,7 +47,7 @@ class MessageWriter:
     def whole(self, completion: Json) -> bytes:
         ending = _Ending(self._asked)
         blocks = _Blocks(self._identity(completion)["id"])
-        for piece in _ordered(completion):
+        for piece in pieces_of_whole(completion):
             ending.note(piece)
             if self._asked.shows_thinking or not isinstance(piece, Reasoning):
                 blocks.add(piece)
@@ -69,13 +80,6 @@ class MessageWriter:
             "role": "assistant",
             "model": model if isinstance(model, str) and model else self._asked.model,
         }
-
-
-def _ordered(completion: Json) -> Iterator[Piece]:
-    in_order = InOrder()
-    for piece in pieces_of(completion):
-        yield from in_order.take(piece)
-    yield from in_order.rest()
 
 
 class _Ending:
