@@ -18,7 +18,7 @@ def client(laptop: House) -> Iterator[anthropic.Anthropic]:
     """The SDK as a user sets it up, except that it never tries again."""
     base_url = laptop.base_url.removesuffix("/v1")
     with anthropic.Anthropic(
-        base_url=base_url, api_key="none", max_retries=0, default_headers=FROM_THE_ENGINE
+        base_url=base_url, api_key="none", max_retries=0, timeout=60, default_headers=FROM_THE_ENGINE
     ) as opened:
         yield opened
 
