@@ -196,10 +196,20 @@ async def test_errors_of_the_request(
     assert body["request_id"] == raised.value.request_id
 
 
-async def test_a_prompt_that_is_too_long(client: anthropic.AsyncAnthropic, engine: ScriptedEngine) -> None:
-    """Begins with the words that Claude Code compacts a conversation at."""
-    engine.script(whole({"error": {"message": "This model's maximum context length is 8 tokens."}}, 400))
-    with pytest.raises(anthropic.BadRequestError, match="prompt is too long: This model's maximum"):
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        ("request (2031 tokens) exceeds the available context size (512 tokens)", "2031 tokens > 512 maximum"),
+        ("The prompt has 9 tokens and this model's maximum context length is 8 tokens.", "9 tokens > 8 maximum"),
+        ("This model's maximum context length is 8 tokens.", "This model's maximum"),
+    ],
+)
+async def test_a_prompt_that_is_too_long(
+    said: str, heard: str, client: anthropic.AsyncAnthropic, engine: ScriptedEngine
+) -> None:
+    """Begins with the words that Claude Code compacts a conversation at, and the numbers that it reads."""
+    engine.script(whole({"error": {"message": said}}, 400))
+    with pytest.raises(anthropic.BadRequestError, match=f"prompt is too long: {heard}"):
         await ask(client)
 
 

@@ -1,5 +1,7 @@
 """Errors in Anthropic's words. Statuses stay what they are elsewhere: its SDKs repeat 408, 409, 429 and from 500 on."""
 
+import re
+
 import orjson
 
 from router.errors import (
@@ -30,6 +32,8 @@ _TYPES: tuple[tuple[type[ServingError], str], ...] = (
     (EngineTimeout, "timeout_error"),
 )
 
+_TOKENS = re.compile(r"(\d+)\s+tokens")
+
 
 class AnthropicErrors:
     """Nothing says which field is at fault but the message, which always does."""
@@ -51,7 +55,17 @@ def error_type(error: ServingError) -> str:
 
 
 def _envelope(error: ServingError, request_id: str) -> Json:
-    message = error.message
-    if isinstance(error, ContextLengthExceeded):
-        message = f"prompt is too long: {message}"  # the words that Claude Code knows an overflow by
+    message = _too_long(error.message) if isinstance(error, ContextLengthExceeded) else error.message
     return {"type": "error", "error": {"type": error_type(error), "message": message}, "request_id": request_id}
+
+
+def _too_long(words: str) -> str:
+    """
+    As Anthropic says it, where the engine's words have both numbers and no other.
+
+    Claude Code 2.1 knows an overflow by the first words, and reads from the numbers by how much to shorten.
+    """
+    counts = [int(count) for count in _TOKENS.findall(words)]
+    if len(counts) != 2:
+        return f"prompt is too long: {words}"
+    return f"prompt is too long: {max(counts)} tokens > {min(counts)} maximum ({words.rstrip('.')})"
