@@ -54,8 +54,9 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
         return _json({"status": "draining" if state.is_draining else "ok", "ready_replicas": models})
 
     @api.head(ROOT_PATH, summary="Whether somebody is there")
+    @api.get(ROOT_PATH, summary="Whether somebody is there")
     async def root() -> Response:
-        return Response()
+        return Response(b"Enginehouse is running", media_type="text/plain")
 
     @api.get(PROXY_HEALTH_PATH, include_in_schema=False)
     async def proxy_health() -> Response:

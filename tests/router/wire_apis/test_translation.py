@@ -147,9 +147,3 @@ async def test_a_model_for_another_task(door: Door, engine: ScriptedEngine) -> N
     answers = [await door.post(ASKED, path) for path in (PATH, "/v1/messages/count_tokens")]
     assert [400, 400] == [answer.status for answer in answers]
     assert [] == engine.requests
-
-
-async def test_the_head_of_the_root(open_door: OpenDoor) -> None:
-    """Says without a key that somebody is there: Claude Code asks it first."""
-    door = await open_door(keys=["k1"])
-    assert 200 == (await door.ask("HEAD", "/")).status
