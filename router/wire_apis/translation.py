@@ -103,6 +103,8 @@ class TranslatedAnswer(Answer):
     request_id: str
     writer: Writer
     """Set before there is anything to write but an error."""
+    misread: EngineFailed | None = None
+    """What the client was told of a chat completion that is none."""
 
     def write(self, data: bytes, *, is_last: bool) -> None:
         """Whole events of a streamed chat completion."""
@@ -129,7 +131,8 @@ class TranslatedAnswer(Answer):
 
     def _misread(self, error: Exception) -> None:
         logger.warning("request %s: the engine's answer cannot be translated: %r", self.request_id, error)
-        self.fail(EngineFailed("The engine's answer is not a chat completion.", from_engine=True))
+        self.misread = EngineFailed("The engine's answer is not a chat completion.", from_engine=True)
+        self.fail(self.misread)
 
     def _error_body(self, error: ServingError) -> bytes:
         return self.errors.body(error, self.request_id)
@@ -145,6 +148,11 @@ class TranslatedGeneration(Generation):
         self._api = api
         super().__init__(state, CHAT_ROUTE, scope, receive, send)
         self._account.route = api.path
+
+    async def _serve(self) -> None:
+        await super()._serve()
+        if self._translated.misread is not None:
+            raise self._translated.misread
 
     def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
         named = [*headers, (self._api.id_header, self._request_id)]

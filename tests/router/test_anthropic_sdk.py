@@ -137,6 +137,11 @@ async def test_the_newest_of_claude_code(client: anthropic.AsyncAnthropic, engin
     assert ["text"] == [block.type for block in message.content]
 
 
+async def test_models(client: anthropic.AsyncAnthropic) -> None:
+    """The list is OpenAI's, and this client reads it all the same."""
+    assert ["m", "default"] == [model.id async for model in client.models.list()]
+
+
 # errors
 
 
@@ -168,6 +173,7 @@ async def test_errors_of_the_engine(  # noqa: PLR0913 - the table's columns
     assert isinstance(raised.value, error)
     assert kind == raised.value.body["error"]["type"]  # type: ignore[index]
     assert num_requests == door.sink.total(REQUESTS, route="/v1/messages")
+    assert 0 == door.sink.total(REQUESTS, code="ok")
 
 
 @pytest.mark.parametrize(
@@ -248,14 +254,15 @@ async def test_an_engine_that_is_too_slow(open_door: OpenDoor, engine: ScriptedE
     ids=["closed", "without an end", "an error event", "not JSON"],
 )
 async def test_a_broken_stream_is_an_error(
-    steps: list[Step], client: anthropic.AsyncAnthropic, engine: ScriptedEngine
+    steps: list[Step], client: anthropic.AsyncAnthropic, door: Door, engine: ScriptedEngine
 ) -> None:
-    """Never a shorter message; and nothing is asked again behind the caller's back."""
+    """Never a shorter message; nothing is asked again behind the caller's back; and it counts as what it was."""
     engine.script(*steps)
     with pytest.raises(anthropic.APIStatusError) as raised:
         await read(client)
     assert "api_error" == raised.value.body["error"]["type"]  # type: ignore[index]
     assert 1 == len(engine.requests)
+    assert 1 == door.sink.total(REQUESTS, code="engine_failed")
 
 
 # counting
