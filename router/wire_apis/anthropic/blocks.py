@@ -1,28 +1,11 @@
 """Anthropic's content blocks as the parts of a chat message. Pure."""
 
-from collections.abc import Iterable
-
 import orjson
 
 from router.errors import InvalidRequest
+from router.wire_apis.conversation import image_part, text_part
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json
-
-
-def text_part(text: str) -> Json:
-    return {"type": "text", "text": text}
-
-
-def content_of(parts: Iterable[Json]) -> str | list[Json]:
-    """
-    The content of a message. Texts alone become one string: not every chat template takes parts.
-
-    Engines join the texts of several parts with a line's end, so that is how they are joined here.
-    """
-    listed = list(parts)
-    if all(part["type"] == "text" for part in listed):
-        return "\n".join(part["text"] for part in listed)
-    return listed
 
 
 def user_part(block: Json, where: str) -> Json:
@@ -36,7 +19,7 @@ def user_part(block: Json, where: str) -> Json:
     if kind == "text":
         return text_part(string_at(block, "text", where))
     if kind == "image":
-        return {"type": "image_url", "image_url": {"url": _image_url(block, where)}}
+        return image_part(_image_url(block, where))
     if kind == "document":
         return text_part(_document_text(block, where))
     if kind == "search_result":

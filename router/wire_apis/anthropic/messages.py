@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 import orjson
 
 from router.errors import InvalidRequest
-from router.wire_apis.anthropic.blocks import content_of, result_parts, text_part, user_part
+from router.wire_apis.anthropic.blocks import result_parts, user_part
+from router.wire_apis.conversation import Conversation, text_part, tool_call
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json
 
@@ -24,7 +25,7 @@ def chat_messages(system: object, messages: object) -> list[Json]:
     Raises:
         InvalidRequest: something in them cannot be passed on, and where that is.
     """
-    conversation = _Conversation()
+    conversation = Conversation()
     conversation.add_system(_system_text(system, "system"))
     if messages is None:
         raise InvalidRequest("`messages` is missing.", param="messages")
@@ -35,9 +36,9 @@ def chat_messages(system: object, messages: object) -> list[Json]:
     for index, (message, where) in enumerate(listed):
         role = message.get("role")
         if role == "user":
-            conversation.add_user(message.get("content"), f"{where}.content")
+            _add_user(conversation, message.get("content"), f"{where}.content")
         elif role == "assistant":
-            conversation.add_assistant(message.get("content"), f"{where}.content", keeps_reasoning=index > last_turn)
+            _add_assistant(conversation, message.get("content"), f"{where}.content", keeps_reasoning=index > last_turn)
         elif role in _SYSTEM_ROLES:
             conversation.add_system(_system_text(message.get("content"), f"{where}.content"))
         else:
@@ -71,80 +72,34 @@ def _has_results(content: object) -> bool:
     )
 
 
-class _Conversation:
-    def __init__(self) -> None:
-        self._system: list[str] = []
-        self._messages: list[Json] = []
-        """With `content` as a list of parts."""
-        self._notes: list[Json] = []
-        """What the system said since the last message. It must not come between calls and their results."""
-
-    def add_system(self, text: str) -> None:
-        """At the head it is the system prompt. Later the user says it: many templates have it nowhere else."""
-        if text and self._messages:
-            self._notes.append(text_part(f"<system>\n{text}\n</system>"))
-        elif text:
-            self._system.append(text)
-
-    def add_user(self, content: object, where: str) -> None:
-        """Results of tools come first: they must follow the calls."""
-        parts = [text_part(content)] if isinstance(content, str) else []
-        for block, at in _blocks(content, where):
-            if block.get("type") == "tool_result":
-                parts += self._add_result(block, at)
-            else:
-                parts.append(user_part(block, at))
-        self._add_parts(parts)
-
-    def add_assistant(self, content: object, where: str, *, keeps_reasoning: bool) -> None:
-        """
-        Args:
-            content: a string or blocks. Those of tools that Anthropic's servers run are left out.
-            where: it is in the request.
-            keeps_reasoning: whether the model still needs what it thought: within a turn that goes on.
-        """
-        texts = [text_part(content)] if isinstance(content, str) else []
-        blocks = list(_blocks(content, where))
-        parts = texts + [text_part(string_at(block, "text", at)) for block, at in blocks if block.get("type") == "text"]
-        calls = [_tool_call(block, at) for block, at in blocks if block.get("type") == "tool_use"]
-        thoughts = [block.get("thinking") for block, _ in blocks if block.get("type") == "thinking"]
-        reasoning = "\n".join(thought for thought in thoughts if isinstance(thought, str) and thought)
-        if not (parts or calls):
-            return
-        self._add_parts([])
-        if not (self._messages and self._messages[-1]["role"] == "assistant"):
-            self._messages.append({"role": "assistant", "content": []})
-        message = self._messages[-1]
-        message["content"] += [part for part in parts if part["text"]]
-        if calls:
-            message["tool_calls"] = [*message.get("tool_calls", []), *calls]
-        if reasoning and keeps_reasoning:
-            message["reasoning_content"] = "\n".join(filter(None, [message.get("reasoning_content"), reasoning]))
-
-    def whole(self) -> list[Json]:
-        self._add_parts([])
-        head = [{"role": "system", "content": "\n".join(self._system)}] if self._system else []
-        return [*head, *({**message, "content": content_of(message["content"])} for message in self._messages)]
-
-    def _add_parts(self, spoken: list[Json]) -> None:
-        parts, self._notes = [*self._notes, *spoken], []
-        if not parts:
-            return
-        if self._messages and self._messages[-1]["role"] == "user":
-            self._messages[-1]["content"] += parts
+def _add_user(conversation: Conversation, content: object, where: str) -> None:
+    parts = [text_part(content)] if isinstance(content, str) else []
+    for block, at in _blocks(content, where):
+        if block.get("type") == "tool_result":
+            results = result_parts(block.get("content"), f"{at}.content")
+            if block.get("is_error") is True:
+                results = [text_part("Error:"), *results]
+            conversation.add_result(string_at(block, "tool_use_id", at), results)
         else:
-            self._messages.append({"role": "user", "content": parts})
+            parts.append(user_part(block, at))
+    conversation.add_user(parts)
 
-    def _add_result(self, block: Json, where: str) -> list[Json]:
-        """The result of one call as a message of its own; the images in it, which such a message cannot hold."""
-        call_id = string_at(block, "tool_use_id", where)
-        parts = result_parts(block.get("content"), f"{where}.content")
-        texts = [part for part in parts if part["type"] == "text"]
-        if block.get("is_error") is True:
-            texts = [text_part("Error:"), *texts]
-        self._messages.append({"role": "tool", "tool_call_id": call_id, "content": texts})
-        images = [part for part in parts if part["type"] != "text"]
-        return [text_part(f"From the tool call {call_id}:"), *images] if images else []
+
+def _add_assistant(conversation: Conversation, content: object, where: str, *, keeps_reasoning: bool) -> None:
+    """
+    Args:
+        conversation: to which it is added.
+        content: a string or blocks. Those of tools that Anthropic's servers run are left out.
+        where: it is in the request.
+        keeps_reasoning: whether the model still needs what it thought: within a turn that goes on.
+    """
+    texts = [text_part(content)] if isinstance(content, str) else []
+    blocks = list(_blocks(content, where))
+    parts = texts + [text_part(string_at(block, "text", at)) for block, at in blocks if block.get("type") == "text"]
+    calls = [_tool_call(block, at) for block, at in blocks if block.get("type") == "tool_use"]
+    thoughts = [block.get("thinking") for block, _ in blocks if block.get("type") == "thinking"]
+    reasoning = "\n".join(thought for thought in thoughts if isinstance(thought, str) and thought)
+    conversation.add_assistant(parts, calls, reasoning if keeps_reasoning else "")
 
 
 def _blocks(content: object, where: str) -> Iterator[tuple[Json, str]]:
@@ -158,5 +113,4 @@ def _blocks(content: object, where: str) -> Iterator[tuple[Json, str]]:
 
 def _tool_call(block: Json, where: str) -> Json:
     arguments = orjson.dumps(object_at(block.get("input", {}), f"{where}.input")).decode()
-    function = {"name": string_at(block, "name", where), "arguments": arguments}
-    return {"id": string_at(block, "id", where), "type": "function", "function": function}
+    return tool_call(string_at(block, "id", where), string_at(block, "name", where), arguments)

@@ -260,7 +260,7 @@ def test_the_conversation_has_a_name() -> None:
         ({"messages": [user({"type": "image", "source": {"type": "file"}})]}, "messages[0].content[0].source.type"),
         ({"messages": [user({"type": "document", "source": PIXEL})]}, "messages[0].content[0].source.type"),
         ({"messages": [user({"type": "tool_result"})]}, "messages[0].content[0].tool_use_id"),
-        ({"messages": [{"role": "assistant", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0].name"),
+        ({"messages": [{"role": "assistant", "content": [{"type": "tool_use"}]}]}, "messages[0].content[0].id"),
         ({"system": 3}, "system"),
         ({"system": [{"type": "image"}]}, "system[0].text"),
         ({"tools": {}}, "tools"),
