@@ -36,7 +36,7 @@ class WireRoute(Protocol):
     def errors(self) -> ErrorWords: ...
 
     @property
-    def id_header(self) -> bytes: ...
+    def id_header(self) -> bytes | None: ...
 
     async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None: ...
 
@@ -83,7 +83,8 @@ async def answer_question(
 
 
 def _common(route: WireRoute, state: RouterState, named: bytes) -> Headers:
-    return [*state.answer_headers(named), (route.id_header, named)]
+    own = [] if route.id_header is None else [(route.id_header, named)]
+    return [*state.answer_headers(named), *own]
 
 
 async def _answer_error(error: ServingError, route: WireRoute, state: RouterState, named: bytes, send: Send) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from router.wire_apis.anthropic.routes import CountTokens, Messages
 from router.wire_apis.questions import WireRoute
+from router.wire_apis.responses.routes import Responses
 
-_ROUTES: tuple[WireRoute, ...] = (Messages(), CountTokens())
+_ROUTES: tuple[WireRoute, ...] = (Messages(), CountTokens(), Responses())
 WIRE_ROUTES: Mapping[str, WireRoute] = {route.path: route for route in _ROUTES}

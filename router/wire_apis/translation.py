@@ -72,8 +72,8 @@ class WireApi(Protocol):
 
     path: str
     errors: ErrorWords
-    id_header: bytes
-    """The header in which its clients look for the request's id."""
+    id_header: bytes | None
+    """The header in which its clients look for the request's id, where that is not `x-request-id`."""
 
     def read(self, raw: bytes, request_id: str) -> Reading:
         """
@@ -155,8 +155,9 @@ class TranslatedGeneration(Generation):
             raise self._translated.misread
 
     def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
-        named = [*headers, (self._api.id_header, self._request_id)]
-        self._translated = TranslatedAnswer(send, named, self._state.loop, write_chunk)
+        if self._api.id_header is not None:
+            headers.append((self._api.id_header, self._request_id))
+        self._translated = TranslatedAnswer(send, headers, self._state.loop, write_chunk)
         self._translated.errors = self._api.errors
         self._translated.request_id = self._request_id.decode()
         return self._translated

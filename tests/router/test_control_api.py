@@ -134,7 +134,7 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         "/v1/models", "/v1/models/{name}", "/health", "/v1/chat/completions", "/v1/completions",
         "/v1/embeddings", "/v1/rerank", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content",
         "/v1/batches", "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel",
-        "/", "/v1/messages", "/v1/messages/count_tokens",
+        "/", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 

@@ -16,7 +16,7 @@ class Messages:
     path = "/v1/messages"
     summary = "A message, streamed or whole, as Anthropic has it"
     errors: ErrorWords = ERRORS
-    id_header = b"request-id"
+    id_header: bytes | None = b"request-id"
 
     def read(self, raw: bytes, request_id: str) -> Reading:
         """
@@ -36,7 +36,7 @@ class CountTokens:
     path = "/v1/messages/count_tokens"
     summary = "The tokens that a message's prompt has"
     errors: ErrorWords = ERRORS
-    id_header = b"request-id"
+    id_header: bytes | None = b"request-id"
 
     async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
         await answer_question(self, count_tokens, state, scope, receive, send)

@@ -13,9 +13,7 @@ from wire import DONE, USAGE_EVENT, event, stream, whole
 
 from router.metrics import REQUESTS
 
-PROGRAM = (
-    Path(os.environ.get("ENGINEHOUSE_TEST_CLIENTS", "")) / "node_modules/@anthropic-ai/claude-code-linux-x64/claude"
-)
+PACKAGES = Path(os.environ.get("ENGINEHOUSE_TEST_CLIENTS", "")) / "node_modules/@anthropic-ai"
 DEADLINE_S = 120
 SECRET = "plum"
 BUSY = whole({"error": {"message": "busy"}}, 503)
