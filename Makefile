@@ -53,7 +53,7 @@ test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; i
 	@$(BIN)/python -m pytest -m vllm
 
 .PHONY: test-clients
-test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 240 MB at first
+test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 650 MB at first
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
@@ -104,10 +104,11 @@ $(VENV)/redis: | $(VENV)/created
 	fi
 	@touch $@
 
-# This version is what the tests were written with. Its program is in a package for each kind of machine.
+# These versions are what the tests were written with. Their programs are in packages for each kind of machine.
 $(CLIENTS): | $(VENV)/created
 	@command -v npm >/dev/null || { echo "The tests with clients need npm." >&2; exit 1; }
-	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $@.new @anthropic-ai/claude-code@2.1.197
+	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $@.new \
+	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0
 	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
 
 $(VENV)/created:
