@@ -268,6 +268,14 @@ async def test_a_broken_stream_is_an_error(
     assert 1 == door.sink.total(REQUESTS, route="/v1/responses", code="engine_failed")
 
 
+async def test_a_prompt_that_is_too_long(client: openai.AsyncOpenAI, engine: ScriptedEngine) -> None:
+    """Has the code that clients compact a conversation at, and the field's name here."""
+    engine.script(whole({"error": {"message": "This model's maximum context length is 8 tokens."}}, 400))
+    with pytest.raises(openai.BadRequestError) as raised:
+        await ask(client)
+    assert ("context_length_exceeded", "input") == (raised.value.code, raised.value.param)
+
+
 async def test_an_engine_that_is_busy(door: Door, engine: ScriptedEngine) -> None:
     """Is 503, which Codex tries again, and never 429, at which it gives up."""
     engine.otherwise = [whole({"error": {"message": "busy"}}, 429)]
