@@ -10,7 +10,6 @@ from router.wire_apis.responses.answers import ResponseWriter, encode_event
 from router.wire_apis.responses.requests import read_request
 from router.wire_apis.translation import ErrorWords, Reading, TranslatedGeneration
 
-
 _NAMES = {"messages": "input", "max_tokens": "max_output_tokens"}
 """Fields of a chat completion, as they are called here."""
 
