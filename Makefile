@@ -16,6 +16,9 @@ VLLM_VENV := $(VENV)/vllm-cpu
 VLLM_WEIGHTS := $(VLLM_VENV)/smollm2/config.json
 VLLM_PYTHON ?= python3.11
 
+# Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
+CLIENTS := $(VENV)/clients
+
 # The interpreter of the environment: `make PYTHON=/path/to/python3.12 setup`, or else the first of these that fits.
 INTERPRETERS := $(or $(PYTHON),python3.12 python3.11 python3)
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -51,6 +54,10 @@ test-soak: setup-dev $(REDIS) ## Run the tests that ask thousands of times, or k
 
 test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; installs 3 GB at first
 	@$(BIN)/python -m pytest -m vllm
+
+.PHONY: test-clients
+test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 650 MB at first
+	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "ruff check";    $(BIN)/ruff check
@@ -99,6 +106,13 @@ $(VENV)/redis: | $(VENV)/created
 	    echo "The tests need Redis (Debian: packages redis-server, redis-sentinel and redis-tools)." >&2; exit 1; \
 	fi
 	@touch $@
+
+# These versions are what the tests were written with. Their programs are in packages for each kind of machine.
+$(CLIENTS): | $(VENV)/created
+	@command -v npm >/dev/null || { echo "The tests with clients need npm." >&2; exit 1; }
+	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $@.new \
+	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0
+	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
 
 $(VENV)/created:
 	@for candidate in $(INTERPRETERS); do \

@@ -178,6 +178,7 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.ServingError: "A fault of the router itself. Its log has the details, under the request id.",
     errors.InvalidRequest: "The request has a mistake that `param` names. Engines' own complaints come as this too.",
     errors.ContextLengthExceeded: "The prompt is longer than the model's context, or than `limits.max_prompt_tokens`.",
+    errors.PreviousResponseNotFound: "A response was to go on from another one, and none is kept.",
     errors.ModelDoesNotSupport: "The model is for another kind of request, as an embedding model asked for a chat.",
     errors.UnsupportedParameter: "The model's engine would ignore a field that changes the answer.",
     errors.InvalidApiKey: "No API key, or one that is not accepted.",

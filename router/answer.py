@@ -112,9 +112,7 @@ class Answer:
 
     def send_whole(self, status: int, body: bytes, headers: Headers = JSON_HEADERS) -> None:
         """Send an answer that is not streamed."""
-        self.has_content = True
-        self._start(status, [*headers, (b"content-length", str(len(body)).encode())])
-        self.write(body, is_last=True)
+        self._send_body(status, body, headers)
 
     def fail(self, error: ServingError) -> None:
         """
@@ -126,16 +124,27 @@ class Answer:
         if self.is_complete or self.is_cut:
             return
         if self.status is None:
-            self.send_whole(error.status, error_body(error), [*JSON_HEADERS, *error_headers(error)])
+            self._send_body(error.status, self._error_body(error), [*JSON_HEADERS, *error_headers(error)])
             return
         self.is_cut = True
-        self._push({"type": "http.response.body", "body": error_event(error), "more_body": True})
+        self._push({"type": "http.response.body", "body": self._error_event(error), "more_body": True})
 
     async def drained(self) -> None:
         """Wait until the server has taken everything that was written."""
         if self._driver is not None:
             self._drained = self._loop.create_future()
             await self._drained
+
+    def _error_body(self, error: ServingError) -> bytes:
+        return error_body(error)
+
+    def _error_event(self, error: ServingError) -> bytes:
+        return error_event(error)
+
+    def _send_body(self, status: int, body: bytes, headers: Headers) -> None:
+        self.has_content = self.is_complete = True
+        self._start(status, [*headers, (b"content-length", str(len(body)).encode())])
+        self._push({"type": "http.response.body", "body": body, "more_body": False})
 
     def _start(self, status: int, headers: Headers) -> None:
         self.status = status

@@ -9,6 +9,8 @@ from router.error_bodies import error_body, error_headers
 from router.errors import ServingError
 from router.generation import Generation
 from router.state import RouterState
+from router.wire_apis.questions import serve_wire_route
+from router.wire_apis.routes import WIRE_ROUTES
 
 
 class RouterApp:
@@ -33,6 +35,10 @@ class RouterApp:
         route = ROUTES.get(path)
         if route is not None and scope["method"] == "POST":
             await Generation(self.state, route, scope, receive, send).serve()
+            return
+        wire_route = WIRE_ROUTES.get(path)
+        if wire_route is not None:
+            await serve_wire_route(wire_route, self.state, scope, receive, send)
             return
         await self._serve_control(scope, receive, send)
 

@@ -10,13 +10,16 @@ from router.error_bodies import error_body, error_headers
 from router.errors import InvalidRequest, MethodNotAllowed, ModelNotFound, RouteNotFound, ServingError
 from router.model_cards import auto_card, describe_table, model_cards
 from router.state import RouterState
+from router.wire_apis.routes import WIRE_ROUTES
 
 MODELS_PATH = "/v1/models"
 HEALTH_PATH = "/health"
 PROXY_HEALTH_PATH = "/-/healthz"
 """Where a proxy of Ray Serve says how it is. A router stands in its place, so it says the same to who asks there:
 KubeRay sends clients to the pods that answer `success`. Source: KubeRay 1.6, `ray-operator/controllers/ray`."""
-ANONYMOUS_PATHS = frozenset({HEALTH_PATH, PROXY_HEALTH_PATH, "/openapi.json"})
+ROOT_PATH = "/"
+"""Claude Code asks for its head before anything else, to know whether somebody is there."""
+ANONYMOUS_PATHS = frozenset({ROOT_PATH, HEALTH_PATH, PROXY_HEALTH_PATH, "/openapi.json"})
 """Paths that need no key: probes have none."""
 
 
@@ -51,6 +54,11 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
     async def health() -> Response:
         models = {model.name: len(state.directory.of(*model.applications)) for model in state.table.models}
         return _json({"status": "draining" if state.is_draining else "ok", "ready_replicas": models})
+
+    @api.head(ROOT_PATH, summary="Whether somebody is there")
+    @api.get(ROOT_PATH, summary="Whether somebody is there")
+    async def root() -> Response:
+        return Response(b"Enginehouse is running", media_type="text/plain")
 
     @api.get(PROXY_HEALTH_PATH, include_in_schema=False)
     async def proxy_health() -> Response:
@@ -101,5 +109,6 @@ def _describe_generations(api: FastAPI) -> None:
     async def never_called() -> None:
         raise ModelNotFound("The request path answers this route.")
 
-    for route in ROUTES.values():
-        api.post(route.path, summary=route.summary, name=f"create at {route.path}")(never_called)
+    described = [(route.path, route.summary) for route in ROUTES.values()]
+    for path, summary in (*described, *((route.path, route.summary) for route in WIRE_ROUTES.values())):
+        api.post(path, summary=summary, name=f"create at {path}")(never_called)

@@ -4,6 +4,7 @@ Every error a client can see, as one tree.
     ServingError                     500 server_error           internal_error
     ├─ InvalidRequest                400 invalid_request_error  invalid_request
     │  ├─ ContextLengthExceeded      400 invalid_request_error  context_length_exceeded
+    │  ├─ PreviousResponseNotFound   400 invalid_request_error  previous_response_not_found
     │  ├─ ModelDoesNotSupport        400 invalid_request_error  model_does_not_support
     │  └─ UnsupportedParameter       400 invalid_request_error  unsupported_parameter
     ├─ InvalidApiKey                 401 authentication_error   invalid_api_key
@@ -70,6 +71,12 @@ class InvalidRequest(ServingError):
 
 class ContextLengthExceeded(InvalidRequest):
     code = "context_length_exceeded"
+
+
+class PreviousResponseNotFound(InvalidRequest):
+    """With exactly this code and status, clients send the whole conversation instead."""
+
+    code = "previous_response_not_found"
 
 
 class ModelDoesNotSupport(InvalidRequest):

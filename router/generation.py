@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from cache.entry import Entry
 from cache.leases import Holder, Lease
 from router.answer import Answer, AnswerSink
-from router.asgi import BATCH_TENANT, WRITE_CHUNK, Receive, Scope, Send, header
+from router.asgi import BATCH_TENANT, WRITE_CHUNK, Headers, Receive, Scope, Send, WriteChunk, header
 from router.attempts import Attempts
 from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
@@ -48,7 +48,7 @@ class Generation:
         extensions = scope.get("extensions", {})
         write_chunk = extensions.get(WRITE_CHUNK)
         self._batch_tenant: str | None = extensions.get(BATCH_TENANT)
-        self._answer = Answer(send, state.answer_headers(self._request_id), state.loop, write_chunk)
+        self._answer = self._open_answer(send, state.answer_headers(self._request_id), write_chunk)
         self._account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
         self._table = state.table
         self._limits = state.table.requests
@@ -96,7 +96,7 @@ class Generation:
         batch_tenant = self._batch_tenant
         tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
         raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
-        call = parse_call(self._route, raw, session_of(self._scope))
+        call = self._read_call(raw)
         call, named = self._admission.admit(self._table, call, self._scope, tenant)
         model = choose_backend(named, call, tenant) if batch_tenant is None else without_trials(named)
         call.lane = self._lane(call, model)
@@ -129,6 +129,12 @@ class Generation:
                 self._tell_cache("bypass")
             self._attempts = making_of(state, call, model, self._answer, self._account, self._request_id)
             await self._attempts.run()
+
+    def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
+        return Answer(send, headers, self._state.loop, write_chunk)
+
+    def _read_call(self, raw: bytes) -> Call:
+        return parse_call(self._route, raw, session_of(self._scope))
 
     def _sharing(self, call: Call, model: Model, tenant: str) -> Sharing | None:
         fingerprint = self._state.directory.fingerprint(model.applications[0])

@@ -48,6 +48,8 @@ class Profile:
     None where it cannot, or is not known to go on with a text either."""
     default_max_tokens: int | None = None
     """Tokens of a text completion that asks for no number of them. None: as many as the context has."""
+    applies_template: Literal["/apply-template"] | None = None
+    """The route by which the engine makes a prompt of a chat, which its `/tokenize` then counts as text."""
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
@@ -94,6 +96,7 @@ PROFILES = {
             ignores=frozenset({"dimensions"}),
             merges=frozenset({"texts", "tokens"}),
             continues_by={},  # its server takes a last message of the assistant's for the beginning of the answer
+            applies_template="/apply-template",
             completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
         ),
         Profile(

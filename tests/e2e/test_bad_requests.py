@@ -152,7 +152,7 @@ ROUTES = [
     Bad("POST of the health", post({}, "/health"), 405, "method_not_allowed"),
     Bad("a method that nobody knows", request("PROPFIND", CHAT), 405, "method_not_allowed"),
     Bad("an unknown model's card", request("GET", "/v1/models/gpt-5"), 404, "model_not_found", "model"),
-    Bad("the root", request("GET", "/"), 404, "not_found"),
+    Bad("beside the root", request("GET", "/v2"), 404, "not_found"),
     Bad("an unknown path", request("GET", "/v2/models"), 404, "not_found"),
     Bad("a chat without /v1", post({}, "/chat/completions"), 404, "not_found"),
     Bad("a chat below a chat", post({}, CHAT + "/cancel"), 404, "not_found"),

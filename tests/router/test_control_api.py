@@ -84,7 +84,7 @@ async def test_health_as_a_proxy_of_serve(door: Door) -> None:
     assert [(200, b"success"), (503, b"draining")] == [(one.status, one.body) for one in (before, after)]
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/images", "/docs", "/v1/chat/completions/x"])
+@pytest.mark.parametrize("path", ["/v1", "/v1/images", "/docs", "/v1/chat/completions/x"])
 async def test_what_is_not_there_is_not_found(path: str, door: Door) -> None:
     """In the envelope, with the path."""
     answer = await door.ask("GET", path)
@@ -109,6 +109,12 @@ async def test_a_wrong_method_is_told_the_right_one(method: str, path: str, allo
     assert (405, "method_not_allowed", allowed) == (answer.status, answer.error["code"], answer.headers["allow"])
 
 
+async def test_the_root(open_door: OpenDoor) -> None:
+    """Says to anybody that somebody is there: Claude Code asks for its head before it sends anything."""
+    door = await open_door(keys=["k1"])
+    assert [200, 200] == [(await door.ask(method, "/")).status for method in ("HEAD", "GET")]
+
+
 async def test_head_has_no_body(door: Door) -> None:
     """A head comes all the same, on a connection that stays open."""
     assert 405 == (await door.ask("HEAD", "/v1/chat/completions")).status
@@ -128,6 +134,7 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         "/v1/models", "/v1/models/{name}", "/health", "/v1/chat/completions", "/v1/completions",
         "/v1/embeddings", "/v1/rerank", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content",
         "/v1/batches", "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel",
+        "/", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 

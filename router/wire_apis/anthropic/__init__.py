@@ -1,0 +1,1 @@
+"""Anthropic's Messages: what Claude Code speaks, and nothing else."""

@@ -1,0 +1,42 @@
+"""The routes of Anthropic's API."""
+
+from router.asgi import Receive, Scope, Send
+from router.state import RouterState
+from router.wire_apis.anthropic.answers import MessageWriter
+from router.wire_apis.anthropic.counting import count_tokens
+from router.wire_apis.anthropic.errors import ERRORS
+from router.wire_apis.anthropic.requests import read_request
+from router.wire_apis.questions import answer_question
+from router.wire_apis.translation import ErrorWords, Reading, TranslatedGeneration
+
+
+class Messages:
+    """`POST /v1/messages`."""
+
+    path = "/v1/messages"
+    summary = "A message, streamed or whole, as Anthropic has it"
+    errors: ErrorWords = ERRORS
+    id_header: bytes | None = b"request-id"
+
+    def read(self, raw: bytes, request_id: str) -> Reading:
+        """
+        Raises:
+            InvalidRequest: the request has a mistake, which the message names.
+        """
+        body, asked, session = read_request(raw)
+        return Reading(body, MessageWriter(asked, request_id), session)
+
+    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
+        await TranslatedGeneration(state, self, scope, receive, send).serve()
+
+
+class CountTokens:
+    """`POST /v1/messages/count_tokens`."""
+
+    path = "/v1/messages/count_tokens"
+    summary = "The tokens that a message's prompt has"
+    errors: ErrorWords = ERRORS
+    id_header: bytes | None = b"request-id"
+
+    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_question(self, count_tokens, state, scope, receive, send)

@@ -1,0 +1,206 @@
+"""A chat completion as a response: whole, or as the events of a stream. Pure, but for the time that it was made at."""
+
+import time
+from collections.abc import Iterator
+
+import orjson
+
+from router.wire_apis.pieces import (
+    Counts,
+    Finish,
+    InOrder,
+    Json,
+    Piece,
+    Reasoning,
+    Text,
+    ToolCall,
+    pieces_of,
+    pieces_of_whole,
+)
+from router.wire_apis.responses.requests import Asked
+
+_INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+
+
+def encode_event(event: Json) -> bytes:
+    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event))
+
+
+class ResponseWriter:
+    """
+    Writes one response, as a stream's events and as a whole out of the same steps.
+
+    `request_id` is for engines that give their answers no id.
+    """
+
+    def __init__(self, asked: Asked, request_id: str) -> None:
+        self._asked = asked
+        self._name = request_id
+        self._model = asked.model
+        self._created_at = int(time.time())
+        self._in_order = InOrder()
+        self._output: list[Json] = []
+        self._open: object = None
+        self._said: list[str] = []
+        self._finish = Finish("stop", None)
+        self._counts: Counts | None = None
+        self._number = 0
+        self._has_begun = False
+
+    def whole(self, completion: Json) -> bytes:
+        self._identify(completion)
+        for piece in pieces_of_whole(completion):
+            for _ in self._write(piece):
+                pass
+        for _ in self._close():
+            pass
+        return orjson.dumps(self._response())
+
+    def feed(self, chunk: Json) -> bytes:
+        return b"".join([*self._begin(chunk), *map(self._encode, self._of(chunk))])
+
+    def end(self) -> bytes:
+        begun = list(self._begin({}))
+        rest = [event for piece in self._in_order.rest() for event in self._write(piece)]
+        events = [*rest, *self._close()]
+        response = self._response()
+        events.append({"type": f"response.{response['status']}", "response": response})
+        return b"".join([*begun, *map(self._encode, events)])
+
+    def _begin(self, chunk: Json) -> Iterator[bytes]:
+        if self._has_begun:
+            return
+        self._has_begun = True
+        self._identify(chunk)
+        response = {**self._response(), "status": "in_progress", "usage": None}
+        for kind in ("response.created", "response.in_progress"):
+            yield self._encode({"type": kind, "response": response})
+
+    def _of(self, chunk: Json) -> Iterator[Json]:
+        for piece in pieces_of(chunk):
+            for ordered in self._in_order.take(piece):
+                yield from self._write(ordered)
+
+    def _encode(self, event: Json) -> bytes:
+        self._number += 1
+        return encode_event({**event, "sequence_number": self._number - 1})
+
+    def _identify(self, document: Json) -> None:
+        name, model = document.get("id"), document.get("model")
+        if isinstance(name, str) and name:
+            self._name = name.removeprefix("chatcmpl-")
+        if isinstance(model, str) and model:
+            self._model = model
+
+    # one item after another
+
+    def _write(self, piece: Piece) -> Iterator[Json]:
+        if isinstance(piece, Finish):
+            self._finish = piece
+        elif isinstance(piece, Counts):
+            self._counts = piece
+        else:
+            place = piece.index if isinstance(piece, ToolCall) else type(piece)
+            if place != self._open:
+                yield from self._close()
+                self._open = place
+                yield from self._open_item(piece)
+            yield from self._say(piece)
+
+    def _open_item(self, piece: Text | Reasoning | ToolCall) -> Iterator[Json]:
+        number = len(self._output)
+        item = _begin_item(piece, f"{self._name}_{number}")
+        self._output.append(item)
+        self._said = []
+        yield {"type": "response.output_item.added", "output_index": number, "item": dict(item)}
+        if item["type"] != "function_call":
+            yield {**self._place(), "type": "response.content_part.added", "part": _part(item, "")}
+
+    def _say(self, piece: Text | Reasoning | ToolCall) -> Iterator[Json]:
+        said = piece.arguments if isinstance(piece, ToolCall) else piece.text
+        if said:
+            self._said.append(said)
+            yield {**self._place(), "type": f"{_stem(self._output[-1])}.delta", "delta": said, **_logprobs(piece)}
+
+    def _close(self) -> Iterator[Json]:
+        if self._open is None:
+            return
+        self._open = None
+        item, said, place = self._output[-1], "".join(self._said), self._place()
+        item["status"] = "incomplete" if self._finish.reason in _INCOMPLETE else "completed"
+        if item["type"] == "function_call":
+            item["arguments"] = said or "{}"
+            yield {**place, "type": f"{_stem(item)}.done", "name": item["name"], "arguments": item["arguments"]}
+        else:
+            item["content"] = [_part(item, said)]
+            logprobs: Json = {"logprobs": []} if item["type"] == "message" else {}
+            yield {**place, "type": f"{_stem(item)}.done", "text": said, **logprobs}
+            yield {**place, "type": "response.content_part.done", "part": _part(item, said)}
+        yield {"type": "response.output_item.done", "output_index": len(self._output) - 1, "item": dict(item)}
+
+    def _place(self) -> Json:
+        item = self._output[-1]
+        place = {"item_id": item["id"], "output_index": len(self._output) - 1}
+        return place if item["type"] == "function_call" else {**place, "content_index": 0}
+
+    # the whole of it
+
+    def _response(self) -> Json:
+        reason = _INCOMPLETE.get(self._finish.reason)
+        return {
+            **_DEFAULTS,
+            **self._asked.echo,
+            "id": f"resp_{self._name}",
+            "object": "response",
+            "created_at": self._created_at,
+            "status": "completed" if reason is None else "incomplete",
+            "incomplete_details": None if reason is None else {"reason": reason},
+            "model": self._model,
+            "output": [dict(item) for item in self._output],
+            "usage": None if self._counts is None else _usage(self._counts),
+        }
+
+
+_DEFAULTS: Json = {
+    "error": None, "instructions": None, "max_output_tokens": None, "metadata": {}, "parallel_tool_calls": True,
+    "previous_response_id": None, "reasoning": {"effort": None, "summary": None}, "store": False, "temperature": None,
+    "text": {"format": {"type": "text"}}, "tool_choice": "auto", "tools": [], "top_p": None, "truncation": "disabled",
+}  # fmt: skip
+
+
+def _begin_item(piece: Text | Reasoning | ToolCall, name: str) -> Json:
+    if isinstance(piece, ToolCall):
+        call_id = piece.call_id or f"call_{name}"
+        return {
+            "type": "function_call", "id": f"fc_{name}", "call_id": call_id, "name": piece.name, "arguments": "",
+            "status": "in_progress",
+        }  # fmt: skip
+    if isinstance(piece, Reasoning):
+        return {"type": "reasoning", "id": f"rs_{name}", "summary": [], "content": [], "status": "in_progress"}
+    return {"type": "message", "id": f"msg_{name}", "role": "assistant", "content": [], "status": "in_progress"}
+
+
+def _part(item: Json, text: str) -> Json:
+    if item["type"] == "reasoning":
+        return {"type": "reasoning_text", "text": text}
+    return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
+
+
+def _stem(item: Json) -> str:
+    names = {"message": "output_text", "reasoning": "reasoning_text", "function_call": "function_call_arguments"}
+    return f"response.{names[item['type']]}"
+
+
+def _logprobs(piece: Piece) -> Json:
+    """Clients want the field where a text is."""
+    return {"logprobs": []} if isinstance(piece, Text) else {}
+
+
+def _usage(counts: Counts) -> Json:
+    return {
+        "input_tokens": counts.num_prompt_tokens,
+        "input_tokens_details": {"cached_tokens": counts.num_cached_tokens},
+        "output_tokens": counts.num_completion_tokens,
+        "output_tokens_details": {"reasoning_tokens": 0},
+        "total_tokens": counts.num_prompt_tokens + counts.num_completion_tokens,
+    }

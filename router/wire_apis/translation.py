@@ -1,0 +1,168 @@
+"""
+A generation for a client with an API of its own: its request becomes a chat completion, and that becomes its answer.
+
+    read -> as any chat: limits, cache, single flight, replicas, failover -> write
+
+Everything between is the path of a chat, which knows nothing of it.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Protocol
+
+import orjson
+
+from router.answer import JSON_HEADERS, Answer
+from router.asgi import Headers, Receive, Scope, Send, WriteChunk
+from router.bodies import encode_object
+from router.call import ROUTES, Call
+from router.errors import EngineFailed, ServingError
+from router.event_stream import read_events
+from router.generation import Generation
+from router.prefix_key import session_of
+from router.state import RouterState
+from router.wire_apis.pieces import Json
+
+logger = logging.getLogger("enginehouse.router")
+
+CHAT_ROUTE = ROUTES["/v1/chat/completions"]
+
+
+class ErrorWords(Protocol):
+    """How an API says what went wrong."""
+
+    def body(self, error: ServingError, request_id: str) -> bytes: ...
+
+    def event(self, error: ServingError, request_id: str) -> bytes:
+        """The last event of a stream that broke."""
+
+
+class Writer(Protocol):
+    """
+    Makes one answer out of one chat completion. Pure.
+
+    May raise ValueError, TypeError, KeyError or AttributeError where the engine's answer is none.
+    """
+
+    def whole(self, completion: Json) -> bytes:
+        """The answer to a request that did not ask for a stream."""
+
+    def feed(self, chunk: Json) -> bytes:
+        """What the client gets of one event of a stream. May be empty."""
+
+    def end(self) -> bytes:
+        """What the client gets last, once the stream is whole."""
+
+
+@dataclass(slots=True, frozen=True)
+class Reading:
+    """
+    A client's request as a chat completion: what to ask, and who writes the answer.
+
+    `session` is what the request itself calls the conversation, empty where it does not; a header goes before it.
+    """
+
+    body: Json
+    writer: Writer
+    session: bytes = b""
+
+
+class WireApi(Protocol):
+    """One API in which a client may ask for a generation."""
+
+    path: str
+    errors: ErrorWords
+    id_header: bytes | None
+    """The header in which its clients look for the request's id, where that is not `x-request-id`."""
+
+    def read(self, raw: bytes, request_id: str) -> Reading:
+        """
+        Raises:
+            InvalidRequest: the request has a mistake, which the message names.
+        """
+
+
+def chat_call(body: Json, session: bytes = b"") -> Call:
+    """
+    The chat completion with this body, as if a client had asked for it. Its stream has the usage.
+
+    Raises:
+        InvalidRequest: a field has the wrong type or range.
+    """
+    CHAT_ROUTE.check(body)
+    wants_stream = body.get("stream") is True
+    if wants_stream:
+        body = {**body, "stream_options": {"include_usage": True}}
+    return Call(CHAT_ROUTE, body, encode_object(body), body["model"], wants_stream, wants_stream, session)
+
+
+class TranslatedAnswer(Answer):
+    """Takes a chat completion and writes it to a client in the words of its own API."""
+
+    errors: ErrorWords
+    request_id: str
+    writer: Writer
+    """Set before there is anything to write but an error."""
+    misread: EngineFailed | None = None
+    """What the client was told of a chat completion that is none."""
+
+    def write(self, data: bytes, *, is_last: bool) -> None:
+        """Whole events of a streamed chat completion."""
+        if self.is_cut:
+            return
+        self.has_content = self.has_content or bool(data)
+        try:
+            written = b"".join(
+                [self.writer.end() if one is None else self.writer.feed(one) for one in read_events(data)]
+            )
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._misread(error)
+            return
+        if written or is_last:
+            super().write(written, is_last=is_last)
+
+    def send_whole(self, status: int, body: bytes, headers: Headers = JSON_HEADERS) -> None:
+        try:
+            written = self.writer.whole(orjson.loads(body))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self._misread(error)
+            return
+        super().send_whole(status, written, headers)
+
+    def _misread(self, error: Exception) -> None:
+        logger.warning("request %s: the engine's answer cannot be translated: %r", self.request_id, error)
+        self.misread = EngineFailed("The engine's answer is not a chat completion.", from_engine=True)
+        self.fail(self.misread)
+
+    def _error_body(self, error: ServingError) -> bytes:
+        return self.errors.body(error, self.request_id)
+
+    def _error_event(self, error: ServingError) -> bytes:
+        return self.errors.event(error, self.request_id)
+
+
+class TranslatedGeneration(Generation):
+    """One request in an API of its own, and its answer."""
+
+    def __init__(self, state: RouterState, api: WireApi, scope: Scope, receive: Receive, send: Send) -> None:
+        self._api = api
+        super().__init__(state, CHAT_ROUTE, scope, receive, send)
+        self._account.route = api.path
+
+    async def _serve(self) -> None:
+        await super()._serve()
+        if self._translated.misread is not None:
+            raise self._translated.misread
+
+    def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
+        if self._api.id_header is not None:
+            headers.append((self._api.id_header, self._request_id))
+        self._translated = TranslatedAnswer(send, headers, self._state.loop, write_chunk)
+        self._translated.errors = self._api.errors
+        self._translated.request_id = self._request_id.decode()
+        return self._translated
+
+    def _read_call(self, raw: bytes) -> Call:
+        reading = self._api.read(raw, self._request_id.decode())
+        self._translated.writer = reading.writer
+        return chat_call(reading.body, session_of(self._scope) or reading.session)

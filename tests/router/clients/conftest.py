@@ -1,0 +1,32 @@
+"""Clients' own programs, which are not collected but where `make test-clients` has installed them."""
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "support"))
+
+from calling_engine import SECRET, CallingEngine
+from door import Door, OpenDoor
+
+collect_ignore_glob = [] if "ENGINEHOUSE_TEST_CLIENTS" in os.environ else ["test_*.py"]
+
+
+@pytest_asyncio.fixture
+async def calling_engine(tmp_path: Path) -> AsyncIterator[CallingEngine]:
+    """With the file `a.txt`, in which the secret is, in the test's folder."""
+    (tmp_path / "a.txt").write_text(f"The secret word is {SECRET}.\n", encoding="utf-8")
+    engine = CallingEngine()
+    await engine.start()
+    yield engine
+    await engine.stop()
+
+
+@pytest_asyncio.fixture
+async def keyed_door(open_door: OpenDoor, calling_engine: CallingEngine) -> Door:
+    door = await open_door(keys=["k1"])
+    door.serve_with(calling_engine.replica("r1"))
+    return door

@@ -1,0 +1,66 @@
+"""Claude Code itself against a router: a tool is called, its result is sent, and the answer is what it prints."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calling_engine import ANSWER, CallingEngine, call_of
+from door import Door
+from wire import whole
+
+from router.metrics import REQUESTS
+
+PACKAGES = Path(os.environ.get("ENGINEHOUSE_TEST_CLIENTS", "")) / "node_modules/@anthropic-ai"
+DEADLINE_S = 120
+BUSY = whole({"error": {"message": "busy"}}, 503)
+TOO_LONG = whole({"error": {"message": "request (9000 tokens) exceeds the available context size (512 tokens)"}}, 400)
+
+
+async def claude(door: Door, folder: Path, question: str) -> dict[str, Any]:
+    """What the program says of one question, in a folder and with a home of its own."""
+    home = folder / "home"
+    home.mkdir()
+    environment = {
+        "PATH": os.environ["PATH"], "HOME": str(home), "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{door.port}",
+        "ANTHROPIC_AUTH_TOKEN": "k1", "ANTHROPIC_MODEL": "m", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "m",
+        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
+    }  # fmt: skip
+    [program] = PACKAGES.glob("claude-code-*/claude")
+    running = await asyncio.create_subprocess_exec(
+        program, "-p", question, "--output-format", "json", cwd=folder, env=environment,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            output, errors = await running.communicate()
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    assert output.startswith(b"{"), (output, errors)
+    said: dict[str, Any] = json.loads(output)
+    return said
+
+
+@pytest.mark.parametrize("num_busy", [0, 1])
+async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine: CallingEngine, tmp_path: Path) -> None:
+    """Thinking, words and a call; the tool's result; the answer. An engine that is busy is asked again."""
+    calling_engine.call = call_of("Read", {"file_path": str(tmp_path / "a.txt")})
+    calling_engine.first = [BUSY] * num_busy
+    said = await claude(keyed_door, tmp_path, "What is the secret word in a.txt?")
+    assert (ANSWER, "end_turn", False) == (said["result"], said["stop_reason"], said["is_error"])
+    assert num_busy == keyed_door.sink.total(REQUESTS, route="/v1/messages", code="engine_overloaded")
+    last = calling_engine.last_messages
+    assert ["system", "user", "assistant", "tool"] == [message["role"] for message in last]
+    assert ("I read it.", "I should read it.") == (last[2]["content"], last[2]["reasoning_content"])
+    assert "billing" not in last[0]["content"][:200]
+
+
+async def test_a_prompt_that_does_not_fit(keyed_door: Door, calling_engine: CallingEngine, tmp_path: Path) -> None:
+    """Is known for what it is."""
+    calling_engine.first = [TOO_LONG]
+    said = await claude(keyed_door, tmp_path, "Hello?")
+    assert ("prompt_too_long", 400) == (said["terminal_reason"], said["api_error_status"])

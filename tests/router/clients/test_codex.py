@@ -1,0 +1,64 @@
+"""Codex itself against a router: a command is run, its output is sent, and the answer is what it prints."""
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from calling_engine import ANSWER, CallingEngine, call_of
+from door import Door
+from wire import whole
+
+from router.metrics import REQUESTS
+
+PACKAGES = Path(os.environ.get("ENGINEHOUSE_TEST_CLIENTS", "")) / "node_modules/@openai"
+DEADLINE_S = 120
+BUSY = whole({"error": {"message": "busy"}}, 503)
+SETTINGS = """
+model = "m"
+model_provider = "house"
+[model_providers.house]
+name = "Enginehouse"
+base_url = "http://127.0.0.1:%d/v1"
+experimental_bearer_token = "k1"
+wire_api = "responses"
+"""
+OPTIONS = ("exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
+
+
+async def codex(door: Door, folder: Path, question: str) -> list[dict[str, Any]]:
+    """What the program reports of one question, in a folder and with a home of its own."""
+    home = folder / "home"
+    home.mkdir()
+    (home / "config.toml").write_text(SETTINGS % door.port, encoding="utf-8")
+    [program] = PACKAGES.glob("codex-*/vendor/*/bin/codex")
+    running = await asyncio.create_subprocess_exec(
+        program, *OPTIONS, question, cwd=folder, env={"PATH": os.environ["PATH"], "CODEX_HOME": str(home)},
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            output, errors = await running.communicate()
+    finally:
+        if running.returncode is None:
+            running.kill()
+            await running.wait()
+    assert 0 == running.returncode, (output, errors)
+    return [json.loads(line) for line in output.splitlines() if line.startswith(b"{")]
+
+
+@pytest.mark.parametrize("num_busy", [0, 1])
+async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine: CallingEngine, tmp_path: Path) -> None:
+    """Thinking, words and a call; the command's output; the answer. An engine that is busy is asked again."""
+    calling_engine.call = call_of("exec_command", {"cmd": "cat a.txt"})
+    calling_engine.first = [BUSY] * num_busy
+    reports = await codex(keyed_door, tmp_path, "What is the secret word in a.txt?")
+    said = [one["item"]["text"] for one in reports if one.get("item", {}).get("type") == "agent_message"]
+    assert ["I read it.", ANSWER] == said
+    assert "turn.completed" == reports[-1]["type"]
+    assert num_busy == keyed_door.sink.total(REQUESTS, route="/v1/responses", code="engine_overloaded")
+    last = calling_engine.last_messages
+    assert ["system", "user", "assistant", "tool"] == [message["role"] for message in last]
+    assert ("I read it.", "I should read it.") == (last[2]["content"], last[2]["reasoning_content"])
