@@ -34,9 +34,9 @@ class QueuePolicy(Settings):
     max_wait_s: Seconds = 600.0
     """Longest time that a request waits, in seconds. Then 503."""
 
-    max_ahead: Annotated[int, Field(ge=0, le=1000)] = 2
+    max_ahead: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Requests that a replica is given beyond those that it runs at once, so that it need not wait for the router
-    when one ends."""
+    when some end. Default: an eighth of `max_num_seqs`, and 2 at least, for many may end in one step."""
 
 
 class AutocompletePolicy(Settings):

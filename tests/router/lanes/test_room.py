@@ -56,6 +56,14 @@ def test_an_engine_that_says_nothing_always_has_room() -> None:
     assert has_room(replica(max_num_seqs=None, num_chats=999), LATER, max_ahead=0)
 
 
+@pytest.mark.parametrize(("num_slots", "num_ahead"), [(1, 2), (16, 2), (32, 4), (256, 32)])
+def test_an_eighth_of_the_slots_waits_in_the_engine(num_slots: int, num_ahead: int) -> None:
+    """Where nobody says how many: many may end in one step, and the next must be there then."""
+    loads = range(num_slots + 40)
+    rooms = [has_room(replica(max_num_seqs=num_slots, num_chats=load), CHAT, max_ahead=None) for load in loads]
+    assert num_slots + num_ahead == sum(rooms)
+
+
 def test_requests_of_other_routers_take_room() -> None:
     """By the replica's own figures."""
     one = replica()
