@@ -9,41 +9,28 @@ import house_processes as processes
 import psutil
 from chaos_house import Chaos
 from house_files import Json, models_of, router_of
-from ledger import BROKEN_CONNECTION, EXPLICIT, Ending, Entry, Form
+from ledger import BROKEN_CONNECTION, EXPLICIT, Ending, Entry
 from waiting import eventually
 
 STOPPED_S = 3.0
 """How long a process stands still, in seconds. That it does is the fault: nothing is waited for."""
 
-RESUMES_SAMPLED_STREAMS = False
-"""Whether a stream that cannot be generated again goes on elsewhere, too, when its engine dies within it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """
-    Something bad, done by `strike`.
-
-    `breaks_streams` says that it takes an engine away within answers, `breaks_connections` that it takes away who the
-    clients are connected with.
-    """
+    """Something bad, done by `strike`. `breaks_connections` says that it takes away who the clients are connected with."""
 
     name: str
     strike: Callable[[Chaos], Awaitable[None]]
-    breaks_streams: bool = False
     breaks_connections: bool = False
     is_only_door: bool = False
     """Whether there is nobody else to connect with: meanwhile nothing is answered at all."""
 
-    def allows(self, entry: Entry, struck_at: float) -> bool:
-        """Whether a request may have ended so. Those that had no byte yet when an engine died may not fail."""
-        if entry.ending is Ending.COMPLETE:
-            return True
+    def allows(self, entry: Entry) -> bool:
+        """Whether a request may have ended so. An engine that dies fails nobody: its streams go on elsewhere."""
         if entry.ending in BROKEN_CONNECTION or (self.is_only_door and entry.ending in EXPLICIT):
             return self.breaks_connections
-        had_begun = entry.began_at is not None and entry.began_at <= struck_at
-        is_lost = self.breaks_streams and entry.form is Form.SAMPLED and had_begun
-        return entry.ending is Ending.ERROR_EVENT and is_lost and not RESUMES_SAMPLED_STREAMS
+        return entry.ending is Ending.COMPLETE
 
     def __str__(self) -> str:
         return self.name
@@ -150,9 +137,9 @@ async def reload_table(chaos: Chaos) -> None:
 
 
 FAULTS = (
-    Fault("kill engine", kill_engine, breaks_streams=True),
+    Fault("kill engine", kill_engine),
     Fault("freeze engine", freeze_engine),
-    Fault("kill replica", kill_replica, breaks_streams=True),
+    Fault("kill replica", kill_replica),
     Fault("freeze replica", freeze_replica),
     Fault("kill router", kill_router, breaks_connections=True),
     Fault("freeze router", freeze_router),

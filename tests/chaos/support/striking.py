@@ -10,17 +10,16 @@ from ledger import FORBIDDEN, Counts, Ending, Entry, count
 from waiting import eventually
 
 
-async def strike(chaos: Chaos, load: Clients, fault: Fault) -> tuple[list[Entry], float]:
+async def strike(chaos: Chaos, load: Clients, fault: Fault) -> list[Entry]:
     """
     Let a fault happen, and wait until the house is whole again and answers.
 
     Returns:
-        Every request that met it, each with its end, and the monotonic time at which it was done.
+        Every request that met it, each with its end.
     """
     entries = load.ledger.entries
     first = next((entry.number for entry in entries if entry.ended_at is None), len(entries))
     await fault.strike(chaos)
-    struck_at = monotonic()
     await asyncio.to_thread(chaos.house.wait_whole)
     whole_at = monotonic()
     num_clients = sum(load.asking.num_clients.values())
@@ -30,11 +29,11 @@ async def strike(chaos: Chaos, load: Clients, fault: Fault) -> tuple[list[Entry]
     )
     met = [entry for entry in entries[first:] if entry.asked_at <= whole_at]
     await eventually("all that met it have ended", lambda: all(entry.ended_at is not None for entry in met), 200)
-    return met, struck_at
+    return met
 
 
-def judge(fault: Fault, met: list[Entry], struck_at: float, counts: Counts, engine: str = "simulated") -> None:
+def judge(fault: Fault, met: list[Entry], counts: Counts, engine: str = "simulated") -> None:
     """Enter the counts. Nothing may be cut short in silence, or hang, and only what the fault took away may fail."""
     counts.update(count(f"{engine}: {fault.name}", met))
     assert [] == [entry for entry in met if entry.ending in FORBIDDEN]
-    assert [] == [entry for entry in met if not fault.allows(entry, struck_at)]
+    assert [] == [entry for entry in met if not fault.allows(entry)]
