@@ -18,7 +18,7 @@ STOPPED_S = 3.0
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something bad, done by `strike`. `breaks_connections` says that it takes away who the clients are connected with."""
+    """Something bad, done by `strike`. `breaks_connections`: it takes away who the clients are connected with."""
 
     name: str
     strike: Callable[[Chaos], Awaitable[None]]
