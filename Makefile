@@ -29,7 +29,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-ch
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test test-fast test-cluster test-chaos test-soak test-vllm check format setup setup-dev docs bench lock doctor clean
+.PHONY: help serve test test-fast test-cluster test-houses test-chaos test-soak test-vllm check format setup setup-dev docs bench lock doctor clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,10 +41,13 @@ test: check $(REDIS) ## Run every check, then every test
 	@$(BIN)/python -m pytest
 
 test-fast: setup-dev $(REDIS) ## Run the tests that need no Ray cluster
-	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster and not soak and not chaos"
+	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster and not houses and not soak and not chaos"
 
 test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
 	@$(BIN)/python -m pytest -m cluster
+
+test-houses: setup-dev ## Run the tests that open houses of their own for one feature or engine
+	@$(BIN)/python -m pytest -m houses
 
 test-chaos: setup-dev $(REDIS) ## Run the tests that kill and freeze parts of a whole house under load
 	@$(BIN)/python -m pytest -m chaos

@@ -6,6 +6,8 @@ import anthropic
 import pytest
 from house import House
 
+pytestmark = pytest.mark.houses
+
 MODEL = "smollm2"
 NUM_TOKENS = 8
 # Of the engine's answers: what is kept is the caching tests' business. The SDK has no name for a temperature.

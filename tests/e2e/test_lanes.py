@@ -15,6 +15,8 @@ from waiting import eventually
 
 from router.metrics import QUEUE_TIME, QUEUED
 
+pytestmark = pytest.mark.houses
+
 RUNNING, WAITING = "vllm:num_requests_running", "vllm:num_requests_waiting"
 NUM_PROBES = 6
 FILE = "# a file that begins with so many characters\n" * 9

@@ -4,6 +4,8 @@ import openai
 import pytest
 from house import House
 
+pytestmark = pytest.mark.houses
+
 NUM_TOKENS = 8
 
 

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from urllib.error import URLError
 
 import openai
+import pytest
 from engine_metrics import engine_metric
 from house import House
 from house_processes import EngineProcess
@@ -15,6 +16,8 @@ from streaming_load import Outcome, Pace, sdk, streamed, whole
 from waiting import DEADLINE_S, eventually
 
 from router.metrics import PICKS
+
+pytestmark = pytest.mark.houses
 
 RUNNING = "vllm:num_requests_running"
 FINISHED = "vllm:request_success_total"

@@ -3,10 +3,13 @@
 import asyncio
 
 import openai
+import pytest
 from house import House
 from house_processes import EngineProcess
 from streaming_load import sdk
 from waiting import eventually
+
+pytestmark = pytest.mark.houses
 
 QUESTIONS = [f"Tell me about {each}." for each in ("rivers", "iron", "the sea", "bread")]
 NUM_TOKENS = 32

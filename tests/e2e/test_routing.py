@@ -22,6 +22,8 @@ from waiting import eventually
 
 from router.metrics import ROUTED
 
+pytestmark = pytest.mark.houses
+
 ROUTE = "x-enginehouse-route"
 RULES = [
     {"name": "agent", "when": {"has_tools": True}, "model": "big"},

@@ -16,6 +16,8 @@ from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolPara
 from trtllm_build_environment import A100, make_build_environment, make_weights
 from waiting import wait_for
 
+pytestmark = pytest.mark.houses
+
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is the weather in Paris?"}]
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string", "enum": ["Paris"]}}, "required": ["city"]}
 TOOL: ChatCompletionToolParam = {
