@@ -256,7 +256,11 @@ async def test_an_engine_that_is_too_slow(open_door: OpenDoor, engine: ScriptedE
 async def test_a_broken_stream_is_an_error(
     steps: list[Step], client: anthropic.AsyncAnthropic, door: Door, engine: ScriptedEngine
 ) -> None:
-    """Never a shorter message; nothing is asked again behind the caller's back; and it counts as what it was."""
+    """
+    Where streams are not resumed: never a shorter message; nothing is asked again behind the caller's back; and it
+    counts as what it was.
+    """
+    door.set_route(reliability={"resume": {"enabled": False}})
     engine.script(*steps)
     with pytest.raises(anthropic.APIStatusError) as raised:
         await read(client)
