@@ -36,6 +36,8 @@ def prod_file() -> Json:
         application["args"] = {
             "engine": "simulated", "model": application["name"], "drain_timeout_s": drain_timeout_s
         }  # fmt: skip
+    rules = router_of(file)["deployments"][0]["user_config"]["auto"]["auto"]["rules"]
+    rules[:] = [rule for rule in rules if "task" not in rule.get("when", {})]  # simulated engines only generate
     return file
 
 
