@@ -4,6 +4,10 @@ import asyncio
 from collections import Counter
 
 import pytest
+from door import APPLICATION, Door
+from polling import eventually
+from scripted_engine import ScriptedEngine
+from wire import CHAT, WHOLE
 
 from configs.wake import WakePolicy
 from router.demand import Demand
@@ -45,3 +49,32 @@ async def test_a_request_that_went_elsewhere_counts_as_one() -> None:
     demand.missed("small-app")
     demand.missed("small-app")
     assert Counter({"small-app": 1}) == demand.now()
+
+
+async def test_requests_that_wait_for_a_replica_are_wanted_until_it_is_there(
+    door: Door, engine: ScriptedEngine
+) -> None:
+    """Each of them counts, for whoever decides how many replicas there are."""
+    engine.otherwise = [WHOLE]
+    door.serve_with()
+    asking = [asyncio.create_task(door.post(CHAT)) for _ in range(2)]
+    await eventually(lambda: door.state.demanded()[APPLICATION] == 2)
+    door.serve_with(engine.replica("r1"))
+    assert [200, 200] == [answer.status for answer in await asyncio.gather(*asking)]
+    assert door.state.demanded()[APPLICATION] <= 1  # what is remembered of a miss
+
+
+async def test_lines_of_batches_want_a_replica_where_there_is_none(door: Door, engine: ScriptedEngine) -> None:
+    """They wait for the slack, and count as one; where there is a replica, only the slack is wanted."""
+
+    async def ask() -> None:
+        await asyncio.Event().wait()
+
+    door.serve_with()
+    lines = [asyncio.create_task(door.state.lanes.run_line(APPLICATION, ask)) for _ in range(3)]
+    await eventually(lambda: door.state.lanes.num_waiting() == {APPLICATION: 1})
+    door.serve_with(engine.replica("r1"))
+    assert {} == door.state.lanes.num_waiting()
+    for line in lines:
+        line.cancel()
+    await asyncio.gather(*lines, return_exceptions=True)
