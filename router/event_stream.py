@@ -115,6 +115,11 @@ def encode_event(document: dict[str, object]) -> bytes:
     return b"data: " + orjson.dumps(document) + b"\n\n"
 
 
+def encode_typed_event(document: dict[str, Any]) -> bytes:
+    """An event that is named by the document's `type`, as Anthropic's and those of OpenAI's Responses are."""
+    return b"event: %b\n%b" % (document["type"].encode(), encode_event(document))
+
+
 def read_events(data: bytes) -> Iterator[dict[str, Any] | None]:
     """
     The documents of whole events; None for `[DONE]`. Comments are passed over.

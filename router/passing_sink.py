@@ -1,4 +1,4 @@
-"""A sink in front of another one."""
+"""Sinks in front of another one."""
 
 from collections.abc import Callable
 
@@ -6,15 +6,10 @@ from router.answer import AnswerSink
 
 
 class PassingSink:
-    """
-    Hands on what concerns the client's pace and status, of a stream that has begun.
-
-    What is written is the subclass's affair. `has_content` says whether anything came by way of this sink.
-    """
+    """Hands on what concerns the client's pace and status. What is written is the subclass's affair."""
 
     def __init__(self, sink: AnswerSink) -> None:
         self._sink = sink
-        self.has_content = False
 
     @property
     def on_full(self) -> Callable[[], None] | None:
@@ -43,6 +38,14 @@ class PassingSink:
     @property
     def is_complete(self) -> bool:
         return self._sink.is_complete
+
+
+class LaterSink(PassingSink):
+    """Of a stream that has begun. `has_content` says whether anything came by way of this sink."""
+
+    def __init__(self, sink: AnswerSink) -> None:
+        super().__init__(sink)
+        self.has_content = False
 
     def start_stream(self) -> None:
         """It has begun long ago."""

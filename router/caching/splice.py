@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 from router.caching.flight import Flight
 from router.errors import EngineFailed
 from router.event_stream import DONE, encode_event, read_events
-from router.passing_sink import PassingSink
+from router.passing_sink import LaterSink
 
 Json: TypeAlias = dict[str, Any]
 Said: TypeAlias = dict[tuple[object, ...], str]
@@ -16,7 +16,7 @@ _SAID_ONCE: Final = frozenset({"id", "type", "name", "role"})
 _NOT_SAID: Final = frozenset({"index", "logprobs", "finish_reason", "stop_reason"})
 
 
-class Splice(PassingSink):
+class Splice(LaterSink):
     """
     Takes the same answer from its beginning, and hands `flight` what it has not had.
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from router.answer import AnswerSink
+from router.passing_sink import PassingSink
 
 MAX_KEPT_BYTES = 262_144
 """Size of an answer beyond which it is not compared, in bytes: to read more of them would take the router's time."""
@@ -36,44 +37,16 @@ class Heard:
             self.is_whole = is_last
 
 
-class Listening:
+class Listening(PassingSink):
     """An `AnswerSink` that is `sink` for whoever writes to it."""
 
     def __init__(self, sink: AnswerSink, heard: Heard) -> None:
-        self._sink = sink
+        super().__init__(sink)
         self.heard = heard
-
-    @property
-    def on_full(self) -> Callable[[], None] | None:
-        return self._sink.on_full
-
-    @on_full.setter
-    def on_full(self, call: Callable[[], None] | None) -> None:
-        self._sink.on_full = call
-
-    @property
-    def on_drained(self) -> Callable[[], None] | None:
-        return self._sink.on_drained
-
-    @on_drained.setter
-    def on_drained(self, call: Callable[[], None] | None) -> None:
-        self._sink.on_drained = call
-
-    @property
-    def full_since(self) -> float | None:
-        return self._sink.full_since
-
-    @property
-    def status(self) -> int | None:
-        return self._sink.status
 
     @property
     def has_content(self) -> bool:
         return self._sink.has_content
-
-    @property
-    def is_complete(self) -> bool:
-        return self._sink.is_complete
 
     def start_stream(self) -> None:
         self.heard.is_stream = True

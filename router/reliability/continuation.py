@@ -6,12 +6,12 @@ from typing import Any
 from router.answer import AnswerSink
 from router.errors import EngineFailed
 from router.event_stream import DONE, Usage, encode_event, read_events, read_usage
-from router.passing_sink import PassingSink
+from router.passing_sink import LaterSink
 from router.reliability.resuming import Rest, Said, says_reasoning, text_of
 from router.reliability.seam import Seam, stops_of
 
 
-class Continuation(PassingSink):
+class Continuation(LaterSink):
     """
     Takes the rest of an answer, and hands it on in the first engine's name.
 

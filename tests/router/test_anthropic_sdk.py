@@ -8,29 +8,24 @@ import pytest
 from anthropic.types import Message, ToolParam
 from door import Door, OpenDoor
 from scripted_engine import Ending, ScriptedEngine, Step
-from wire import DONE, STOP, STREAM_HEAD, TOKENS, USAGE_EVENT, WHOLE, chunk, event, stream, whole
+from wire import (
+    CALL_STREAM,
+    DONE,
+    HELLO_STREAM,
+    STREAM_HEAD,
+    TOKENS,
+    USAGE_EVENT,
+    WHOLE,
+    chunk,
+    event,
+    stream,
+    whole,
+)
 
 from configs.router import RequestSettings
 from router.metrics import PROMPT_TOKENS, REQUESTS
 
 LOOK: ToolParam = {"name": "look", "input_schema": {"type": "object", "properties": {"at": {"type": "string"}}}}
-CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}}
-
-
-def part(delta: dict[str, object], finish: str | None = None) -> bytes:
-    """One event of a streamed chat completion."""
-    return event({"id": "chatcmpl-1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-
-
-def arguments(text: str) -> bytes:
-    return part({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
-
-
-STREAM = stream(TOKENS, STOP, USAGE_EVENT, DONE)
-CALL_STREAM = stream(
-    part({"reasoning_content": "hm"}), part({"content": "I look."}), part({"tool_calls": [CALL]}),
-    arguments('{"at"'), arguments(':"it"}'), part({}, "tool_calls"), USAGE_EVENT, DONE,
-)  # fmt: skip
 
 
 def client_of(door: Door, key: str = "any", max_retries: int = 1) -> anthropic.AsyncAnthropic:
@@ -88,7 +83,7 @@ async def test_a_whole_message(client: anthropic.AsyncAnthropic, engine: Scripte
 
 async def test_a_stream(client: anthropic.AsyncAnthropic, engine: ScriptedEngine) -> None:
     """Adds up to the message, with its usage."""
-    engine.script(STREAM)
+    engine.script(HELLO_STREAM)
     message, types = await read(client)
     assert ["message_start", "content_block_start", "content_block_stop", "message_stop"] == types
     assert [{"type": "text", "text": "Hello"}] == blocks(message)

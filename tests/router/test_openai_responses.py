@@ -9,28 +9,25 @@ import pytest
 from door import Door
 from openai.types.responses import Response
 from scripted_engine import Ending, ScriptedEngine, Step
-from wire import DONE, STOP, STREAM_HEAD, TOKENS, USAGE_EVENT, WHOLE, chunk, event, stream, whole
+from wire import (
+    CALL_HEAD,
+    CALL_STREAM,
+    DONE,
+    HELLO_STREAM,
+    STREAM_HEAD,
+    TOKENS,
+    USAGE_EVENT,
+    WHOLE,
+    chunk,
+    event,
+    part,
+    stream,
+    whole,
+)
 
 from router.metrics import REQUESTS
 
 LOOK = {"type": "function", "name": "look", "parameters": {"type": "object", "properties": {}}, "strict": None}
-CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}}
-
-
-def part(delta: dict[str, object], finish: str | None = None) -> bytes:
-    """One event of a streamed chat completion."""
-    return event({"id": "chatcmpl-1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
-
-
-def arguments(text: str) -> bytes:
-    return part({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
-
-
-STREAM = stream(TOKENS, STOP, USAGE_EVENT, DONE)
-CALL_STREAM = stream(
-    part({"reasoning_content": "hm"}), part({"content": "I look."}), part({"tool_calls": [CALL]}),
-    arguments('{"at"'), arguments(':"it"}'), part({}, "tool_calls"), USAGE_EVENT, DONE,
-)  # fmt: skip
 CUT = stream(TOKENS, part({}, "length"), USAGE_EVENT, DONE)
 
 
@@ -81,7 +78,7 @@ async def test_a_whole_response(client: openai.AsyncOpenAI, engine: ScriptedEngi
 
 async def test_a_stream(client: openai.AsyncOpenAI, engine: ScriptedEngine) -> None:
     """Event for event, to `response.completed`, which has all of it."""
-    engine.script(STREAM)
+    engine.script(HELLO_STREAM)
     response, events = await read(client)
     assert [
         "response.created", "response.in_progress", "response.output_item.added", "response.content_part.added",
@@ -106,7 +103,7 @@ async def test_the_sdk_adds_a_stream_up(client: openai.AsyncOpenAI, engine: Scri
 
 async def test_reasoning_and_a_call(client: openai.AsyncOpenAI, engine: ScriptedEngine) -> None:
     """An item each, the same as a stream and as a whole."""
-    calls = [{**CALL, "function": {"name": "look", "arguments": '{"at":"it"}'}}]
+    calls = [{**CALL_HEAD, "function": {"name": "look", "arguments": '{"at":"it"}'}}]
     message = {"role": "assistant", "content": "I look.", "reasoning_content": "hm", "tool_calls": calls}
     choice = {"index": 0, "message": message, "finish_reason": "tool_calls"}
     engine.script(CALL_STREAM)
@@ -145,7 +142,7 @@ async def test_a_round_of_tools(client: openai.AsyncOpenAI, engine: ScriptedEngi
 
 async def test_what_codex_sends(client: openai.AsyncOpenAI, engine: ScriptedEngine) -> None:
     """Roles, tools and fields that no engine has are passed over."""
-    engine.script(STREAM)
+    engine.script(HELLO_STREAM)
     tools = [
         LOOK,
         {"type": "namespace", "name": "n", "tools": []},

@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from router.event_stream import KEEP_ALIVE
+from router.event_stream import KEEP_ALIVE, encode_typed_event
 from router.wire_apis.anthropic.requests import Asked
 from router.wire_apis.pieces import (
     Counts,
@@ -29,10 +29,6 @@ _STOP_REASONS = {
 }
 _HIDDEN_PER_KEEP_ALIVE = 64
 """Pieces of reasoning that the client did not ask for, after which it gets a sign of life: about one in two seconds."""
-
-
-def encode_event(event: Json) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
 class MessageWriter:
@@ -69,7 +65,7 @@ class MessageWriter:
         message = self._identity(chunk)
         self._stream.message_id = message["id"]
         empty: Json = {"content": [], "stop_reason": None, "stop_sequence": None, "usage": _Ending(self._asked).usage()}
-        return [encode_event({"type": "message_start", "message": message | empty})]
+        return [encode_typed_event({"type": "message_start", "message": message | empty})]
 
     def _identity(self, document: Json) -> Json:
         given, model = document.get("id"), document.get("model")
@@ -210,8 +206,8 @@ class _Stream:
             yield from self._write(piece)
         yield from self._close()
         fields, usage = self._ending.fields(), self._ending.usage()
-        yield encode_event({"type": "message_delta", "delta": fields, "usage": usage})
-        yield encode_event({"type": "message_stop"})
+        yield encode_typed_event({"type": "message_delta", "delta": fields, "usage": usage})
+        yield encode_typed_event({"type": "message_stop"})
 
     def _write(self, piece: Piece) -> Iterator[bytes]:
         self._ending.note(piece)
@@ -228,14 +224,14 @@ class _Stream:
             self._open = place
             self._index += 1
             block = _begin_block(piece, self.message_id)
-            yield encode_event({"type": "content_block_start", "index": self._index, "content_block": block})
+            yield encode_typed_event({"type": "content_block_start", "index": self._index, "content_block": block})
         if _said(piece):
-            yield encode_event({"type": "content_block_delta", "index": self._index, "delta": _delta(piece)})
+            yield encode_typed_event({"type": "content_block_delta", "index": self._index, "delta": _delta(piece)})
 
     def _close(self) -> Iterator[bytes]:
         if self._open is not None:
             self._open = None
-            yield encode_event({"type": "content_block_stop", "index": self._index})
+            yield encode_typed_event({"type": "content_block_stop", "index": self._index})
 
 
 def _delta(piece: Piece) -> Json:

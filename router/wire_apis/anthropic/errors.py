@@ -17,7 +17,7 @@ from router.errors import (
     RouteNotFound,
     ServingError,
 )
-from router.wire_apis.anthropic.answers import encode_event
+from router.event_stream import encode_typed_event
 from router.wire_apis.pieces import Json
 
 _TYPES: tuple[tuple[type[ServingError], str], ...] = (
@@ -43,7 +43,7 @@ class AnthropicErrors:
 
     def event(self, error: ServingError, request_id: str) -> bytes:
         """The last event of a stream that broke; `message_stop` does not follow it."""
-        return encode_event(_envelope(error, request_id))
+        return encode_typed_event(_envelope(error, request_id))
 
 
 ERRORS = AnthropicErrors()

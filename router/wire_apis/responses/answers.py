@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import orjson
 
+from router.event_stream import encode_typed_event
 from router.wire_apis.pieces import (
     Counts,
     Finish,
@@ -20,10 +21,6 @@ from router.wire_apis.pieces import (
 from router.wire_apis.responses.requests import Asked
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
-
-
-def encode_event(event: Json) -> bytes:
-    return b"event: %b\ndata: %b\n\n" % (event["type"].encode(), orjson.dumps(event))
 
 
 class ResponseWriter:
@@ -83,7 +80,7 @@ class ResponseWriter:
 
     def _encode(self, event: Json) -> bytes:
         self._number += 1
-        return encode_event({**event, "sequence_number": self._number - 1})
+        return encode_typed_event({**event, "sequence_number": self._number - 1})
 
     def _identify(self, document: Json) -> None:
         name, model = document.get("id"), document.get("model")

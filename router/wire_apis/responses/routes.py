@@ -5,8 +5,9 @@ import orjson
 from router.asgi import Receive, Scope, Send
 from router.error_bodies import error_envelope
 from router.errors import ServingError
+from router.event_stream import encode_typed_event
 from router.state import RouterState
-from router.wire_apis.responses.answers import ResponseWriter, encode_event
+from router.wire_apis.responses.answers import ResponseWriter
 from router.wire_apis.responses.requests import read_request
 from router.wire_apis.translation import ErrorWords, Reading, TranslatedGeneration
 
@@ -23,7 +24,7 @@ class ResponsesErrors:
     def event(self, error: ServingError, request_id: str) -> bytes:  # noqa: ARG002 - every API's signature
         fields = _fields(error)
         own = {name: fields[name] for name in ("code", "message", "param")}
-        return encode_event({"type": "error", **own, "error": fields})
+        return encode_typed_event({"type": "error", **own, "error": fields})
 
 
 def _fields(error: ServingError) -> dict[str, str | None]:

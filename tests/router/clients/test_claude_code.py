@@ -1,6 +1,5 @@
 """Claude Code itself against a router: a tool is called, its result is sent, and the answer is what it prints."""
 
-import asyncio
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from calling_engine import ANSWER, CallingEngine, call_of
 from door import Door
+from programs import run
 from wire import whole
 
 from router.metrics import REQUESTS
@@ -29,17 +29,16 @@ async def claude(door: Door, folder: Path, question: str) -> dict[str, Any]:
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }  # fmt: skip
     [program] = PACKAGES.glob("claude-code-*/claude")
-    running = await asyncio.create_subprocess_exec(
-        program, "-p", question, "--output-format", "json", cwd=folder, env=environment,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    _, output, errors = await run(
+        program,
+        "-p",
+        question,
+        "--output-format",
+        "json",
+        folder=folder,
+        environment=environment,
+        deadline_s=DEADLINE_S,
     )  # fmt: skip
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            output, errors = await running.communicate()
-    finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
     assert output.startswith(b"{"), (output, errors)
     said: dict[str, Any] = json.loads(output)
     return said

@@ -1,6 +1,5 @@
 """Codex itself against a router: a command is run, its output is sent, and the answer is what it prints."""
 
-import asyncio
 import json
 import os
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import pytest
 from calling_engine import ANSWER, CallingEngine, call_of
 from door import Door
+from programs import run
 from wire import whole
 
 from router.metrics import REQUESTS
@@ -34,18 +34,11 @@ async def codex(door: Door, folder: Path, question: str) -> list[dict[str, Any]]
     home.mkdir()
     (home / "config.toml").write_text(SETTINGS % door.port, encoding="utf-8")
     [program] = PACKAGES.glob("codex-*/vendor/*/bin/codex")
-    running = await asyncio.create_subprocess_exec(
-        program, *OPTIONS, question, cwd=folder, env={"PATH": os.environ["PATH"], "CODEX_HOME": str(home)},
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    try:
-        async with asyncio.timeout(DEADLINE_S):
-            output, errors = await running.communicate()
-    finally:
-        if running.returncode is None:
-            running.kill()
-            await running.wait()
-    assert 0 == running.returncode, (output, errors)
+    environment = {"PATH": os.environ["PATH"], "CODEX_HOME": str(home)}
+    exit_code, output, errors = await run(
+        program, *OPTIONS, question, folder=folder, environment=environment, deadline_s=DEADLINE_S
+    )
+    assert 0 == exit_code, (output, errors)
     return [json.loads(line) for line in output.splitlines() if line.startswith(b"{")]
 
 

@@ -77,3 +77,22 @@ def stream(*parts: bytes) -> bytes:
 
 WHOLE = whole(COMPLETED)
 STREAM = stream(token("Hel"), token("lo"), USAGE_EVENT, DONE)
+
+
+CALL_HEAD = {"index": 0, "id": "c1", "type": "function", "function": {"name": "look", "arguments": ""}}
+
+
+def part(delta: dict[str, object], finish: str | None = None) -> bytes:
+    """One event of a streamed chat completion."""
+    return event({"id": "chatcmpl-1", "model": "m", "choices": [{"index": 0, "delta": delta, "finish_reason": finish}]})
+
+
+def arguments(text: str) -> bytes:
+    return part({"tool_calls": [{"index": 0, "function": {"arguments": text}}]})
+
+
+HELLO_STREAM = stream(TOKENS, STOP, USAGE_EVENT, DONE)
+CALL_STREAM = stream(
+    part({"reasoning_content": "hm"}), part({"content": "I look."}), part({"tool_calls": [CALL_HEAD]}),
+    arguments('{"at"'), arguments(':"it"}'), part({}, "tool_calls"), USAGE_EVENT, DONE,
+)  # fmt: skip
