@@ -229,8 +229,11 @@ class Attempts:
     def _begun(self, replica: Replica, exchange: Exchange, asked_at: float) -> None:
         """The first token of a replica is there, and not yet passed on."""
         replica.breaker.succeeded()
+        now = self._state.loop.time()
+        if self._ticket.lane.priority == "interactive" and not self._resumption.is_under_way:
+            self._state.first_tokens.note(replica.application, now, now - self._account.arrived_at)
         if self._model.reliability.hedging.enabled:
-            self._record.note_first_token(self._state.loop.time() - asked_at)
+            self._record.note_first_token(now - asked_at)
         if self._race is not None:
             for other in self._exchanges.values():
                 if other is not exchange:
