@@ -3,7 +3,9 @@
 import contextlib
 import logging
 import time
+from collections.abc import Collection
 from pathlib import Path
+from typing import Any
 
 import orjson
 import ray
@@ -11,7 +13,7 @@ from ray.exceptions import RayError
 
 from deployments.engines.swap.engine import Place, Swap
 from deployments.ray_metrics import RayMetrics
-from deployments.serve_internals import forget_notes, put_note
+from deployments.serve_internals import forget_notes, put_note, read_notes
 from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS
 
 logger = logging.getLogger("enginehouse.engine")
@@ -26,6 +28,19 @@ def place_of(group: str, replica_id: str, host: str) -> Place:
     gpus = "-".join(context.get_accelerator_ids().get("GPU", [])) or "none"
     session = Path(context.get_temp_dir()) / context.get_session_name()
     return Place(session / "enginehouse-swap" / f"{group}@{gpus}", replica_id, host)
+
+
+def read_turns(replica_ids: Collection[str]) -> list[dict[str, Any]]:
+    """
+    What those of these replicas last said that take turns: `group`, `model`, `state` and `since`, in seconds since
+    1970. Nothing where the cluster's head does not answer.
+    """
+    try:
+        notes = read_notes(NOTES)
+    except RayError:
+        return []
+    said = [orjson.loads(note) for key, note in notes.items() if key.rpartition(":")[2] in replica_ids]
+    return sorted(said, key=lambda each: (each["group"], each["model"]))
 
 
 class SwapReport:

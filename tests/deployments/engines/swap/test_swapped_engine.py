@@ -182,7 +182,7 @@ async def test_a_place_is_free_once_its_killed_holder_is_gone(
     starting = asyncio.create_task(one.start())
     board = tmp_path / "group" / "members.json"
     await eventually(lambda: "one" in board.read_text())  # it has looked, and found the place taken
-    assert not gpu.exists()
+    assert not await asyncio.to_thread(gpu.exists)
     holder.kill()
     await holder.wait()
     await starting
@@ -197,12 +197,8 @@ async def test_an_engine_that_does_not_wake_is_dead(
     await one.start()
     await two.start()
     await two.stop()
-    thief = EngineRuntime(
-        create_engine(SimulatedSettings.model_validate({"engine": "simulated", "model": "thief", "gpu_file": str(gpu)})),
-        SimulatedSettings.model_validate({"engine": "simulated", "model": "thief", "gpu_file": str(gpu)}),
-        "127.0.0.1", lambda *_: None, lambda _: None,
-    )  # fmt: skip
-    async with thief:
+    thief = SimulatedSettings.model_validate({"engine": "simulated", "model": "thief", "gpu_file": str(gpu)})
+    async with EngineRuntime(create_engine(thief), thief, "127.0.0.1", lambda *_: None, lambda _: None):
         with pytest.raises(aiohttp.ClientError):
             await ask(one)
         with pytest.raises(EngineDied, match=r"one cannot take its turn: .*out of memory"):
