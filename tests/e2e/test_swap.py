@@ -1,32 +1,21 @@
-"""Two models that take turns on one GPU: simulated ones on a GPU with room for one, and real ones on llama.cpp."""
+"""Two models that take turns on a simulated GPU, which has room for one and makes a second one fail."""
 
 import asyncio
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import aiohttp
 import openai
 import pytest
 from house import ROOT, House, open_house
-from house_files import Json, free_port, model, router, serve_file
+from house_files import Json, models_of, router_of, scaled
 from streaming_load import sdk
-from waiting import wait_for
+from taking_turns import NAMES, assert_one_at_a_time, holders, house_file, swaps, told
+from waiting import eventually, wait_for
 
 pytestmark = pytest.mark.houses
-
-NAMES = ("one", "two")
-GROUP = {"group": "shared", "min_awake_s": 0.5, "max_wait_s": 60}
-
-
-def house_file(**args: object) -> Json:
-    models = [model(name, swap=dict(GROUP), **args) for name in NAMES]
-    table = router(free_port(), {name: [] for name in NAMES})
-    table["deployments"][0]["user_config"]["requests"] = {"early_headers_s": 0.1}
-    return serve_file(table, models)
 
 
 @pytest.fixture(scope="module")
@@ -38,39 +27,6 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def simulated_house(gpu: Path) -> Iterator[House]:
     with open_house(house_file(gpu_file=str(gpu), inter_token_ms=5, wake_delay_s=1.2)) as house:
         yield house
-
-
-async def told(client: openai.AsyncOpenAI, name: str, num_tokens: int = 8, **options: object) -> int:
-    """The number of tokens of one streamed answer, which is whole."""
-    stream = await client.chat.completions.create(
-        model=name, messages=[{"role": "user", "content": "Tell me about the sea."}], temperature=0,
-        max_tokens=num_tokens, stream=True, stream_options={"include_usage": True},
-        extra_headers={"x-enginehouse-cache": "off"}, extra_body=options or None,
-    )  # fmt: skip
-    reasons, num_told = [], 0
-    async for chunk in stream:
-        num_told = chunk.usage.completion_tokens if chunk.usage else num_told
-        reasons += [choice.finish_reason for choice in chunk.choices if choice.finish_reason]
-    assert 1 == len(reasons)
-    return num_told
-
-
-def swaps(house: House, name: str) -> int:
-    """How often a model woke, by its replicas' logs."""
-    return house.replica_logs(name).count("is awake")
-
-
-def holders(gpu: Path) -> list[str]:
-    """Who took and gave the GPU's memory, in order, by the engines' own notes."""
-    return [line.partition(" ")[2] for line in gpu.read_text().splitlines()]
-
-
-def assert_one_at_a_time(gpu: Path) -> None:
-    """Each that takes the memory gives it back before another takes it."""
-    notes = holders(gpu)
-    pairs = [(notes[number], notes[number + 1]) for number in range(0, len(notes) - 1, 2)]
-    assert all(one.endswith(" takes") for one in notes[::2])
-    assert [(one, one.replace("takes", "gives")) for one, _ in pairs] == pairs
 
 
 async def test_both_are_answered_whole_under_constant_load(simulated_house: House, gpu: Path) -> None:
@@ -157,33 +113,28 @@ def _status(house: House) -> str:
     return next((line for line in done.stdout.splitlines() if "group shared: one" in line and "two" in line), "")
 
 
-@contextmanager
-def most_at_once(house: House) -> Iterator[list[int]]:
-    """The numbers of engines that ran at once, as they are seen a few times a second."""
-    seen: list[int] = []
-    is_over = threading.Event()
-
-    def look() -> None:
-        while not is_over.wait(0.02):
-            seen.append(len(house.engines()))
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    yield seen
-    is_over.set()
-    watcher.join()
+async def test_an_update_and_a_scale_to_zero_leave_no_lease(simulated_house: House) -> None:
+    """Both models are asked all the time, and whole answers are all that comes."""
+    num_before = simulated_house.num_started("one")
+    async with sdk(simulated_house) as client:
+        asking = asyncio.create_task(_ask_until(client, lambda: simulated_house.num_started("one") > num_before))
+        await asyncio.to_thread(simulated_house.redeploy, _update_to_sleeper)
+        assert {8} == await asking
+        await eventually("it has no replica", lambda: not simulated_house.engines("one"))
+        assert [8, 8] == [await told(client, "two"), await told(client, "one")]
 
 
-async def test_llama_cpp_models_take_turns() -> None:
-    """Two of them answer alternately, whole, and never do two of their processes run."""
-    file = house_file(engine="llama_cpp", max_model_len=256, max_num_seqs=2, num_threads=2)
-    with open_house(file) as house, most_at_once(house) as seen:
-        async with sdk(house) as client:
-            for _ in range(2):
-                for name in NAMES:
-                    assert [8, 8] == await asyncio.gather(told(client, name), told(client, name))
-            first = await told(client, "one")
-            house.owner_of(house.engines("one")[0]).kill()
-            assert [8, 8, 8] == [first, await told(client, "two"), await told(client, "one")]
-    assert {0, 1} >= set(seen)
-    assert 1 in seen
+async def _ask_until(client: openai.AsyncOpenAI, is_over: Callable[[], bool]) -> set[int]:
+    """The numbers of tokens of all answers of both models."""
+    lengths = set()
+    while not await asyncio.to_thread(is_over):
+        lengths |= set(await asyncio.gather(*(told(client, name) for name in NAMES)))
+    return lengths
+
+
+def _update_to_sleeper(file: Json) -> None:
+    """`one` is another model from now on, and has no replica while nobody asks for it."""
+    (one, _), table = models_of(file), router_of(file)
+    one["args"]["prefill_base_ms"] = 1
+    scaled(one, min_replicas=0, max_replicas=1, downscale_to_zero_delay_s=2, downscale_delay_s=1)
+    table["deployments"][0]["user_config"]["models"]["one"]["wake"] = {"timeout_s": 60}
