@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 from configs.engine import EngineSettings
 from configs.swap import SwapSettings
 from deployments.engines.contract import Engine, EngineAddress
-from deployments.engines.errors import EngineDied, EngineError
+from deployments.engines.errors import EngineDied, EngineError, EngineStartError
 from deployments.engines.load import EngineLoad
 from deployments.engines.runtime import EngineRuntime, OnPhase
 from deployments.engines.swap.board import Board
@@ -98,7 +98,7 @@ class SwappedEngine:
         self._lock: int | None = None
         self._address: EngineAddress | None = None
         self._state = State.ASLEEP
-        self._is_changing = False
+        self._is_changing = self._is_stopping = False
         self._changed_at = time.monotonic()
         self._failure = ""
         self._task: asyncio.Task[None] | None = None
@@ -143,10 +143,7 @@ class SwappedEngine:
             self._lock = await asyncio.to_thread(self._board.join)
             self._address = await self._door.start()
             self._on_phase(f"waiting for its turn on the GPU of {self._swap.group}")
-            wanted_since = time.monotonic()
-            while self._state is not State.WAKING:
-                await self._decide(wanted_since)
-                await asyncio.sleep(POLL_S)
+            await self._wait_for_turn()
             began_at = time.monotonic()
             await self._start_runtime()
             self._enter(State.AWAKE, began_at)
@@ -201,6 +198,7 @@ class SwappedEngine:
 
     async def stop(self, grace_s: float = 5.0) -> None:
         """As that of `EngineRuntime`. The GPU is free for the others when it returns."""
+        self._is_stopping = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -212,6 +210,14 @@ class SwappedEngine:
     def _can_be_asked(self) -> bool:
         """Whether there is an engine that answers: some sleep by not being there."""
         return not self._is_changing and (self.is_awake or self._runtime.sleep_mode is not None)
+
+    async def _wait_for_turn(self) -> None:
+        wanted_since = time.monotonic()
+        while self._state is not State.WAKING:
+            if self._is_stopping:
+                raise EngineStartError(f"{self._settings.model} was stopped before it had its turn")
+            await self._decide(wanted_since)
+            await asyncio.sleep(POLL_S)
 
     async def _take_turns(self) -> None:
         """For ever, or until the engine does not sleep or wake any more: then Serve replaces the replica."""

@@ -189,6 +189,22 @@ async def test_a_place_is_free_once_its_killed_holder_is_gone(
     assert ["one takes"] == notes(gpu)
 
 
+async def test_one_that_is_stopped_before_its_turn_wants_none(
+    make_swapped: MakeSwapped, gpu: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """Serve may delete a model whose replica still waits to start."""
+    one = make_swapped(simulated("one", gpu, min_awake_s=600))
+    two = make_swapped(simulated("two", gpu))
+    await one.start()
+    starting = asyncio.create_task(two.start())
+    board = tmp_path / "group" / "members.json"
+    await eventually(lambda: '"two"' in board.read_text())
+    await two.stop()
+    with pytest.raises(EngineStartError, match="two was stopped before it had its turn"):
+        await starting
+    await eventually(lambda: '"two"' not in board.read_text())
+
+
 async def test_an_engine_that_does_not_wake_is_dead(
     make_swapped: MakeSwapped, gpu: Path, eventually: Eventually
 ) -> None:
