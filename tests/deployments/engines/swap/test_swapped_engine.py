@@ -1,6 +1,8 @@
 """`deployments/engines/swap/`, with real simulated engines that share a GPU which has room for one."""
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -151,6 +153,43 @@ async def test_a_client_that_leaves_wants_nothing(make_swapped: MakeSwapped, gpu
     waiting.cancel()
     await eventually(lambda: one.num_waiting == 0)
     assert one._door.wanted_since is None
+
+
+async def test_what_the_engine_refuses_is_passed_on(make_swapped: MakeSwapped, gpu: Path) -> None:
+    """Status and words are its own."""
+    one = make_swapped(simulated("one", gpu))
+    await one.start()
+    status, answer = await ask(one, model="another")
+    assert (404, "NotFoundError") == (status, answer["error"]["type"])  # type: ignore[index]
+
+
+async def test_nobody_comes_in_without_the_secret(make_swapped: MakeSwapped, gpu: Path) -> None:
+    """But for `/health`, which says that all is well while the model sleeps, too."""
+    one, two = make_swapped(simulated("one", gpu)), make_swapped(simulated("two", gpu))
+    await one.start()
+    await two.start()
+    url = f"http://{one.address.host}:{one.address.port}"
+    async with aiohttp.ClientSession() as session:
+        statuses = [(await session.get(url + path)).status for path in ("/health", "/metrics", "/v1/models")]
+        statuses.append((await session.post(url + "/v1/completions", json={})).status)
+    assert ([200, 401, 401, 401], False) == (statuses, one.is_awake)
+
+
+async def test_an_engine_that_is_lost_takes_its_stream_with_it(make_swapped: MakeSwapped, gpu: Path) -> None:
+    """The router sees a connection that breaks, as it would without the door, and goes on elsewhere."""
+    one = make_swapped(simulated("one", gpu, inter_token_ms=20))
+    await one.start()
+    address, body = one.address, {"model": "one", "prompt": "Hi", "max_tokens": 1000, "stream": True}
+    async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {address.secret}"}) as session:
+        answer = await session.post(f"http://{address.host}:{address.port}/v1/completions", json=body)
+        assert (await answer.content.readline()).startswith(b"data: ")
+        assert one._runtime.pid is not None
+        os.kill(one._runtime.pid, signal.SIGKILL)
+        with pytest.raises(aiohttp.ClientError):
+            await answer.read()
+    await one._runtime.died()
+    with pytest.raises(EngineDied, match="was killed by SIGKILL"):
+        await one.check()
 
 
 async def test_a_place_is_free_once_its_holder_is_stopped(make_swapped: MakeSwapped, gpu: Path) -> None:
