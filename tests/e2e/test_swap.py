@@ -11,9 +11,12 @@ import openai
 import pytest
 from house import ROOT, House, open_house
 from house_files import Json, models_of, router_of, scaled
+from prometheus_scrape import exported_name, scrape
 from streaming_load import sdk
 from taking_turns import NAMES, assert_one_at_a_time, holders, house_file, swaps, told
 from waiting import eventually, wait_for
+
+from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS, Metric
 
 pytestmark = pytest.mark.houses
 
@@ -95,6 +98,23 @@ async def test_a_stream_that_waits_is_kept_alive(simulated_house: House) -> None
             text = await answer.text()
     assert text.startswith(": keep-alive\n\n")
     assert text.endswith("data: [DONE]\n\n")
+
+
+def test_metrics_tell_the_swaps(simulated_house: House) -> None:
+    """Both ways, with what they took, and how long each model slept; one of the two is awake."""
+
+    def told_of() -> bool:
+        values = scrape(simulated_house)
+
+        def total(metric: Metric, suffix: str = "", **labels: str) -> float:
+            return values.total(exported_name(metric) + suffix, **labels)
+
+        took = total(SWAP_TIME, "_sum", model="two", state="awake")
+        both_ways = [total(SWAPS, model=name, state=state) for name in NAMES for state in ("awake", "asleep")]
+        slept_s = [total(SWAP_STATE_TIME, model=name, state="asleep") for name in NAMES]
+        return all(both_ways) and took > 1 and all(slept_s) and total(AWAKE) == 1
+
+    wait_for("the metrics say so", told_of)
 
 
 def test_status_says_who_is_awake(simulated_house: House) -> None:
