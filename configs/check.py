@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from configs import address_rules, engine_rules, reference_rules
+from configs import address_rules, engine_rules, reference_rules, swap_rules
 from configs.finding import ConfigError, Finding, Problem, key_path_text
 from configs.positions import Document, Position, YamlError, parse_yaml
 from configs.serve_file import ServeFile
@@ -89,6 +89,9 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from engine_rules.gpus_are_reserved(file)
     yield from engine_rules.gpus_of_llama_cpp_are_decided(file)
     yield from engine_rules.drains_fit_into_shutdowns(file)
+    yield from swap_rules.groups_agree(file)
+    yield from swap_rules.groups_share_gpus(file)
+    yield from swap_rules.turns_are_waited_for(file)
 
 
 def _duplicates(path: str | Path, document: Document) -> Iterator[Finding]:

@@ -62,10 +62,11 @@ def gpus_are_reserved(file: ServeFile) -> Iterator[Problem]:
         for number, deployment in enumerate(application.deployments):
             options = deployment.ray_actor_options
             path: KeyPath = ("applications", index, "deployments", number, "ray_actor_options")
-            if options is not None and settings.num_gpus == 1 and 0 < (options.num_gpus or 0) < 1:
+            is_share = settings.swap is None and settings.num_gpus == 1
+            if options is not None and is_share and 0 < (options.num_gpus or 0) < 1:
                 yield from _share_faults(settings, options.num_gpus or 0, (*path, "num_gpus"))
-            elif options is not None and (options.num_gpus or 0) < settings.num_gpus:
-                yield Problem(path, f"must reserve the GPUs that vLLM uses: num_gpus: {settings.num_gpus}")
+            elif options is not None and (options.num_gpus or 0) < settings.reserved_gpus:
+                yield Problem(path, f"must reserve the GPUs that vLLM uses: num_gpus: {settings.reserved_gpus:g}")
             elif options is not None and options.num_gpus and settings.distributed_executor_backend == "ray":
                 yield Problem((*path, "num_gpus"), "must be 0: with the backend `ray`, vLLM reserves its GPUs itself")
 
@@ -82,12 +83,12 @@ def gpus_of_llama_cpp_are_decided(file: ServeFile) -> Iterator[Problem]:
     for index, application in enumerate(file.applications):
         if not isinstance(application, ModelApplication) or not isinstance(application.args.root, LlamaCppSettings):
             continue
-        num_gpus = application.args.root.num_gpus
+        num_gpus = application.args.root.reserved_gpus
         for number, deployment in enumerate(application.deployments):
             options = deployment.ray_actor_options
             if num_gpus and options is not None and options.num_gpus is None:
                 path: KeyPath = ("applications", index, "deployments", number, "ray_actor_options")
-                yield Problem(path, f"must say which GPUs the layers are for: num_gpus: {num_gpus}, or 0 on a Mac")
+                yield Problem(path, f"must say which GPUs the layers are for: num_gpus: {num_gpus:g}, or 0 on a Mac")
 
 
 def drains_fit_into_shutdowns(file: ServeFile) -> Iterator[Problem]:

@@ -56,7 +56,7 @@ def model(args: ModelArgs) -> Application:
     deployment = serve.deployment(
         name="Engine",
         max_ongoing_requests=1000,
-        ray_actor_options={"num_cpus": 1, "num_gpus": settings.num_gpus},
+        ray_actor_options={"num_cpus": 1, "num_gpus": settings.reserved_gpus},
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
         graceful_shutdown_timeout_s=settings.drain_timeout_s + GRACE_S,

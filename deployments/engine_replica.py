@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+from functools import partial
 
 import ray
 from ray import serve
@@ -13,13 +14,15 @@ from configs.engine import EngineSettings
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.load import EngineLoad
-from deployments.engines.runtime import EngineRuntime
+from deployments.engines.runtime import LOOPBACK, EngineRuntime
+from deployments.engines.swap.engine import SwappedEngine
 from deployments.fingerprint import build_of, fingerprint_of
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.serve_internals import forget_figures, forget_phase, publish_figures, publish_phase
-from router.metrics import ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING
+from deployments.swap_report import SwapReport, place_of
+from router.metrics import ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING, SWAP_WAITING
 from router.replicas import Figures
 
 logger = logging.getLogger("enginehouse.engine")
@@ -43,10 +46,28 @@ class EngineReplica:
         self._labels = {"model": settings.model, "engine": engine_name, "replica": self._replica_id}
         self._metrics = RayMetrics()
         # For an engine that is itself a program of Ray's: vLLM over several nodes.
+        self._swap_report: SwapReport | None = None
         os.environ["ENGINEHOUSE_RAY"] = f"{ray.get_runtime_context().gcs_address} {ray.__version__}"
-        self._runtime = EngineRuntime(create_engine(settings), settings, node_host(), self._log_line, self._enter_phase)
+        self._runtime = self._take_place() if settings.swap is not None else self._make_runtime(node_host())
         self._load_task: asyncio.Task[None] | None = None
         self._num_published = 0
+
+    def _make_runtime(self, host: str) -> EngineRuntime:
+        engine = create_engine(self._settings)
+        return EngineRuntime(engine, self._settings, host, self._log_line, self._enter_phase)
+
+    def _take_place(self) -> SwappedEngine:
+        """For an engine that takes turns: it listens on loopback, behind its door."""
+        swap = self._settings.swap
+        assert swap is not None  # noqa: S101 - narrows the type
+        self._swap_report = SwapReport(self._metrics, self._labels, swap.group, self._application)
+        return SwappedEngine(
+            partial(self._make_runtime, LOOPBACK),
+            self._settings,
+            place_of(swap.group, self._replica_id, node_host()),
+            self._enter_phase,
+            self._swap_report.swapped,
+        )
 
     async def start(self) -> None:
         """
@@ -98,6 +119,8 @@ class EngineReplica:
         if self._load_task is not None and not await self._runtime.drain(self._settings.drain_timeout_s):
             logger.warning("the engine was stopped before its last requests were finished")
         await self._runtime.stop()
+        if self._swap_report is not None:
+            self._swap_report.close()
         self._metrics.close()
         if self._load_task is not None:  # why a replica never started stays there to be read
             forget_phase(self._application, self._replica_id)
@@ -111,6 +134,8 @@ class EngineReplica:
                 self._metrics.record(ENGINE_WAITING, load.num_waiting, self._labels)
                 if load.kv_cache_usage_ratio is not None:
                     self._metrics.record(ENGINE_KV_CACHE, load.kv_cache_usage_ratio, self._labels)
+                if isinstance(self._runtime, SwappedEngine):
+                    self._metrics.record(SWAP_WAITING, self._runtime.num_waiting, self._labels)
                 await self._publish(load)
             await asyncio.sleep(LOAD_INTERVAL_S)
 

@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from configs.engine import EngineSettings
 
-_WITHOUT_EFFECT = frozenset({"start_timeout_s", "drain_timeout_s"})
+_WITHOUT_EFFECT = frozenset({"start_timeout_s", "drain_timeout_s", "swap"})
 _DIGEST_BYTES = 16
 
 

@@ -37,7 +37,7 @@ def demands_of(file: ServeFile) -> dict[str, Demand]:
 def _demand_of(application: RouterApplication | ModelApplication) -> Demand:
     options = application.deployments[0].ray_actor_options if application.deployments else None
     if options is None:  # what `deployments.app` reserves by itself
-        num_gpus = application.args.root.num_gpus if isinstance(application, ModelApplication) else 0
+        num_gpus = application.args.root.reserved_gpus if isinstance(application, ModelApplication) else 0
         return Demand({"CPU": 1, "GPU": num_gpus})
     return Demand(_resources(options), options.label_selector or {})
 

@@ -24,6 +24,7 @@ from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
+from deployments.swap_report import read_turns
 from router.app import RouterApp
 from router.auth import KeyRing
 from router.model_table import ModelTable, RefusedTable
@@ -144,8 +145,13 @@ class RouterReplica:
         return {} if stats is None else asdict(stats)
 
     async def table_status(self) -> dict[str, Any]:
-        """For `enginehouse status`: the names in force, and the table that was refused since, as `/v1/models` says."""
-        return {"names": list(self._names), "refused": None if self._refused is None else asdict(self._refused)}
+        """
+        For `enginehouse status`: the names in force, the table that was refused since, as `/v1/models` says, and who
+        is awake of the models that take turns.
+        """
+        refused = None if self._refused is None else asdict(self._refused)
+        turns = await asyncio.to_thread(read_turns, [one for running in self._running.values() for one in running])
+        return {"names": list(self._names), "refused": refused, "turns": turns}
 
     async def canary_row(self, model: str) -> dict[str, Any] | None:
         """For `enginehouse canary`: as `CanaryKeeper.row`."""

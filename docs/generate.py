@@ -64,6 +64,8 @@ TITLES: Mapping[str, str] = {
     "ModelApplication": "A model's application",
     "EngineDeployment": "A model: its entry of `deployments`",
     "EngineSettings": "A model: `args` of every engine",
+    "SwapSettings": "A model: `swap` in the `args` of an engine",
+    "VllmSwapSettings": "A model: `swap` in the `args` of the engine `vllm`",
     "OtherApplication": "An application of your own",
     "OtherDeployment": "An application of your own: its entries of `deployments`",
     "DeploymentOptions": "Every entry of `deployments`",

@@ -108,6 +108,28 @@ ENGINE_WAITING = Metric(
 ENGINE_KV_CACHE = Metric(
     "enginehouse_engine_kv_cache_usage_ratio", "gauge", "ratio (0-1)", "Share of the engine's KV cache in use."
 )
+SWAPS = Metric(
+    "enginehouse_swaps", "counter", "swaps",
+    "Times that an engine that takes turns on a GPU woke or fell asleep; `state` is `awake` or `asleep`, its new one.",
+    labels=(*_ENGINE_LABELS, "state"),
+)  # fmt: skip
+SWAP_TIME = Metric(
+    "enginehouse_swap_seconds", "histogram", "seconds",
+    "How long waking or falling asleep took, from when nothing ran any more; the first waking is a start.",
+    labels=(*_ENGINE_LABELS, "state"), buckets=_LATENCY_S,
+)  # fmt: skip
+SWAP_STATE_TIME = Metric(
+    "enginehouse_swap_state_seconds", "counter", "seconds",
+    "Time that an engine that takes turns was `awake` or `asleep`, changes included; counted up to its last change.",
+    labels=(*_ENGINE_LABELS, "state"),
+)  # fmt: skip
+AWAKE = Metric(
+    "enginehouse_engine_awake", "gauge", "engines", "1 while an engine that takes turns on a GPU is awake, else 0."
+)
+SWAP_WAITING = Metric(
+    "enginehouse_swap_waiting_requests", "gauge", "requests",
+    "Requests that wait at a replica for their model's turn on a GPU.",
+)  # fmt: skip
 QUEUED = Metric(
     "enginehouse_queued_requests", "gauge", "requests",
     "Requests that wait in this router for a replica with room; lines of batches not counted.",
@@ -166,8 +188,8 @@ BATCHES = Metric(
 METRICS = (
     REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, ROUTED, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
     REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING,
-    ENGINE_KV_CACHE, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES, BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN,
-    BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
+    ENGINE_KV_CACHE, SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, SWAP_WAITING, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES,
+    BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self, TypeAlias
 from pydantic import Field, model_validator
 
 from configs.settings import ModelName, Seconds, Settings, error_at
+from configs.swap import SwapSettings
 
 Task: TypeAlias = Literal["generate", "embed", "rerank"]
 """What a model does with a request: write text, turn texts into vectors, or judge documents against a query."""
@@ -31,6 +32,13 @@ class EngineSettings(Settings):
     """Longest time, in seconds, that a stopping replica waits for its running requests. Serve's own
     `graceful_shutdown_timeout_s` bounds it from above."""
 
+    swap: SwapSettings | None = None
+    """Take turns with other models on one GPU. Not for `tensorrt_llm` and `openai`. Default: the model is always
+    awake."""
+
+    why_no_swap: ClassVar[str] = ""
+    """Why the engine cannot sleep, where it cannot."""
+
     interpreter: str | None = None
     """Path of the Python interpreter that runs the engine, so that each engine may have its own environment.
     Default: the one that runs Ray."""
@@ -45,7 +53,18 @@ class EngineSettings(Settings):
             raise error_at(("task",), f"is {self.task}, which this engine does not do; it does: {known}")
         return self
 
+    @model_validator(mode="after")
+    def _the_engine_can_sleep(self) -> Self:
+        if self.swap is not None and self.why_no_swap:
+            raise error_at(("swap",), f"is not for this engine: {self.why_no_swap}")
+        return self
+
     @property
     def num_gpus(self) -> int:
-        """GPUs that a replica reserves, where its deployment does not say otherwise."""
+        """GPUs that the engine uses."""
         return 0
+
+    @property
+    def reserved_gpus(self) -> float:
+        """GPUs that a replica reserves, where its deployment does not say otherwise."""
+        return self.swap.gpu_ratio if self.swap is not None and self.num_gpus else self.num_gpus

@@ -77,6 +77,8 @@ class LlamaCppSettings(EngineSettings):
 
     @model_validator(mode="after")
     def _options_fit_together(self) -> Self:
+        if len(self.tensor_split) > 1 and self.swap is not None:
+            raise error_at(("swap",), "is for a model on one GPU; tensor_split names several")
         if self.tensor_split and not self.num_gpu_layers:
             raise error_at(("tensor_split",), "is for layers on GPUs; set num_gpu_layers")
         if self.flash_attention is False and self.kv_cache_type_v not in UNQUANTIZED:

@@ -39,6 +39,8 @@ class EndpointSettings(EngineSettings):
 
     tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank")
 
+    why_no_swap: ClassVar[str] = "the server runs already, and is not ours to stop"
+
     base_url: HttpAddress
     """The address to which OpenAI's routes are added: `https://nim.example:8000/v1` for `/v1/chat/completions`."""
 

@@ -39,3 +39,11 @@ class SimulatedSettings(EngineSettings):
 
     start_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
     """Pretended time to load the weights, in seconds."""
+
+    wake_delay_s: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """Pretended time to wake, in seconds, with `swap`."""
+
+    gpu_file: str | None = None
+    """Path of a file that stands for a GPU. An engine that is awake has all of its memory: a second one with the same
+    file fails, as for want of memory. Each writes into it when it takes the memory and when it gives it back. Default:
+    no GPU."""

@@ -1,6 +1,6 @@
 """Settings of the engine `tensorrt_llm`."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, JsonValue, model_validator
 
@@ -18,6 +18,8 @@ class TensorRtLlmSettings(EngineSettings):
     model_source: Annotated[str, Field(min_length=1)]
     """Where the weights are: the path of a model folder, a model id of the Hugging Face hub, or, up to version
     1.3.0rc20, the folder of an engine that `trtllm-build` compiled."""
+
+    why_no_swap: ClassVar[str] = "nothing makes `trtllm-serve` give its GPU's memory back and take it again"
 
     start_timeout_s: Seconds = 1800.0
     """Longest time, in seconds, from the engine's start to its first healthy answer: loading a large checkpoint and

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from configs.engines.base import EngineSettings, Task
 from configs.settings import ModelName, Settings, error_at
+from configs.swap import VllmSwapSettings
 
 
 class SpeculativeSettings(Settings):
@@ -32,6 +33,9 @@ class VllmSettings(EngineSettings):
 
     model_source: Annotated[str, Field(min_length=1)]
     """Where the weights are: the path of a model folder, or a model id of the Hugging Face hub."""
+
+    swap: VllmSwapSettings | None = None
+    """Take turns with other models on one GPU, by vLLM's sleep mode. Default: the model is always awake."""
 
     revision: str | None = None
     """Revision on the hub: a branch, a tag or a commit. Default: the newest."""
@@ -139,6 +143,16 @@ class VllmSettings(EngineSettings):
             name = word.partition("=")[0]
             if name in OWN_VLLM_OPTIONS:
                 raise error_at(("extra_args", position), f"{name} is Enginehouse's own; use {OWN_VLLM_OPTIONS[name]}")
+        return self
+
+    @model_validator(mode="after")
+    def _a_swapped_model_has_one_gpu(self) -> Self:
+        if self.swap is None:
+            return self
+        if self.runs_on_cpu:
+            raise error_at(("swap",), "needs vLLM's sleep mode, which its build for CPUs has not")
+        if self.num_gpus != 1:
+            raise error_at(("swap",), "is for a model on one GPU of its replica's own node")
         return self
 
 

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,7 +16,8 @@ from deployments.commands.asking_routers import ask_routers
     "--address", envvar="RAY_ADDRESS", default="auto", help="The Ray cluster that serves; default: that of this node."
 )
 def status(address: str) -> None:
-    """Print which names each router serves, and why it refused the last model table, where it did.
+    """Print which names each router serves, why it refused the last model table, where it did, and which of the
+    models that take turns on a GPU are awake.
 
     Exit code 0: every router has the table that was deployed last. 1: one of them refused it, or cannot be asked.
     """
@@ -33,4 +35,13 @@ def status_lines(answer: Mapping[str, Any]) -> list[str]:
         at = dt.datetime.fromtimestamp(refused["at"], dt.UTC).isoformat(sep=" ", timespec="seconds")
         lines.append(f"refused the table of {at}, the one before it stays in force:")
         lines += [f"  {line}" for line in refused["reason"].splitlines()]
-    return lines
+    return lines + turn_lines(answer["turns"], time.time())
+
+
+def turn_lines(turns: Sequence[Mapping[str, Any]], now: float) -> list[str]:
+    """Who is awake of each group of models that take turns, and for how long. `now` is in seconds since 1970."""
+    groups: dict[str, list[str]] = {}
+    for turn in turns:
+        words = f"{turn['model']} {turn['state']} for {max(0.0, now - turn['since']):.0f} s"
+        groups.setdefault(turn["group"], []).append(words)
+    return [f"group {group}: {', '.join(words)}" for group, words in groups.items()]

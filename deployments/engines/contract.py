@@ -1,8 +1,8 @@
 """What an engine is to its replica: a command that starts an OpenAI server, and how to read that server's load."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from configs.engine import Task
 from deployments.engines.front.dialect import Dialect
@@ -32,6 +32,8 @@ class ChildCommand:
 
     argv: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
+    inherited: tuple[int, ...] = ()
+    """Open files that the process keeps: their locks are held until it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,33 @@ class FirstRequest:
 
     path: str
     body: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class SleepRequest:
+    """One request to a server; `path` may have a query."""
+
+    path: str
+    body: Mapping[str, object] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SleepMode:
+    """
+    How a server gives the memory of its GPU back, and takes it again. It answers each request when it is done, or is
+    asked `state` until it says so.
+    """
+
+    url: str
+    """Scheme, host and port."""
+    headers: Mapping[str, str] = field(repr=False)
+    sleep: tuple[SleepRequest, ...]
+    """POSTed in order, once nothing runs."""
+    wake: tuple[SleepRequest, ...]
+    state: str
+    """The path that is asked whether it sleeps."""
+    is_asleep: Callable[[dict[str, Any]], bool]
+    """Reads the answer to that. Raises KeyError or TypeError where it is not of the expected form."""
 
 
 class Engine(Protocol):
@@ -84,6 +113,12 @@ class Engine(Protocol):
 
         Raises:
             EngineStartError: a variable or a file that the settings name is missing.
+        """
+
+    def sleep_mode(self, address: EngineAddress) -> SleepMode | None:
+        """
+        How what serves at `address`, as in `command`, is put to sleep; None: by ending its process, and waking is a
+        start. Asked only where the settings have `swap`.
         """
 
     def load(self, metrics_text: str) -> EngineLoad:

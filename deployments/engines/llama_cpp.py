@@ -57,6 +57,9 @@ class LlamaCppEngine:
     def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
         return None
 
+    def sleep_mode(self, address: EngineAddress) -> None:
+        """By ending: its weights are still in the kernel's file cache when it starts again."""
+
     def load(self, metrics_text: str) -> EngineLoad:
         values = prometheus_text.samples(metrics_text)
         return EngineLoad(

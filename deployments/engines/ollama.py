@@ -1,10 +1,20 @@
 """Ollama, started by the replica or running elsewhere, behind a front: it asks nobody for a key."""
 
 from configs.engine import OllamaSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
+from deployments.engines.contract import (
+    ChildCommand,
+    EngineAddress,
+    FirstRequest,
+    Profile,
+    SleepMode,
+    SleepRequest,
+    cheapest_request,
+)
 from deployments.engines.front.counts import read_load
 from deployments.engines.load import EngineLoad
 from deployments.engines.ollama_dialect import OllamaDialect
+from deployments.engines.ollama_models import with_tag
+from deployments.engines.openai_endpoint import bearer
 
 
 class OllamaEngine:
@@ -48,6 +58,20 @@ class OllamaEngine:
 
     def dialect(self, address: EngineAddress) -> OllamaDialect:
         return OllamaDialect(self._settings, address)
+
+    def sleep_mode(self, address: EngineAddress) -> SleepMode:
+        settings = self._settings
+        name = with_tag(settings.model_source)
+        load: dict[str, object] = {"model": name, "keep_alive": -1}
+        path = "/api/generate" if settings.task == "generate" else "/api/embed"
+        return SleepMode(
+            url=settings.base_url or f"http://{address.host}:{address.port}",
+            headers=bearer(settings.api_key_env),
+            sleep=(SleepRequest("/api/generate", {"model": name, "keep_alive": 0, "stream": False}),),
+            wake=(SleepRequest(path, load | ({"stream": False} if settings.task == "generate" else {"input": "Hi"})),),
+            state="/api/ps",
+            is_asleep=lambda answer: all(name not in (one.get("model"), one.get("name")) for one in answer["models"]),
+        )
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

@@ -52,6 +52,9 @@ class OpenAiEndpointEngine:
     def dialect(self, address: EngineAddress) -> "OpenAiEndpointDialect":  # noqa: ARG002  nothing of ours listens
         return OpenAiEndpointDialect(self._settings)
 
+    def sleep_mode(self, address: EngineAddress) -> None:
+        """Never asked: its settings have no `swap`."""
+
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)
 

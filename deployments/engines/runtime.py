@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import Self, TypeAlias, TypeVar
 
@@ -10,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from configs.engine import EngineSettings
-from deployments.engines.contract import Engine, EngineAddress, FirstRequest
+from deployments.engines.contract import Engine, EngineAddress, FirstRequest, SleepMode
 from deployments.engines.errors import EngineDied, EngineStartError, EngineUnresponsive
 from deployments.engines.exit_causes import find_cause
 from deployments.engines.front.server import Front
@@ -70,12 +71,15 @@ class EngineRuntime:
         self._on_phase = on_phase
         self._phase = "starting"
         self._address: EngineAddress | None = None
+        self._server: EngineAddress | None = None
         self._front: Front | None = None
         self._child: SupervisedChild | None = None
         self._session: aiohttp.ClientSession | None = None
         self._num_health_failures = 0
         self._is_stopping = False
         self._found_max_model_len: int | None = None
+        self.inherited: tuple[int, ...] = ()
+        """Open files for the engine's process to keep; to be set before the start."""
         self.version = ""
         """The engine's own, once it is ready; empty where it does not say."""
 
@@ -108,6 +112,11 @@ class EngineRuntime:
     def pid(self) -> int | None:
         """The engine's process id while there is one."""
         return None if self._child is None else self._child.pid
+
+    @property
+    def sleep_mode(self) -> SleepMode | None:
+        """How the engine is put to sleep; None: by ending it."""
+        return None if self._server is None else self._engine.sleep_mode(self._server)
 
     async def start(self) -> None:
         """
@@ -216,10 +225,10 @@ class EngineRuntime:
 
     async def _start_once(self) -> None:
         self._enter("starting")
-        server = await self._choose_addresses()
+        self._server = server = await self._choose_addresses()
         command = self._engine.command(server)
         if command is not None:
-            self._child = SupervisedChild(command, self._on_line)
+            self._child = SupervisedChild(replace(command, inherited=self.inherited), self._on_line)
             await self._child.start()
         try:
             await self._while_alive(self._becomes_ready())

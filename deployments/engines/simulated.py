@@ -6,9 +6,17 @@ from pathlib import Path
 import orjson
 
 from configs.engine import SimulatedSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
+from deployments.engines.contract import (
+    ChildCommand,
+    EngineAddress,
+    FirstRequest,
+    Profile,
+    SleepMode,
+    cheapest_request,
+)
 from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
+from deployments.engines.vllm_sleep import vllm_sleep_mode
 
 SERVER = Path(__file__).with_name("simulated_server.py")
 
@@ -42,6 +50,8 @@ class SimulatedEngine:
             "kv_block_tokens": settings.kv_block_tokens,
             "max_prefills": settings.max_prefills,
             "start_delay_s": settings.start_delay_s,
+            "wake_delay_s": settings.wake_delay_s,
+            "gpu_file": settings.gpu_file,
             "host": address.host,
             "port": address.port,
             "secret": address.secret,
@@ -57,6 +67,9 @@ class SimulatedEngine:
 
     def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
         return None
+
+    def sleep_mode(self, address: EngineAddress) -> SleepMode:
+        return vllm_sleep_mode(address, level=1)
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

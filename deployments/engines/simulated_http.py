@@ -15,6 +15,7 @@ import orjson
 
 from deployments.engines import simulated_metrics, simulated_requests, simulated_tokens
 from deployments.engines.simulated_answers import STREAM_HEAD, Identity, StreamAnswer, WholeAnswer, response
+from deployments.engines.simulated_gpu import GpuFullError, SimulatedGpu
 from deployments.engines.simulated_requests import ApiError, GenerationRequest, Json
 from deployments.engines.simulated_scheduler import Generation, Scheduler
 
@@ -35,6 +36,7 @@ class House:
     authorization: bytes
     """The whole value of the header that a request must have."""
     scheduler: Scheduler
+    gpu: SimulatedGpu
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class Connection(asyncio.Protocol):
             self._respond(error.status, error.body())
 
     def _dispatch(self, request: Request) -> None:
+        """Whoever may ask for a path that there is gets its answer."""
         path = request.path
         if path == b"/health":
             self._respond(200, b"")
@@ -162,21 +165,51 @@ class Connection(asyncio.Protocol):
             raise ApiError(404, "Not Found", kind="NotFoundError")
         if request.method != expected:
             raise ApiError(405, "Method Not Allowed", kind="MethodNotAllowedError")
+        self._answer_known(path, request.body)
+
+    def _answer_known(self, path: bytes, body: bytes) -> None:
         match path:
             case b"/v1/chat/completions":
-                self._generate(request.body, is_chat=True)
+                self._generate(body, is_chat=True)
             case b"/v1/completions":
-                self._generate(request.body, is_chat=False)
+                self._generate(body, is_chat=False)
             case b"/tokenize":
-                self._respond(200, self._tokenize(request.body))
+                self._respond(200, self._tokenize(body))
             case b"/v1/models":
                 self._respond(200, self._models())
             case b"/metrics":
                 text = simulated_metrics.render(self._house.scheduler, self._house.model)
                 self._respond(200, text.encode(), b"text/plain; version=0.0.4; charset=utf-8")
+            case b"/is_sleeping" | b"/sleep" | b"/wake_up":
+                self._take_turn(path)
+
+    def _take_turn(self, path: bytes) -> None:
+        if path == b"/sleep":
+            self._sleep()
+        elif path == b"/wake_up":
+            self._wake()
+        else:
+            self._respond(200, orjson.dumps({"is_sleeping": not self._house.gpu.is_taken}))
+
+    def _sleep(self) -> None:
+        """Refused while requests run: vLLM would break them off, and whoever puts it to sleep so has lost answers."""
+        if self._house.scheduler.num_running or self._house.scheduler.num_waiting:
+            raise ApiError(500, "requests run that would be lost", kind="InternalServerError")
+        self._house.gpu.give_back()
+        self._respond(200, b"")
+
+    def _wake(self) -> None:
+        try:
+            self._house.gpu.take()
+        except GpuFullError as error:
+            raise ApiError(500, str(error), kind="InternalServerError") from error
+        # The answer comes when it is awake, as vLLM's does.
+        asyncio.get_running_loop().call_later(self._house.gpu.wake_delay_s, self._respond, 200, b"")
 
     def _generate(self, body: bytes, *, is_chat: bool) -> None:
         house = self._house
+        if not house.gpu.is_taken:
+            raise ApiError(500, "the engine sleeps", kind="InternalServerError")
         request = simulated_requests.parse_generation(
             body, is_chat=is_chat, model=house.model, max_model_len=house.max_model_len
         )
@@ -273,4 +306,7 @@ _METHODS = {
     b"/tokenize": b"POST",
     b"/v1/models": b"GET",
     b"/metrics": b"GET",
+    b"/is_sleeping": b"GET",
+    b"/sleep": b"POST",
+    b"/wake_up": b"POST",
 }

@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 import uvloop
 
+from deployments.engines.simulated_gpu import GpuFullError, SimulatedGpu
 from deployments.engines.simulated_http import Connection, House
 from deployments.engines.simulated_scheduler import Pace, Scheduler
 
@@ -34,13 +35,23 @@ class Launch(TypedDict):
     kv_block_tokens: int
     max_prefills: int | None
     start_delay_s: float
+    wake_delay_s: float
+    gpu_file: str | None
     host: str
     port: int
     secret: str
 
 
 async def serve(launch: Launch) -> None:
-    """Serves until a signal ends the process: SIGTERM does so at once, since nothing here handles it."""
+    """
+    Serves until a signal ends the process: SIGTERM does so at once, since nothing here handles it.
+
+    Raises:
+        GpuFullError: another engine has the memory of `gpu_file`.
+        OSError: the address is taken, or the file cannot be used.
+    """
+    gpu = SimulatedGpu(launch["gpu_file"], launch["model"], launch["wake_delay_s"])
+    gpu.take()
     await asyncio.sleep(launch["start_delay_s"])
     pace = Pace(
         max_num_seqs=launch["max_num_seqs"],
@@ -51,7 +62,8 @@ async def serve(launch: Launch) -> None:
         kv_block_tokens=launch["kv_block_tokens"],
         max_prefills=launch["max_prefills"],
     )
-    house = House(launch["model"], launch["max_model_len"], f"Bearer {launch['secret']}".encode(), Scheduler(pace))
+    authorization = f"Bearer {launch['secret']}".encode()
+    house = House(launch["model"], launch["max_model_len"], authorization, Scheduler(pace), gpu)
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(house), launch["host"], launch["port"], backlog=BACKLOG)
     print(f"the simulated engine serves {launch['model']} at {launch['host']}:{launch['port']}", flush=True)  # noqa: T201  the log
@@ -63,7 +75,7 @@ def main() -> None:
     launch: Launch = json.loads(os.environ.pop("ENGINEHOUSE_ENGINE"))
     try:
         uvloop.run(serve(launch))
-    except OSError as error:
+    except (OSError, GpuFullError) as error:
         sys.exit(f"the simulated engine cannot start: {error}")
 
 

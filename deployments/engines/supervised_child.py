@@ -135,7 +135,7 @@ class SupervisedChild:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pass_fds=(control, status),
+            pass_fds=(control, status, *self._command.inherited),
             start_new_session=True,  # Ctrl-C in a terminal is for the owner, which drains first
         )
 

@@ -7,9 +7,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from configs.engine import SpeculativeSettings, Task, VllmSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
+from deployments.engines.contract import (
+    ChildCommand,
+    EngineAddress,
+    FirstRequest,
+    Profile,
+    SleepMode,
+    cheapest_request,
+)
 from deployments.engines.load import EngineLoad
 from deployments.engines.vllm_metrics import read_load
+from deployments.engines.vllm_sleep import SLEEP_ENVIRONMENT, vllm_sleep_mode
 
 INSIDE_FOLDER = Path(__file__).with_name("inside_vllm")
 """What runs in vLLM's own interpreter: the launcher, run by path, and the middleware. A folder of its own, for it is on
@@ -51,6 +59,7 @@ class VllmEngine:
                 # An interpreter's own tools, ninja among them, are beside it.
                 "PATH": os.pathsep.join([str(Path(interpreter).parent), os.environ.get("PATH", "")]),
                 **settings.environment,
+                **(SLEEP_ENVIRONMENT if settings.swap is not None else {}),
                 "PYTHONPATH": os.pathsep.join(path for path in import_path if path),
                 "ENGINEHOUSE_SECRET": address.secret,
                 "ENGINEHOUSE_SETTINGS": json.dumps({option: setting for setting, option, *_ in own}),
@@ -60,6 +69,9 @@ class VllmEngine:
     def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
         return None
 
+    def sleep_mode(self, address: EngineAddress) -> SleepMode:
+        return vllm_sleep_mode(address, 1 if self._settings.swap is None else self._settings.swap.level)
+
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)
 
@@ -67,6 +79,8 @@ class VllmEngine:
 def _arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
     """A setting, its option of `vllm serve`, and the option's values. What is at vLLM's default is not passed."""
     yield from _plain_arguments(settings)
+    if settings.swap is not None:
+        yield "swap", "--enable-sleep-mode"
     if settings.tool_call_parser is not None:
         yield "tool_call_parser", "--enable-auto-tool-choice"
         yield "tool_call_parser", "--tool-call-parser", settings.tool_call_parser

@@ -1,11 +1,11 @@
 """`enginehouse status`: what it prints of one router."""
 
-from deployments.commands.status import status_lines
+from deployments.commands.status import status_lines, turn_lines
 
 
 def test_names_are_printed() -> None:
     """Of models and of rules."""
-    assert ["serves small, auto"] == status_lines({"names": ["small", "auto"], "refused": None})
+    assert ["serves small, auto"] == status_lines({"names": ["small", "auto"], "refused": None, "turns": []})
 
 
 def test_a_refused_table_is_printed_with_its_reason() -> None:
@@ -16,4 +16,17 @@ def test_a_refused_table_is_printed_with_its_reason() -> None:
         "refused the table of 2027-01-15 08:00:00+00:00, the one before it stays in force:",
         "  models.a: bad",
         "  models.b: worse",
-    ] == status_lines({"names": [], "refused": refused})
+    ] == status_lines({"names": [], "refused": refused, "turns": []})
+
+
+def test_models_that_take_turns_are_printed_by_group() -> None:
+    """Who is awake, and for how long; a clock that went back makes no time negative."""
+    turns = [
+        {"group": "a", "model": "chat", "state": "asleep", "since": 1_000.0},
+        {"group": "a", "model": "code", "state": "awake", "since": 1_013.0},
+        {"group": "b", "model": "vectors", "state": "awake", "since": 990.0},
+    ]
+    assert [
+        "group a: chat asleep for 12 s, code awake for 0 s",
+        "group b: vectors awake for 22 s",
+    ] == turn_lines(turns, 1_012.0)

@@ -61,6 +61,9 @@ class TensorRtLlmEngine:
             f"http://{address.host}:{address.port}", has_tools=self._settings.tool_call_parser is not None
         )
 
+    def sleep_mode(self, address: EngineAddress) -> None:
+        """Never asked: its settings have no `swap`."""
+
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)
 

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import pytest
@@ -25,6 +25,7 @@ from deployments.engines.ollama import OllamaEngine
 from deployments.engines.ollama_models import with_tag
 from deployments.engines.ports import free_port, is_port_taken
 from deployments.engines.runtime import EngineRuntime
+from deployments.engines.swap.sleeping import put_to_sleep, wake
 
 StartEngine = Callable[..., Awaitable[EngineRuntime]]
 Connect = Callable[[EngineRuntime], Awaitable[aiohttp.ClientSession]]
@@ -180,6 +181,28 @@ async def test_a_stream_that_breaks_inside_ollama_is_an_error(
                 text += line.decode()
 
     assert (True, False) == ("without saying that it was done" in text, "[DONE]" in text)
+
+
+@pytest.mark.parametrize("task", ["generate", "embed"])
+async def test_it_sleeps_by_unloading(
+    start_engine: StartEngine, settings_for: SettingsFor, tmp_path: Path, task: Literal["generate", "embed"]
+) -> None:
+    """The memory is free, and the model is loaded again when it wakes. Its process stays."""
+    make_model(tmp_path / "models", "tiny:embed", capabilities=("embedding",))
+    source = "tiny:embed" if task == "embed" else "tiny:1b"
+    runtime = await start_engine(settings_for(model_source=source, task=task))
+    mode, pid = runtime.sleep_mode, runtime.pid
+    assert mode is not None
+
+    async def loaded() -> list[str]:
+        async with aiohttp.ClientSession() as session, session.get(mode.url + "/api/ps") as answer:
+            return [model["name"] for model in (await answer.json())["models"]]
+
+    assert [source] == await loaded()
+    await put_to_sleep(mode, timeout_s=30)
+    assert [] == await loaded()
+    await wake(mode, timeout_s=30)
+    assert ([source], pid) == (await loaded(), runtime.pid)
 
 
 async def test_an_embedding_model_embeds(

@@ -100,6 +100,14 @@ def test_a_switch_is_on_or_off_or_left_to_vllm(setting: str, value: object, expe
     assert expected == [word for word in _command(**{setting: value}).argv if word.endswith("async-scheduling")]
 
 
+def test_one_that_takes_turns_can_sleep() -> None:
+    """By an option, and by routes that vLLM has for developers only; others have neither."""
+    command, other = _command(swap={"group": "g"}), _command()
+
+    assert ("--enable-sleep-mode" in command.argv, command.environment.get("VLLM_SERVER_DEV_MODE")) == (True, "1")
+    assert ("--enable-sleep-mode" in other.argv, other.environment.get("VLLM_SERVER_DEV_MODE")) == (False, None)
+
+
 def test_the_backend_of_structured_outputs_is_one_json_option() -> None:
     """vLLM has it among others in one JSON object."""
     command = _command(structured_outputs_backend="xgrammar")

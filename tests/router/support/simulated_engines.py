@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from deployments.engines.simulated_gpu import SimulatedGpu
 from deployments.engines.simulated_http import Connection, House
 from deployments.engines.simulated_scheduler import Pace, Scheduler
 from router.replicas import Replica
@@ -29,7 +30,9 @@ class SimulatedEngine:
             kv_block_tokens=16,
         )
         scheduler = Scheduler(pace)
-        house = House("m", 100_000, f"Bearer {SECRET}".encode(), scheduler)
+        gpu = SimulatedGpu(None, "m", wake_delay_s=0.0)
+        gpu.take()
+        house = House("m", 100_000, f"Bearer {SECRET}".encode(), scheduler, gpu)
         server = await asyncio.get_running_loop().create_server(lambda: Connection(house), "127.0.0.1", 0)
         return cls(scheduler, server.sockets[0].getsockname()[1], server)
 

@@ -63,7 +63,11 @@ class NativeApi:
         return answer
 
     async def _generate(self, request: web.Request) -> web.Response:
-        """Only what Ollama calls loading: a request without a prompt."""
+        """Only what Ollama calls loading and unloading: a request without a prompt."""
+        body = await request.json()
+        if body.get("keep_alive") == 0:
+            self._runner.loaded.pop(full_name(body.get("model", "")), None)
+            return web.json_response({"response": "", "done": True, "done_reason": "unload"})
         return await self._load(request, "completion", "generate", {"response": "", "done_reason": "load"})
 
     async def _embed(self, request: web.Request) -> web.Response:

@@ -1,0 +1,59 @@
+"""Putting a running engine to sleep and waking it, by its server's own requests."""
+
+import asyncio
+from collections.abc import Sequence
+
+import aiohttp
+import orjson
+
+from deployments.engines.contract import SleepMode, SleepRequest
+from deployments.engines.errors import EngineUnresponsive
+
+STATE_POLL_S = 0.05
+
+_BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+async def put_to_sleep(mode: SleepMode, timeout_s: float) -> None:
+    """
+    Returns when the GPU's memory is free.
+
+    Raises:
+        EngineUnresponsive: the server refused, or did not say so within `timeout_s`.
+    """
+    await _bring(mode, mode.sleep, timeout_s, is_asleep=True)
+
+
+async def wake(mode: SleepMode, timeout_s: float) -> None:
+    """
+    Returns when requests may come.
+
+    Raises:
+        EngineUnresponsive: as `put_to_sleep`.
+    """
+    await _bring(mode, mode.wake, timeout_s, is_asleep=False)
+
+
+async def _bring(mode: SleepMode, requests: Sequence[SleepRequest], timeout_s: float, *, is_asleep: bool) -> None:
+    aim = "sleep" if is_asleep else "wake"
+    no_limit = aiohttp.ClientTimeout(total=None)
+    try:
+        async with asyncio.timeout(timeout_s), aiohttp.ClientSession(headers=mode.headers, timeout=no_limit) as session:
+            for request in requests:
+                async with session.post(mode.url + request.path, json=request.body) as response:
+                    if response.status != 200:
+                        words = (await response.text())[:500]
+                        raise EngineUnresponsive(f"it did not {aim}: {request.path}: {response.status} {words}")
+            while await _is_asleep(mode, session) is not is_asleep:  # noqa: ASYNC110  its server tells no event
+                await asyncio.sleep(STATE_POLL_S)
+    except _BROKEN as error:
+        raise EngineUnresponsive(f"it did not {aim} within {timeout_s:g} s: {error!r}") from error
+
+
+async def _is_asleep(mode: SleepMode, session: aiohttp.ClientSession) -> bool:
+    async with session.get(mode.url + mode.state) as response:
+        text = await response.read()
+    try:
+        return mode.is_asleep(orjson.loads(text))
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise EngineUnresponsive(f"{mode.state} does not say whether it sleeps: {text[:500]!r}") from error

@@ -1,0 +1,74 @@
+"""What is told of an engine that takes turns on a GPU: in metrics, in the log, and to `enginehouse status`."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import orjson
+import ray
+from ray.exceptions import RayError
+
+from deployments.engines.swap.engine import Place, Swap
+from deployments.ray_metrics import RayMetrics
+from deployments.serve_internals import forget_notes, put_note, read_notes
+from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS
+
+logger = logging.getLogger("enginehouse.engine")
+
+NOTES = "swap:"
+"""How the keys of the notes begin; the application and the replica's id follow."""
+
+
+def place_of(group: str, replica_id: str, host: str) -> Place:
+    """Where this replica takes turns: with all others of the group that Ray put on the same GPU of this node."""
+    context = ray.get_runtime_context()
+    gpus = "-".join(context.get_accelerator_ids().get("GPU", [])) or "none"
+    session = Path(context.get_temp_dir()) / context.get_session_name()
+    return Place(session / "enginehouse-swap" / f"{group}@{gpus}", replica_id, host)
+
+
+def read_turns(replica_ids: Collection[str]) -> list[dict[str, Any]]:
+    """
+    What those of these replicas last said that take turns: `group`, `model`, `state` and `since`, in seconds since
+    1970. Nothing where the cluster's head does not answer.
+    """
+    try:
+        notes = read_notes(NOTES)
+    except RayError:
+        return []
+    said = [orjson.loads(note) for key, note in notes.items() if key.rpartition(":")[2] in replica_ids]
+    return sorted(said, key=lambda each: (each["group"], each["model"]))
+
+
+class SwapReport:
+    """Of one replica."""
+
+    def __init__(self, metrics: RayMetrics, labels: dict[str, str], group: str, application: str) -> None:
+        self._metrics = metrics
+        self._labels = labels
+        self._group = group
+        self._key = f"{NOTES}{application}:{labels['replica']}"
+
+    def swapped(self, swap: Swap) -> None:
+        """Its engine is awake, or asleep, from now on."""
+        state, before = ("awake", "asleep") if swap.is_awake else ("asleep", "awake")
+        logger.info(
+            "swap: %s of the group %s is %s, which took %.2f s, after %.1f s %s",
+            self._labels["model"], self._group, state, swap.took_s, swap.before_s, before,
+        )  # fmt: skip
+        self._metrics.record(SWAPS, 1, {**self._labels, "state": state})
+        self._metrics.record(SWAP_TIME, swap.took_s, {**self._labels, "state": state})
+        self._metrics.record(SWAP_STATE_TIME, swap.before_s + swap.took_s, {**self._labels, "state": before})
+        self._metrics.record(AWAKE, float(swap.is_awake), self._labels)
+        note = {"group": self._group, "model": self._labels["model"], "state": state, "since": time.time()}
+        with contextlib.suppress(RayError):  # it is only shown
+            put_note(self._key, orjson.dumps(note))
+
+    def close(self) -> None:
+        """The replica is no more."""
+        self._metrics.record(AWAKE, 0.0, self._labels)
+        with contextlib.suppress(RayError):
+            forget_notes(self._key)
