@@ -10,10 +10,10 @@ import aiohttp
 import openai
 import pytest
 from house import ROOT, House, open_house
-from house_files import Json, models_of, router_of, scaled
+from house_files import Json, model, models_of, router_of, scaled
 from prometheus_scrape import exported_name, scrape
 from streaming_load import sdk
-from taking_turns import NAMES, assert_one_at_a_time, holders, house_file, swaps, told
+from taking_turns import GROUP, NAMES, assert_one_at_a_time, holders, house_file, swaps, told
 from waiting import eventually, wait_for
 
 from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS, Metric
@@ -28,7 +28,9 @@ def gpu(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def simulated_house(gpu: Path) -> Iterator[House]:
-    with open_house(house_file(gpu_file=str(gpu), inter_token_ms=5, wake_delay_s=1.2)) as house:
+    engine = {"gpu_file": str(gpu), "inter_token_ms": 5, "wake_delay_s": 1.2}
+    hasty = model("hasty", swap={**GROUP, "max_wait_s": 1}, **engine)
+    with open_house(house_file(hasty, **engine)) as house:
         yield house
 
 
@@ -66,6 +68,18 @@ async def test_an_answer_from_the_cache_wakes_nobody(simulated_house: House) -> 
         assert "hit" == await outcome()
         await told(client, "two")
     assert num_swaps == swaps(simulated_house, "one")
+
+
+async def test_one_that_waits_in_vain_is_told_when_to_come_again(simulated_house: House) -> None:
+    """Its model does not get the GPU in time, for another's answer is not cut short."""
+    async with sdk(simulated_house) as client:
+        await told(client, "two")
+        busy = asyncio.create_task(told(client, "two", 60, simulated={"inter_token_ms": 50}))
+        with pytest.raises(openai.InternalServerError, match="was not free for it within 1 s") as failure:
+            await client.completions.create(model="hasty", prompt="Hi", max_tokens=2)
+        assert (503, "engine_overloaded") == (failure.value.status_code, failure.value.code)
+        assert int(failure.value.response.headers["retry-after"]) > 0
+        assert 60 == await busy
 
 
 async def test_a_killed_replica_leaves_no_lease(simulated_house: House, gpu: Path) -> None:
@@ -118,10 +132,9 @@ def test_metrics_tell_the_swaps(simulated_house: House) -> None:
 
 
 def test_status_says_who_is_awake(simulated_house: House) -> None:
-    """And who is not."""
-    words = wait_for("both are told of", lambda: _status(simulated_house))
-    assert 1 == words.count(" awake for")
-    assert 1 == words.count(" asleep for")
+    """And who sleeps."""
+    words = wait_for("all are told of", lambda: _status(simulated_house))
+    assert (1, 2) == (words.count(" awake for"), words.count(" asleep for"))
 
 
 def _status(house: House) -> str:
@@ -130,7 +143,7 @@ def _status(house: House) -> str:
         [sys.executable, "-m", "deployments.cli", "status", "--address", address],
         cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=60, check=True,
     )  # fmt: skip
-    return next((line for line in done.stdout.splitlines() if "group shared: one" in line and "two" in line), "")
+    return next((line for line in done.stdout.splitlines() if "group shared: hasty" in line and "two" in line), "")
 
 
 async def test_an_update_and_a_scale_to_zero_leave_no_lease(simulated_house: House) -> None:
@@ -154,7 +167,7 @@ async def _ask_until(client: openai.AsyncOpenAI, is_over: Callable[[], bool]) ->
 
 def _update_to_sleeper(file: Json) -> None:
     """`one` is another model from now on, and has no replica while nobody asks for it."""
-    (one, _), table = models_of(file), router_of(file)
+    one, table = models_of(file)[0], router_of(file)
     one["args"]["prefill_base_ms"] = 1
     scaled(one, min_replicas=0, max_replicas=1, downscale_to_zero_delay_s=2, downscale_delay_s=1)
     table["deployments"][0]["user_config"]["models"]["one"]["wake"] = {"timeout_s": 60}

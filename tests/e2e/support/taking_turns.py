@@ -10,9 +10,10 @@ NAMES = ("one", "two")
 GROUP = {"group": "shared", "min_awake_s": 0.5, "max_wait_s": 60}
 
 
-def house_file(**args: object) -> Json:
-    models = [model(name, swap=dict(GROUP), **args) for name in NAMES]
-    table = router(free_port(), {name: [] for name in NAMES})
+def house_file(*more: Json, **args: object) -> Json:
+    """`args` are those of both engines; `more` are other models' applications."""
+    models = [*(model(name, swap=dict(GROUP), **args) for name in NAMES), *more]
+    table = router(free_port(), {one["name"]: [] for one in models})
     table["deployments"][0]["user_config"]["requests"] = {"early_headers_s": 0.1}
     return serve_file(table, models)
 
