@@ -16,7 +16,7 @@ from router.openapi.bodies import (
     Schema,
 )
 
-_GENERATING = (400, 401, 404, 408, 413, 429, 431, 500, 503, 504)
+_GENERATING = (400, 401, 403, 404, 408, 413, 429, 431, 500, 503, 504)
 _STORED = (400, 401, 404, 408, 413, 431, 500, 501, 503)
 _LISTED = (400, 401, 404, 431, 500, 503)
 _ANONYMOUS = (400, 431, 500, 503)
@@ -91,6 +91,7 @@ def _failures(path: str, method: str, open_paths: frozenset[str]) -> dict[str, S
     return {
         str(status): {"description": f"One of: {', '.join(codes[status])}.", "content": content}
         for status in _statuses(path, method, open_paths)
+        if status in codes
     }
 
 

@@ -27,7 +27,7 @@ await report({
   "vectors": async () => (await client.embed({ model: "vectors", input: "one" })).embeddings,
   "a call of a tool": async () => {
     const calls = (await read({ model: "tools", tools })).flatMap((part) => part.message.tool_calls ?? []);
-    return calls.map((call) => call.function);
+    return calls.map(({ function: { name, arguments: given } }) => ({ name, arguments: given }));
   },
   "a model that is not there": () => failure(() => chat({ model: "nobody" }), (error) => error.status_code),
   "an error before a stream": () => failure(() => read({ model: "busy" }), (error) => error.status_code),
