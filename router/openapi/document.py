@@ -16,7 +16,7 @@ from router.openapi.bodies import (
     Schema,
 )
 
-_GENERATING = (400, 401, 403, 404, 408, 413, 429, 431, 500, 503, 504)
+_GENERATING = (400, 401, 404, 408, 413, 429, 431, 500, 503, 504)
 _STORED = (400, 401, 404, 408, 413, 431, 500, 501, 503)
 _LISTED = (400, 401, 404, 431, 500, 503)
 _ANONYMOUS = (400, 431, 500, 503)
@@ -100,6 +100,8 @@ def _statuses(path: str, method: str, open_paths: frozenset[str]) -> Sequence[in
         return _ANONYMOUS
     if path.startswith(("/v1/files", "/v1/batches")):
         return _STORED
+    if path.startswith("/api/"):
+        return (*_GENERATING, 403)  # what only an Ollama can be asked for, as to pull a model
     return _GENERATING if path in ROUTES or method == "post" else _LISTED
 
 
