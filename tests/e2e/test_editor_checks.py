@@ -9,6 +9,8 @@ from deployments.editors.checking import Outcome
 from deployments.editors.registry import CLIENTS
 from deployments.editors.step import Step
 
+pytestmark = pytest.mark.houses  # thirty answers of a real model take longer than `make test` has room for
+
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_finds_no_fault(client: str, laptop: House) -> None:
