@@ -11,10 +11,24 @@ Schema = Mapping[str, Any]
 _TEXT: Schema = {"type": "string"}
 _NAME: Schema = {"type": "string", "minLength": 1, "description": "The name of a model, or an alias."}
 _PARTS: Schema = {"anyOf": [_TEXT, {"type": "array", "items": {"type": "object"}}]}
+_CALLING_ROLES = frozenset({"assistant", "function"})
+"""Who may say nothing, as a message may be no more than calls of tools."""
 _MESSAGE: Schema = {
-    "type": "object",
-    "properties": {"role": {"enum": sorted(ROLES)}, "content": {"anyOf": [*_PARTS["anyOf"], {"type": "null"}]}},
-    "required": ["role", "content"],
+    "anyOf": [
+        {
+            "type": "object",
+            "properties": {"role": {"enum": sorted(ROLES - _CALLING_ROLES)}, "content": _PARTS},
+            "required": ["role", "content"],
+        },
+        {
+            "type": "object",
+            "properties": {
+                "role": {"enum": sorted(_CALLING_ROLES)},
+                "content": {"anyOf": [*_PARTS["anyOf"], {"type": "null"}]},
+            },
+            "required": ["role"],
+        },
+    ]
 }
 _MESSAGES: Schema = {"type": "array", "items": _MESSAGE, "minItems": 1}
 _COUNT: Schema = {"type": "integer", "minimum": 1}
@@ -66,9 +80,9 @@ REQUESTS: Mapping[str, Schema] = {
     ),
     "/v1/batches": _object(
         {
-            "input_file_id": _TEXT,
+            "input_file_id": {"type": "string", "minLength": 1},
             "endpoint": {"enum": sorted(ROUTES)},
-            "completion_window": {"type": "string", "examples": ["24h"]},
+            "completion_window": {"type": "string", "pattern": "^[1-9][0-9]{0,6}[smhd]$", "examples": ["24h"]},
             "metadata": {"type": "object", "additionalProperties": _TEXT},
             "output_expires_after": {"type": "object"},
         },
@@ -86,6 +100,11 @@ UPLOAD: Schema = _object(
         "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2_592_000},
     },
     ["file", "purpose"],
+    additionalProperties=False,
+    dependentRequired={
+        "expires_after[anchor]": ["expires_after[seconds]"],
+        "expires_after[seconds]": ["expires_after[anchor]"],
+    },
 )
 """`POST /v1/files`, as multipart/form-data."""
 

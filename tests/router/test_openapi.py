@@ -18,6 +18,7 @@ from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
     status_code_conformance,
+    unsupported_method,
 )
 from scripted_engine import Script, ScriptedEngine
 from simulated_engines import SimulatedEngine
@@ -33,7 +34,13 @@ from router.wire_apis.routes import WIRE_ROUTES
 KEY = "k1"
 NUM_EXAMPLES = 8
 """Of each operation and each kind, so that all of them together take some ten seconds."""
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    unsupported_method,
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 
 
 class ListEngine(ScriptedEngine):
