@@ -1,4 +1,4 @@
-"""Kilo Code. Source: its 7th version, which is built on opencode and the AI SDK."""
+"""Kilo Code. Source: its command line 7.7.9, which is built on opencode and the AI SDK."""
 
 import json
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from deployments.editors.picks import calls_tools
 from deployments.editors.rules.chat import COMPLETION_STREAM
 from deployments.editors.step import Skip, Step
 
-_AGENT_BYTES = 45_000
+_AGENT_BYTES = 57_600
 _USER_AGENT = "ai-sdk/openai-compatible/2.0.92"
 
 
@@ -40,7 +40,7 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
         steps.append(Skip("chat", "no model generates text"))
     else:
         steps.append(short_chat(setup, model, _USER_AGENT))
-        steps.append(agent_chat(setup, model, _USER_AGENT, _AGENT_BYTES, functions(16, 1_200)))
+        steps.append(agent_chat(setup, model, _USER_AGENT, _AGENT_BYTES, functions(21, 1_400)))
     if completing is None:
         return [*steps, Skip("autocomplete", "no model is known to complete code in the middle")]
     body = {

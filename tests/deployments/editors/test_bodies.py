@@ -13,7 +13,13 @@ LARGE = Setup("http://h", [OfferedModel("a-coder", 131_072)])
 
 @pytest.mark.parametrize(
     ("client", "num_bytes", "num_tools"),
-    [("copilot", 71_600, 40), ("claude-code", 76_000, 24), ("cline", 21_800, 25), ("codex", 39_600, 10)],
+    [
+        ("copilot", 71_600, 40),
+        ("claude-code", 76_000, 24),
+        ("cline", 21_800, 25),
+        ("kilo", 57_600, 21),
+        ("codex", 39_600, 10),
+    ],
 )
 def test_the_first_request_is_as_large_as_the_clients(client: str, num_bytes: int, num_tools: int) -> None:
     """With as many tools."""
