@@ -8,8 +8,8 @@ from deployments.editors.bodies import Body, anthropic_tools, fitted, flat_funct
 from deployments.editors.client import Client, Part, Setup
 from deployments.editors.offered import OfferedModel
 from deployments.editors.picks import calls_tools
-from deployments.editors.rules.basic import names_its_request, refused_with
-from deployments.editors.rules.chat import STREAM, usage_at_the_end
+from deployments.editors.rules.basic import names_its_request, ok, refused_with, whole
+from deployments.editors.rules.chat import STREAM, usage_at_the_end, whole_chat
 from deployments.editors.rules.messages import MESSAGE_STREAM, RESPONSE_STREAM
 from deployments.editors.step import Skip, Step
 
@@ -74,6 +74,11 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
             num_tokens=AGENT_TOKENS, max_events=40,
         ),
         Step(
+            "streaming off", "/v1/chat/completions", [ok, whole, whole_chat, names_its_request],
+            headers={**_HEADERS, **setup.bearer()}, body=_unstreamed(model.name),
+            model=model.name, max_model_len=model.max_model_len,
+        ),
+        Step(
             "apiType messages", "/v1/messages", MESSAGE_STREAM,
             headers={**_HEADERS, **_x_api_key(setup), "anthropic-version": "2023-06-01",
                      "anthropic-beta": "interleaved-thinking-2025-05-14"},
@@ -107,6 +112,11 @@ def _chat(model: str) -> Body:
         "model": model, "messages": [{"role": "system", "content": "Answer briefly."}, *_TURNS], "n": 1,
         "temperature": 0.1, "top_p": 1, "stream": True, "stream_options": {"include_usage": True}, "max_tokens": 48,
     }  # fmt: skip
+
+
+def _unstreamed(model: str) -> Body:
+    """As for a model with `streaming: false`."""
+    return {**{key: value for key, value in _chat(model).items() if key != "stream_options"}, "stream": False}
 
 
 def _agent(model: str) -> Body:

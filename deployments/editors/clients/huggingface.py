@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from deployments.editors.client import Client, Part, Setup
 from deployments.editors.rules.basic import lists_models, ok
-from deployments.editors.rules.chat import STREAM
+from deployments.editors.rules.chat import STREAM, no_usage
 from deployments.editors.step import Skip, Step
 
 
@@ -35,8 +35,8 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
     path = f"{base}/v1/chat/completions"
     return [
         *steps,
-        Step("chat, with the key `dummy`", path, STREAM, headers=dummy, body=body, model=model.name),
-        Step("chat, without a header", path, STREAM, headers=headers, body=body, model=model.name),
+        Step("chat, with the key `dummy`", path, [*STREAM, no_usage], headers=dummy, body=body, model=model.name),
+        Step("chat, without a header", path, [*STREAM, no_usage], headers=headers, body=body, model=model.name),
     ]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from deployments.editors.client import Client, Part, Setup
-from deployments.editors.rules.chat import COMPLETION_STREAM, STREAM
+from deployments.editors.rules.chat import COMPLETION_STREAM, STREAM, no_usage
 from deployments.editors.step import Skip, Step
 
 
@@ -45,7 +45,7 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
     else:
         chat = {"model": picks.agent.name, "stream": True, "max_tokens": 64, "temperature": 0.2,
                 "messages": [{"role": "user", "content": "Say hello."}]}  # fmt: skip
-        steps.append(Step("chat", "/v1/chat/completions", STREAM, headers=headers, body=chat))
+        steps.append(Step("chat", "/v1/chat/completions", [*STREAM, no_usage], headers=headers, body=chat))
     if picks.completion is None:
         return [*steps, Skip("FIM", "no model is known to complete code in the middle")]
     body = {
@@ -53,7 +53,7 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
         "prompt": "<|fim_prefix|>def add(a, b):\n    return <|fim_suffix|>\n<|fim_middle|>",
         "options": {"temperature": 0.2, "num_predict": 512},
     }  # fmt: skip
-    return [*steps, Step("FIM", "/v1/completions", COMPLETION_STREAM, headers=headers, body=body)]
+    return [*steps, Step("FIM", "/v1/completions", [*COMPLETION_STREAM, no_usage], headers=headers, body=body)]
 
 
 CLIENT = Client("twinny", "Twinny", ("agent", "completion"), _settings, _first_requests)

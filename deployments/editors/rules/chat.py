@@ -100,12 +100,6 @@ def whole_chat(answer: Answer) -> None:
         raise Fault("the answer has no finish_reason")
 
 
-def whole_completion(answer: Answer) -> None:
-    choices = answer.document.get("choices") or [{}]
-    if not isinstance(choices[0].get("text"), str):
-        raise Fault(f"the answer has no choices with a text: {answer.shown}")
-
-
 def _says(choice: dict[str, Any]) -> bool:
     delta = choice.get("delta") or {}
     return bool(delta.get("content") or delta.get("tool_calls") or choice.get("text"))

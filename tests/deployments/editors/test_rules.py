@@ -170,7 +170,6 @@ GONE = {"error": {"code": "previous_response_not_found"}}
         (basic.has(["a", 0, "b"], str), {"a": [{"b": "c"}]}, {"a": []}),
         (basic.has(["a"], dict), {"a": {}}, {"a": "{}"}),
         (chat.whole_chat, {"choices": [{"message": {"role": "assistant"}, "finish_reason": "stop"}]}, {"choices": []}),
-        (chat.whole_completion, {"choices": [{"text": ""}]}, {"choices": [{}]}),
         (ollama.new_enough, {"version": "0.6.4"}, {"version": "0.6.3"}),
         (ollama.new_enough, {"version": "0.0.0"}, {}),
         (ollama.lists_tags, {"models": [{"model": "m"}]}, {"models": [{"name": "m"}]}),
