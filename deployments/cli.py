@@ -14,6 +14,7 @@ COMMANDS = {
     "serve": "deployments.commands.serve",
     "status": "deployments.commands.status",
     "doctor": "deployments.commands.doctor",
+    "editors": "deployments.commands.editors",
     "weights": "deployments.commands.weights",
     "build": "deployments.commands.build",
 }

@@ -7,7 +7,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
-from deployments.editor_settings import OfferedModel
+from deployments.editors.offered import OfferedModel, offered_model
 from deployments.engines.contract import cheapest_request
 
 
@@ -28,11 +28,11 @@ class RouterClient:
     def models(self) -> list[OfferedModel]:
         """The models that are offered, aliases included."""
         cards = self._ask("/models", None, timeout_s=10)["data"]
-        return [_offered(card) for card in cards]
+        return [offered_model(card) for card in cards]
 
     def first_answer(self, model: str, timeout_s: float) -> None:
         """Have the model do the least that its task allows: generate one token, say."""
-        offered = _offered(self._ask(f"/models/{urllib.parse.quote(model)}", None, timeout_s))
+        offered = offered_model(self._ask(f"/models/{urllib.parse.quote(model)}", None, timeout_s))
         request = cheapest_request(model, offered.task)
         self._ask(request.path.removeprefix("/v1"), request.body, timeout_s)
 
@@ -45,8 +45,3 @@ class RouterClient:
                 return json.load(response)
         except urllib.error.HTTPError as error:
             raise OSError(f"{error.code} {error.read().decode(errors='replace')[:500]}") from error
-
-
-def _offered(card: Mapping[str, Any]) -> OfferedModel:
-    """A card has neither a context nor a task as long as the router knows no replica."""
-    return OfferedModel(card["id"], card["max_model_len"] or 0, card["task"] or "generate")

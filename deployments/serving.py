@@ -16,7 +16,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 
 from configs.serve_file import ServeFile
-from deployments.editor_settings import OfferedModel, copilot_settings
+from deployments.editors.client import YOUR_KEY, Key, Setup
+from deployments.editors.clients.copilot import copilot_settings
+from deployments.editors.offered import OfferedModel
 from deployments.local_cluster import Cluster
 from deployments.placement import Demand, demands_of, why_nowhere
 from deployments.rollout import Progress, Stage, fatal, is_settled, read_progress
@@ -103,7 +105,9 @@ def announce(client: RouterClient, cluster: Cluster, console: Console, *, needs_
     console.print(
         "\n[bold]VS Code[/]: the command 'Chat: Manage Language Models' opens chatLanguageModels.json; put there"
     )
-    console.print(copilot_settings(client.base_url, models, needs_key=needs_key), markup=False, soft_wrap=True)
+    setup = Setup(client.base_url.removesuffix("/v1"), models, Key("", YOUR_KEY) if needs_key else None)
+    console.print(copilot_settings(setup), markup=False, soft_wrap=True)
+    console.print(f"Other editors: enginehouse editors --address {setup.origin}", markup=False, soft_wrap=True)
     if cluster.dashboard_url:
         console.print(f"\nRay dashboard: {cluster.dashboard_url}")
     console.print(f"Ray address: {cluster.address}", soft_wrap=True)

@@ -1,5 +1,7 @@
 """The routes that are not on the path of a token, in FastAPI: models, health, the OpenAPI document."""
 
+from typing import Any
+
 import orjson
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -9,6 +11,7 @@ from router.call import ROUTES
 from router.error_bodies import error_body, error_headers
 from router.errors import InvalidRequest, MethodNotAllowed, ModelNotFound, RouteNotFound, ServingError
 from router.model_cards import auto_card, describe_table, model_cards
+from router.openapi.document import described
 from router.state import RouterState
 from router.wire_apis.routes import WIRE_ROUTES
 
@@ -23,9 +26,16 @@ ANONYMOUS_PATHS = frozenset({ROOT_PATH, HEALTH_PATH, PROXY_HEALTH_PATH, "/openap
 """Paths that need no key: probes have none."""
 
 
+class _DocumentedApi(FastAPI):
+    def openapi(self) -> dict[str, Any]:
+        if self.openapi_schema is None:
+            self.openapi_schema = described(super().openapi(), ANONYMOUS_PATHS)
+        return self.openapi_schema
+
+
 def create_control_api(state: RouterState, created_at: int) -> FastAPI:
     """`created_at` is the Unix time that models claim to be created at: clients want one, engines have none."""
-    api = FastAPI(
+    api = _DocumentedApi(
         title="Enginehouse",
         docs_url=None,  # FastAPI's pages load their scripts from the internet
         redoc_url=None,

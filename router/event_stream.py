@@ -44,7 +44,8 @@ class EventStream:
     An event that has only half arrived is held back, so that a broken stream ends after an event and the error
     event that follows can be read. Only events that may end the stream or carry the usage are parsed; tokens are not.
     The usage comes only when it is wanted, and then in an event of its own, as OpenAI sends it: llama.cpp adds it to
-    the last token of a text completion, asked or not.
+    the last token of a text completion, asked or not. Continue passes over an event that has it beside a choice, so
+    that an engine which counts along would leave it without an answer.
     """
 
     __slots__ = ("_owed", "_rest", "_wants_usage", "error", "is_done", "usage")
@@ -106,7 +107,6 @@ class EventStream:
             return whole if self._wants_usage else b""
         if self._wants_usage:
             self._owed = {**document, "choices": []}
-            return whole
         del document["usage"]
         return encode_event(document)
 

@@ -10,8 +10,11 @@ ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function
 
 @dataclass(slots=True, frozen=True)
 class _Rule:
+    """`schema` is JSON Schema for what is accepted, as far as that can say it."""
+
     accepts: Callable[[object], bool]
     wants: str
+    schema: Mapping[str, object]
 
 
 def _is_integer(value: object) -> bool:
@@ -22,6 +25,7 @@ def _between(low: float, high: float) -> _Rule:
     return _Rule(
         lambda value: isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high,
         f"a number from {low:g} to {high:g}",
+        {"type": "number", "minimum": low, "maximum": high},
     )
 
 
@@ -29,6 +33,7 @@ def _integer_from(low: int, high: int) -> _Rule:
     return _Rule(
         lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high,
         f"an integer from {low} to {high}" if high < 2**31 - 1 else f"an integer of {low} or more",
+        {"type": "integer", "minimum": low, "maximum": high},
     )
 
 
@@ -60,10 +65,24 @@ def _is_document(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("text"), str))
 
 
-_BOOLEAN = _Rule(lambda value: isinstance(value, bool), "a boolean")
-_OBJECT = _Rule(lambda value: isinstance(value, dict), "an object")
-_ARRAY = _Rule(lambda value: isinstance(value, list), "an array")
-_STRING = _Rule(lambda value: isinstance(value, str), "a string")
+_TEXT: Mapping[str, object] = {"type": "string"}
+_TEXT_OBJECT: Mapping[str, object] = {"type": "object", "properties": {"text": _TEXT}, "required": ["text"]}
+
+
+def _texts(min_length: int) -> Mapping[str, object]:
+    """A text or several, as words or as tokens. `min_length` is that of a single text, and of each list of tokens."""
+    tokens = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
+    each = {"type": "array", "items": {"type": "integer"}, "minItems": min_length}
+    texts = {"type": "array", "items": _TEXT, "minItems": 1}
+    return {
+        "anyOf": [{**_TEXT, "minLength": min_length}, texts, tokens, {"type": "array", "items": each, "minItems": 1}]
+    }
+
+
+_BOOLEAN = _Rule(lambda value: isinstance(value, bool), "a boolean", {"type": "boolean"})
+_OBJECT = _Rule(lambda value: isinstance(value, dict), "an object", {"type": "object"})
+_ARRAY = _Rule(lambda value: isinstance(value, list), "an array", {"type": "array"})
+_STRING = _Rule(lambda value: isinstance(value, str), "a string", {"type": "string"})
 _COUNT = _integer_from(1, 2**31 - 1)
 
 COMMON_FIELDS: Mapping[str, _Rule] = {
@@ -75,8 +94,8 @@ COMMON_FIELDS: Mapping[str, _Rule] = {
     "top_p": _between(0, 1),
     "presence_penalty": _between(-2, 2),
     "frequency_penalty": _between(-2, 2),
-    "seed": _Rule(_is_integer, "an integer"),
-    "stop": _Rule(_is_stop, "a string or an array of strings"),
+    "seed": _Rule(_is_integer, "an integer", {"type": "integer"}),
+    "stop": _Rule(_is_stop, "a string or an array of strings", {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}),
     "logit_bias": _OBJECT,
     "user": _STRING,
 }
@@ -91,21 +110,31 @@ CHAT_FIELDS: Mapping[str, _Rule] = {
 }
 COMPLETION_FIELDS: Mapping[str, _Rule] = {
     **COMMON_FIELDS,
-    "prompt": _Rule(_is_prompt, "a string, an array of strings, an array of tokens or an array of arrays of tokens"),
+    "prompt": _Rule(
+        _is_prompt, "a string, an array of strings, an array of tokens or an array of arrays of tokens", _texts(0)
+    ),
     "suffix": _STRING,
     "echo": _BOOLEAN,
     "best_of": _integer_from(1, 128),
     "logprobs": _integer_from(0, 20),
 }
 EMBEDDING_FIELDS: Mapping[str, _Rule] = {
-    "input": _Rule(_is_input, "a text, an array of texts, an array of tokens or an array of arrays of tokens"),
-    "encoding_format": _Rule(lambda value: value in ("float", "base64"), "float or base64"),
+    "input": _Rule(
+        _is_input, "a text, an array of texts, an array of tokens or an array of arrays of tokens", _texts(1)
+    ),
+    "encoding_format": _Rule(
+        lambda value: value in ("float", "base64"), "float or base64", {"enum": ["float", "base64"]}
+    ),
     "dimensions": _COUNT,
     "user": _STRING,
 }
 RERANK_FIELDS: Mapping[str, _Rule] = {
     "query": _STRING,
-    "documents": _Rule(_is_documents, "an array of texts"),
+    "documents": _Rule(
+        _is_documents,
+        "an array of texts",
+        {"type": "array", "minItems": 1, "items": {"anyOf": [_TEXT, _TEXT_OBJECT]}},
+    ),
     "top_n": _COUNT,
     "return_documents": _BOOLEAN,
 }

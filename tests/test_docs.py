@@ -14,7 +14,9 @@ import yaml
 from configs.check import check
 from configs.serve_file import ServeFile
 from deployments.cli import main
-from deployments.editor_settings import OfferedModel, copilot_settings
+from deployments.editors.client import Setup
+from deployments.editors.clients.copilot import copilot_settings
+from deployments.editors.offered import OfferedModel
 from deployments.engines.simulated_requests import parse_generation
 from router import errors
 from router.metrics import METRICS
@@ -161,7 +163,7 @@ def test_every_json_and_yaml_block_is_well_formed(page: Path) -> None:
 
 def test_the_editor_settings_are_those_that_serve_prints() -> None:
     """The tutorial's settings for VS Code are the command's own for the model of configs/laptop.yaml."""
-    printed = copilot_settings("http://127.0.0.1:8000/v1", [OfferedModel("smollm2", 2048)], needs_key=False)
+    printed = copilot_settings(Setup("http://127.0.0.1:8000", [OfferedModel("smollm2", 2048)]))
     assert [json.loads(printed)] == [json.loads(text) for text in blocks(ROOT / "docs/tutorial/first-token.md", "json")]
 
 

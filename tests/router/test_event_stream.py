@@ -92,17 +92,17 @@ def test_usage_beside_a_choice_is_taken_out() -> None:
     assert Usage(1, 1) == stream.usage
 
 
-def test_usage_beside_a_choice_comes_again_by_itself() -> None:
-    """Where it was asked for, clients look for it in an event without a choice."""
+def test_usage_beside_a_choice_comes_by_itself() -> None:
+    """Where it was asked for, clients look for it in an event without a choice, and Continue nowhere else."""
     both = event({**LAST_TOKEN, "usage": USAGE_OF_IT})
     by_itself = event({**LAST_TOKEN, "usage": USAGE_OF_IT, "choices": []})
-    assert both + by_itself + DONE == EventStream(wants_usage=True).feed(both + DONE)
+    assert event(LAST_TOKEN) + by_itself + DONE == EventStream(wants_usage=True).feed(both + DONE)
 
 
 def test_usage_of_every_token_is_not_repeated() -> None:
     """An engine that counts along ends with an event for the usage, and that one is enough."""
-    both = event({**LAST_TOKEN, "usage": USAGE_OF_IT})
-    assert both + both + USAGE_EVENT + DONE == EventStream(wants_usage=True).feed(both + both + USAGE_EVENT + DONE)
+    both, alone = event({**LAST_TOKEN, "usage": USAGE_OF_IT}), event(LAST_TOKEN)
+    assert alone + alone + USAGE_EVENT + DONE == EventStream(wants_usage=True).feed(both + both + USAGE_EVENT + DONE)
 
 
 @pytest.mark.parametrize("later", [token("late"), DONE, ERROR_EVENT])

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 from calling_engine import ANSWER, CallingEngine, call_of
 from door import Door
+from printed_settings import setup_of
 from programs import run
 from wire import whole
 
+from deployments.editors.registry import CLIENTS
 from router.metrics import REQUESTS
 
 PACKAGES = Path(os.environ.get("ENGINEHOUSE_TEST_CLIENTS", "")) / "node_modules/@anthropic-ai"
@@ -20,14 +22,14 @@ TOO_LONG = whole({"error": {"message": "request (9000 tokens) exceeds the availa
 
 
 async def claude(door: Door, folder: Path, question: str) -> dict[str, Any]:
-    """What the program says of one question, in a folder and with a home of its own."""
+    """What the program says of one question, in a folder and with a home of its own, set up as `editors` prints."""
     home = folder / "home"
     home.mkdir()
-    environment = {
-        "PATH": os.environ["PATH"], "HOME": str(home), "ANTHROPIC_BASE_URL": f"http://127.0.0.1:{door.port}",
-        "ANTHROPIC_AUTH_TOKEN": "k1", "ANTHROPIC_MODEL": "m", "ANTHROPIC_DEFAULT_HAIKU_MODEL": "m",
-        "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
-    }  # fmt: skip
+    [settings] = CLIENTS["claude-code"].settings(setup_of(door))
+    file = folder / "home" / str(settings.home_file)
+    file.parent.mkdir()
+    file.write_text(settings.text, encoding="utf-8")
+    environment = {"PATH": os.environ["PATH"], "HOME": str(home)}
     [program] = PACKAGES.glob("claude-code-*/claude")
     _, output, errors = await run(
         program,

@@ -8,33 +8,27 @@ from typing import Any
 import pytest
 from calling_engine import ANSWER, CallingEngine, call_of
 from door import Door
+from printed_settings import KEY, setup_of
 from programs import run
 from wire import whole
 
+from deployments.editors.registry import CLIENTS
 from router.metrics import REQUESTS
 
 PACKAGES = Path(os.environ.get("ENGINEHOUSE_TEST_CLIENTS", "")) / "node_modules/@openai"
 DEADLINE_S = 120
 BUSY = whole({"error": {"message": "busy"}}, 503)
-SETTINGS = """
-model = "m"
-model_provider = "house"
-[model_providers.house]
-name = "Enginehouse"
-base_url = "http://127.0.0.1:%d/v1"
-experimental_bearer_token = "k1"
-wire_api = "responses"
-"""
 OPTIONS = ("exec", "--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox")
 
 
 async def codex(door: Door, folder: Path, question: str) -> list[dict[str, Any]]:
-    """What the program reports of one question, in a folder and with a home of its own."""
+    """What the program reports of one question, in a folder and with a home of its own, set up as `editors` prints."""
     home = folder / "home"
     home.mkdir()
-    (home / "config.toml").write_text(SETTINGS % door.port, encoding="utf-8")
+    [settings] = CLIENTS["codex"].settings(setup_of(door))
+    (home / "config.toml").write_text(settings.text, encoding="utf-8")
     [program] = PACKAGES.glob("codex-*/vendor/*/bin/codex")
-    environment = {"PATH": os.environ["PATH"], "CODEX_HOME": str(home)}
+    environment = {"PATH": os.environ["PATH"], "CODEX_HOME": str(home), KEY.env: KEY.text}
     exit_code, output, errors = await run(
         program, *OPTIONS, question, folder=folder, environment=environment, deadline_s=DEADLINE_S
     )

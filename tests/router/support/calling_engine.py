@@ -22,13 +22,14 @@ def call_of(tool: str, arguments: Mapping[str, object]) -> bytes:
     begun = {"index": 0, "id": "call_1", "type": "function", "function": {"name": tool, "arguments": text[:9]}}
     rest = {"index": 0, "function": {"arguments": text[9:]}}
     return stream(
-        part({"reasoning_content": "I should read it."}), part({"content": "I read it."}),
-        part({"tool_calls": [begun]}), part({"tool_calls": [rest]}), part({}, "tool_calls"), USAGE_EVENT, DONE,
+        part({"role": "assistant", "content": ""}), part({"reasoning_content": "I should read it."}),
+        part({"content": "I read it."}), part({"tool_calls": [begun]}), part({"tool_calls": [rest]}),
+        part({}, "tool_calls"), USAGE_EVENT, DONE,
     )  # fmt: skip
 
 
 def says(text: str) -> bytes:
-    return stream(part({"content": text}), part({}, "stop"), USAGE_EVENT, DONE)
+    return stream(part({"role": "assistant", "content": text}), part({}, "stop"), USAGE_EVENT, DONE)
 
 
 class CallingEngine(ScriptedEngine):

@@ -1,0 +1,1 @@
+"""One file for each client: its settings and its first requests."""

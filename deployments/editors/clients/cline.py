@@ -1,0 +1,43 @@
+"""Cline. Source: its extension 4.1 and command line 3.0, which use the AI SDK's openai-compatible provider."""
+
+from collections.abc import Sequence
+
+from deployments.editors.bodies import functions
+from deployments.editors.client import Client, Part, Setup
+from deployments.editors.clients.agents import SDK_MEANINGS, agent_chat, short_chat
+from deployments.editors.rules.basic import lists_models, ok
+from deployments.editors.step import Skip, Step
+
+_AGENT_BYTES = 21_800
+_USER_AGENT = "ai-sdk/openai-compatible/2.0.92"
+
+
+def _settings(setup: Setup) -> list[Part]:
+    model = setup.picks.agent
+    if model is None:
+        return []
+    rows = [
+        "API Provider      OpenAI Compatible",
+        f"Base URL          {setup.base_url}",
+        f"API Key           {setup.key_text}",
+        f"Model ID          {model.name}",
+        f"Context Window    {model.max_model_len}",
+        f"Max Output Tokens {model.max_model_len // 4}",
+    ]
+    command = f"cline auth -p openai -b {setup.base_url} -k {setup.key_text} -m {model.name}"
+    return [Part("Cline's settings, 'API Configuration'", "\n".join(rows)), Part("or, for its command line", command)]
+
+
+def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
+    model = setup.picks.agent
+    models = Step("models", "/v1/models", [ok, lists_models], method="GET", headers=setup.bearer())
+    if model is None:
+        return [models, Skip("chat", "no model generates text")]
+    return [
+        models,
+        short_chat(setup, model, _USER_AGENT),
+        agent_chat(setup, model, _USER_AGENT, _AGENT_BYTES, functions(25, 600)),
+    ]
+
+
+CLIENT = Client("cline", "Cline", ("agent",), _settings, _first_requests, SDK_MEANINGS)
