@@ -6,7 +6,7 @@ from pathlib import Path
 
 from configs.engine import LlamaCppSettings, VllmSettings
 from configs.finding import KeyPath, Problem, Severity
-from configs.serve_file import ModelApplication, ServeFile
+from configs.serve_file import ModelApplication, RouterApplication, ServeFile
 
 
 def model_sources_exist(file: ServeFile) -> Iterator[Problem]:
@@ -93,10 +93,14 @@ def gpus_of_llama_cpp_are_decided(file: ServeFile) -> Iterator[Problem]:
 
 def drains_fit_into_shutdowns(file: ServeFile) -> Iterator[Problem]:
     for index, application in enumerate(file.applications):
-        if not isinstance(application, ModelApplication):
+        if isinstance(application, ModelApplication):
+            drain_s = application.args.root.drain_timeout_s
+        elif isinstance(application, RouterApplication):
+            drain_s = application.args.drain_timeout_s
+        else:
             continue
         for number, deployment in enumerate(application.deployments):
-            drain_s, shutdown_s = application.args.root.drain_timeout_s, deployment.graceful_shutdown_timeout_s
+            shutdown_s = deployment.graceful_shutdown_timeout_s
             if shutdown_s is not None and drain_s > shutdown_s:
                 message = (
                     f"ends a stopping replica after {shutdown_s:g} s, though drain_timeout_s gives it {drain_s:g} s"

@@ -75,6 +75,9 @@ class RouterArgs(Settings):
     batches: BatchSettings = BatchSettings()
     """Files and batches, and how much of the house batches may use."""
 
+    drain_timeout_s: Seconds = 600.0
+    """Longest time that running requests get when the router is to stop, in seconds. Then they are aborted."""
+
 
 class MergingPolicy(Settings):
     """

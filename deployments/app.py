@@ -21,7 +21,6 @@ GRACE_S = 30.0
 """What Serve allows a stopping replica beyond its own drain timeout, in seconds."""
 HEALTH_CHECK_PERIOD_S = 0.5
 """How often Serve asks a replica how it is. It takes three bad answers, so a dead engine is out within 2 s."""
-ROUTER_DRAIN_TIMEOUT_S = 600.0
 
 
 class Engine(EngineReplica):
@@ -73,9 +72,9 @@ def router(args: RouterArgs) -> Application:
         max_surge_percent=100,  # the next router listens before this one stops: nobody is refused in between
         health_check_period_s=HEALTH_CHECK_PERIOD_S,
         graceful_shutdown_wait_loop_s=0.1,
-        graceful_shutdown_timeout_s=ROUTER_DRAIN_TIMEOUT_S + GRACE_S,
+        graceful_shutdown_timeout_s=args.drain_timeout_s + GRACE_S,
     )(Router)
-    return deployment.bind(args, ROUTER_DRAIN_TIMEOUT_S)
+    return deployment.bind(args)
 
 
 def _refuse_intruders() -> None:

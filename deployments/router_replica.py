@@ -43,9 +43,9 @@ EMPTY_TABLE = ModelTable(RouterUserConfig(models={}))
 class RouterReplica:
     """Brings the model table and the replicas' addresses to the router's doors, and the router's end to its clients."""
 
-    def __init__(self, args: RouterArgs, drain_timeout_s: float) -> None:
+    def __init__(self, args: RouterArgs) -> None:
         join_serve_logs()
-        self._drain_timeout_s = drain_timeout_s
+        self._drain_timeout_s = args.drain_timeout_s
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
         self._running: dict[str, list[str]] = {}
