@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from configs.backends import ApplicationName, BackendSettings, CanaryRule, ShadowSettings, bad_backends
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.capabilities import CapabilitySettings
 from configs.finding import KeyPath, did_you_mean
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
@@ -147,6 +148,9 @@ class ModelRoute(Settings):
 
     limits: ModelLimits = ModelLimits()
     """What the model takes, and how much of it at once."""
+
+    capabilities: CapabilitySettings = CapabilitySettings()
+    """What the model can do, where its engine does not say so, or is wrong."""
 
     wake: WakePolicy | None = None
     """For a model that may have no replica (`min_replicas: 0`): how requests wait until it has one. Default: as they

@@ -27,6 +27,7 @@ from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.capabilities import Statement
 from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
 from router.routing.policy import PolicyNotFound
@@ -195,7 +196,7 @@ class RouterReplica:
         logger.info("replicas of %s: %s", application, ", ".join(self._running[application]) or "none")
         for door in self._doors:
             # Each door gets objects of its own: it counts in them, on its own event loop.
-            replicas = [Replica(replica_id=one.replica_id, **one.metadata) for one in running if one.metadata]
+            replicas = [_replica_of(one) for one in running if one.metadata]
             door.take_over_replicas(application, replicas)
 
     async def _read_figures(self) -> None:
@@ -209,6 +210,11 @@ class RouterReplica:
                     figures = await asyncio.to_thread(read_figures, ids)
             for door in self._doors:
                 door.take_over_figures(figures)
+
+
+def _replica_of(running: RunningReplica) -> Replica:
+    told = {**running.metadata, "statement": Statement.of(running.metadata.get("statement") or {})}
+    return Replica(replica_id=running.replica_id, **told)
 
 
 def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: str) -> None:

@@ -10,7 +10,7 @@ from router.errors import ServingError
 from router.generation import Generation
 from router.state import RouterState
 from router.wire_apis.questions import serve_wire_route
-from router.wire_apis.routes import WIRE_ROUTES
+from router.wire_apis.routes import find_wire_route
 
 
 class RouterApp:
@@ -36,7 +36,7 @@ class RouterApp:
         if route is not None and scope["method"] == "POST":
             await Generation(self.state, route, scope, receive, send).serve()
             return
-        wire_route = WIRE_ROUTES.get(path)
+        wire_route = find_wire_route(path)
         if wire_route is not None:
             await serve_wire_route(wire_route, self.state, scope, receive, send)
             return

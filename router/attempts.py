@@ -8,7 +8,7 @@ import random
 from functools import partial
 from typing import NoReturn
 
-from router.abilities import check_abilities
+from router.abilities import check_abilities, fit_abilities
 from router.answer import AnswerSink
 from router.call import Account, Call
 from router.canary.noting import noting
@@ -243,7 +243,7 @@ class Attempts:
         replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
         try:
             name = model.backend_at(replica.application).adapter or replica.model
-            call = fit_unsaid(call, model, PROFILES[replica.profile])
+            call = fit_unsaid(fit_abilities(call, model, replica), model, PROFILES[replica.profile])
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
             max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
             encoded = call.encode_for(name, priority)

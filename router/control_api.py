@@ -109,6 +109,7 @@ def _describe_generations(api: FastAPI) -> None:
     async def never_called() -> None:
         raise ModelNotFound("The request path answers this route.")
 
-    described = [(route.path, route.summary) for route in ROUTES.values()]
-    for path, summary in (*described, *((route.path, route.summary) for route in WIRE_ROUTES.values())):
-        api.post(path, summary=summary, name=f"create at {path}")(never_called)
+    described = [(route.path, route.summary, "POST") for route in ROUTES.values()]
+    described += [(route.path, route.summary, route.methods[0]) for route in WIRE_ROUTES.values()]
+    for path, summary, method in described:
+        api.api_route(path, methods=[method], summary=summary, name=f"ask at {path}")(never_called)

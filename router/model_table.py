@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
+from configs.capabilities import CapabilitySettings
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
@@ -48,6 +49,7 @@ class Model:
     fallbacks: tuple[str, ...] = ()
     shadow: Shadow | None = None
     trial: Trial | None = None
+    capabilities: CapabilitySettings = field(default_factory=CapabilitySettings)
 
     def backend_at(self, application: str) -> Backend:
         """Which backend a replica of `application` is, for this request: what answered, by its label."""
@@ -81,6 +83,7 @@ def model_of(
         fallbacks=route.fallbacks,
         shadow=shadow_of(name, route.shadow, running),
         trial=running,
+        capabilities=route.capabilities,
     )
 
 

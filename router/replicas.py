@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from configs.engine import Task
+from router.capabilities import NOTHING_SAID, Statement
 from router.reliability.breaker import Breaker
 
 WARM_UP_S = 30.0
@@ -59,6 +60,8 @@ class Replica:
     """Requests that the engine runs at once, where that is known; more wait."""
     has_priorities: bool = False
     """The engine takes requests by their `priority`."""
+    statement: Statement = NOTHING_SAID
+    """What the engine says of its model."""
     application: str = ""
     """The one that it is a replica of."""
     num_running: int = 0
@@ -152,6 +155,7 @@ class ReplicaDirectory:
     def __init__(self) -> None:
         self._replicas: dict[str, tuple[Replica, ...]] = {}
         self._fingerprints: dict[str, str | None] = {}
+        self._last: dict[str, tuple[Replica, ...]] = {}
         self._change = asyncio.Event()
 
     def update(self, application: str, replicas: Iterable[Replica], now: float = 0.0) -> tuple[Replica, ...]:
@@ -167,6 +171,7 @@ class ReplicaDirectory:
                 replica.joined_at = now if has_warm else -math.inf
         self._replicas[application] = current
         if current:
+            self._last[application] = current
             found = {replica.fingerprint for replica in current}
             self._fingerprints[application] = found.pop() if len(found) == 1 else None
         self._change.set()
@@ -178,6 +183,10 @@ class ReplicaDirectory:
         if len(applications) == 1:
             return self._replicas.get(applications[0], ())
         return tuple(replica for name in applications for replica in self._replicas.get(name, ()))
+
+    def last_of(self, *applications: str) -> tuple[Replica, ...]:
+        """As `of`, and of an application that has none now, those that it had last: what they said is still true."""
+        return tuple(replica for name in applications for replica in self.of(name) or self._last.get(name, ()))
 
     def fingerprint(self, application: str) -> str | None:
         """

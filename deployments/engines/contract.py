@@ -7,6 +7,8 @@ from typing import Literal, Protocol
 from configs.engine import Task
 from deployments.engines.front.dialect import Dialect
 from deployments.engines.load import EngineLoad
+from deployments.engines.statements import EngineAnswer, Questions
+from router.capabilities import Statement
 
 Profile = Literal["llama_cpp", "vllm", "front"]
 """Which dialect of the OpenAI API a replica speaks; the router keeps what differs between them."""
@@ -84,6 +86,16 @@ class Engine(Protocol):
 
         Raises:
             EngineStartError: a variable or a file that the settings name is missing.
+        """
+
+    @property
+    def questions(self) -> Questions:
+        """What to ask the ready engine, so that `statement` can be made of its answers."""
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:
+        """
+        What the model can do, by the settings, the engine's answers and the model's own files. What a server behind a
+        front says is its dialect's to tell.
         """
 
     def load(self, metrics_text: str) -> EngineLoad:

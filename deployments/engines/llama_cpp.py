@@ -1,14 +1,20 @@
 """llama.cpp's own OpenAI server, through the package xllamacpp."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 
 from configs.engine import LlamaCppSettings
 from deployments.engines import prometheus_text
 from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
+from deployments.engines.llama_cpp_server import BadWeightsError, find_weights, read_header
 from deployments.engines.load import EngineLoad
+from deployments.engines.model_files import shows_thinking
+from deployments.engines.statements import EngineAnswer, Questions
+from router.capabilities import Statement
 
 # Run by path: the interpreter may belong to an environment that has xllamacpp and nothing of ours.
 SERVER = Path(__file__).with_name("llama_cpp_server.py")
@@ -57,6 +63,33 @@ class LlamaCppEngine:
     def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
         return None
 
+    @property
+    def questions(self) -> Questions:
+        """Whether it fills in the middle, only filling one in tells: its server answers 501 where it does not."""
+        middle = {"input_prefix": "a", "input_suffix": "b", "n_predict": 1}
+        asked: Questions = {"/props": None, "/v1/models": None}
+        return {**asked, "/infill": middle} if self._settings.task == "generate" else asked
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:
+        """
+        The same template that would have to show tools to the model says that it does: `chat_template_caps` is what
+        llama.cpp found when it tried the template out. Where it shows none, tools are passed over without a word.
+        """
+        props = answers["/props"].document
+        template, caps, senses = props.get("chat_template"), props.get("chat_template_caps"), props.get("modalities")
+        text = template if isinstance(template, str) else ""
+        middle = answers.get("/infill")
+        return Statement(
+            chat=None if template is None else bool(text),
+            tools=bool(caps.get("supports_tools")) if isinstance(caps, dict) else None,
+            vision=bool(senses.get("vision")) if isinstance(senses, dict) else None,
+            fim=None if middle is None or middle.status not in (200, 501) else middle.status == 200,
+            reasoning=None if template is None else shows_thinking(text),
+            structured_output=True,
+            architecture=_architecture(self._settings.model_source),
+            **_weights(answers["/v1/models"].document),
+        )
+
     def load(self, metrics_text: str) -> EngineLoad:
         values = prometheus_text.samples(metrics_text)
         return EngineLoad(
@@ -68,3 +101,25 @@ class LlamaCppEngine:
             + (prometheus_text.optional(values, "llamacpp:prompt_tokens_cached_total") or 0),
             num_completion_tokens=prometheus_text.optional(values, "llamacpp:tokens_predicted_total"),
         )
+
+
+def _weights(cards: dict[str, Any]) -> dict[str, Any]:
+    """What the list of models says of the weights."""
+    data = cards.get("data")
+    card = data[0] if isinstance(data, list) and data and isinstance(data[0], dict) else {}
+    meta = card.get("meta")
+    told = meta if isinstance(meta, dict) else {}
+    return {
+        "num_parameters": told.get("n_params"),
+        "size_bytes": told.get("size"),
+        "quantization": told.get("ftype"),
+        "file_format": "gguf",
+    }
+
+
+def _architecture(model_source: str) -> str | None:
+    """By the header of the file, which the server does not tell. None where this interpreter cannot find the file."""
+    try:
+        return read_header(find_weights(model_source)).architecture
+    except BadWeightsError:
+        return None

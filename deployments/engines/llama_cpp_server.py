@@ -124,6 +124,8 @@ class Header:
     has_pooling: bool
     """Whether it says how a text's tokens become one vector."""
     tensors: frozenset[str]
+    architecture: str | None = None
+    """As llama.cpp names it: `llama`, `qwen2`."""
 
     @property
     def can_rank(self) -> bool:
@@ -144,8 +146,13 @@ def _read_header(file: BinaryIO) -> Header:
         tensors.append(_read_string(file))
         num_dimensions = int(_read_scalar(file, "I"))
         file.seek(8 * num_dimensions + 4 + 8, os.SEEK_CUR)  # the dimensions, the type and the place
-    length = values.get("context_length")
-    return Header(length if isinstance(length, int) else None, "pooling_type" in values, frozenset(tensors))
+    length, kind = values.get("context_length"), values.get("architecture")
+    return Header(
+        length if isinstance(length, int) else None,
+        "pooling_type" in values,
+        frozenset(tensors),
+        kind if isinstance(kind, str) else None,
+    )
 
 
 def read_header(path: Path) -> Header:

@@ -1,10 +1,14 @@
 """Ollama, started by the replica or running elsewhere, behind a front: it asks nobody for a key."""
 
+from collections.abc import Mapping
+
 from configs.engine import OllamaSettings
 from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.front.counts import read_load
 from deployments.engines.load import EngineLoad
 from deployments.engines.ollama_dialect import OllamaDialect
+from deployments.engines.statements import EngineAnswer, Questions
+from router.capabilities import NOTHING_SAID, Statement
 
 
 class OllamaEngine:
@@ -48,6 +52,14 @@ class OllamaEngine:
 
     def dialect(self, address: EngineAddress) -> OllamaDialect:
         return OllamaDialect(self._settings, address)
+
+    @property
+    def questions(self) -> Questions:
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Its dialect tells."""
+        return NOTHING_SAID
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

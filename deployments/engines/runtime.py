@@ -17,7 +17,9 @@ from deployments.engines.front.server import Front
 from deployments.engines.load import EngineLoad
 from deployments.engines.ports import free_port, is_port_taken
 from deployments.engines.prometheus_text import MetricNotFound
+from deployments.engines.statements import ask_engine
 from deployments.engines.supervised_child import ExitReport, OnLine, SupervisedChild
+from router.capabilities import NOTHING_SAID, Statement
 
 Phase: TypeAlias = str
 """`starting`, `loading`, `warming` or `ready`, or between the last two what an engine does that takes long, in a few
@@ -78,6 +80,8 @@ class EngineRuntime:
         self._found_max_model_len: int | None = None
         self.version = ""
         """The engine's own, once it is ready; empty where it does not say."""
+        self.statement: Statement = NOTHING_SAID
+        """What the ready engine says of its model."""
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -258,6 +262,7 @@ class EngineRuntime:
         if self._engine.max_model_len is None:
             self._found_max_model_len = await self._ask_max_model_len()
         self.version = await self._ask_version()
+        self.statement = await self._ask_statement()
 
     async def _prepare(self, front: Front) -> None:
         try:
@@ -346,6 +351,13 @@ class EngineRuntime:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return ""
         return str(document.get("version", "")) if isinstance(document, dict) else ""
+
+    async def _ask_statement(self) -> Statement:
+        told = None if self._front is None else self._front.statement
+        if told is not None:
+            return told
+        questions, headers = self._engine.questions, self._authorization
+        return self._engine.statement(await ask_engine(questions, self._url("/"), headers, self._open_session))
 
     async def _ask_cards(self) -> list[dict[str, object]]:
         """The entries of the engine's list of models; empty where it gives none."""

@@ -1,6 +1,7 @@
 """The simulated engine: vLLM-shaped answers without a model, paced by a model of latency and of the KV cache."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
@@ -8,7 +9,9 @@ import orjson
 from configs.engine import SimulatedSettings
 from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
 from deployments.engines.load import EngineLoad
+from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.vllm_metrics import read_load
+from router.capabilities import Statement
 
 SERVER = Path(__file__).with_name("simulated_server.py")
 
@@ -57,6 +60,17 @@ class SimulatedEngine:
 
     def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
         return None
+
+    @property
+    def questions(self) -> Questions:
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """It writes text and nothing else."""
+        return Statement(
+            chat=True, tools=False, vision=False, fim=False, reasoning=False, structured_output=False,
+            architecture="simulated",
+        )  # fmt: skip
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

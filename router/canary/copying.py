@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from router.abilities import check_abilities
+from router.abilities import check_abilities, fit_abilities
 from router.attempts import request_head
 from router.call import Call
 from router.canary.comparing import differences, shape_of
@@ -74,7 +74,7 @@ class Copy:
     async def _ask(self, replica: Replica, heard: Heard, begin: Callable[[Exchange], None]) -> ServingError | None:
         state, model = self.state, self.model
         check_abilities(self.call, model, replica)
-        call = fit_unsaid(self.call, model, PROFILES[replica.profile])
+        call = fit_unsaid(fit_abilities(self.call, model, replica), model, PROFILES[replica.profile])
         name = self.shadow.backend.adapter or replica.model
         body = await fit_limit(call, call.encode_for(name), name, replica, state, model.limits.max_prompt_tokens)
         # A fresh connection: one that has served before may be ending, which would be no fault of the engine.

@@ -8,6 +8,7 @@ import datetime as dt
 from collections.abc import Mapping
 from urllib.parse import quote
 
+from router.abilities import ignored_fields
 from router.answer import Answer
 from router.asgi import BATCH_TENANT, Headers, Scope
 from router.call import Account, Call, Route
@@ -19,6 +20,8 @@ from router.routing.occupancy import Place
 from router.state import RouterState
 
 ROUTE_HEADER = b"x-enginehouse-route"
+IGNORED_HEADER = b"x-enginehouse-ignored"
+"""Names fields of the request that were left out, since the model can do nothing with them."""
 
 
 class Admission:
@@ -28,6 +31,7 @@ class Admission:
         self._state = state
         self._choice: Choice | None = None
         self._place: Place | None = None
+        self._ignored: tuple[str, ...] = ()
         self.account = account
         """Says which replica was asked last: this request's own, or that of a generation which it shares."""
         self._answer = answer
@@ -51,6 +55,7 @@ class Admission:
         if choice.rule is not None:
             self._state.sink.record(ROUTED, 1, {"model": model.name, "rule": choice.rule})
         call = fit_call(call, model)
+        self._ignored = ignored_fields(call, model, self._state.directory.of(*model.applications))
         if BATCH_TENANT not in scope.get("extensions", {}):
             self._place = self._state.occupancy.enter(model, tenant)
         return call, model
@@ -68,7 +73,8 @@ class Admission:
             return []
         replica_id = "" if self._answer.is_ahead else self.account.labels["replica"]
         application = self._state.directory.application_of(replica_id) if replica_id else None
-        return [(ROUTE_HEADER, route_text(choice, application).encode())]
+        headers = [(ROUTE_HEADER, route_text(choice, application).encode())]
+        return [*headers, (IGNORED_HEADER, ", ".join(self._ignored).encode())] if self._ignored else headers
 
 
 def route_text(choice: Choice, application: str | None) -> str:
