@@ -19,7 +19,10 @@ PROXY_HEALTH_PATH = "/-/healthz"
 KubeRay sends clients to the pods that answer `success`. Source: KubeRay 1.6, `ray-operator/controllers/ray`."""
 ROOT_PATH = "/"
 """Claude Code asks for its head before anything else, to know whether somebody is there."""
-ANONYMOUS_PATHS = frozenset({ROOT_PATH, HEALTH_PATH, PROXY_HEALTH_PATH, "/openapi.json"})
+ANONYMOUS_PATHS = frozenset(
+    [ROOT_PATH, HEALTH_PATH, PROXY_HEALTH_PATH, "/openapi.json"]
+    + [route.path for route in WIRE_ROUTES.values() if not route.needs_key]
+)
 """Paths that need no key: probes have none."""
 
 
