@@ -55,7 +55,8 @@ class Admission:
         if choice.rule is not None:
             self._state.sink.record(ROUTED, 1, {"model": model.name, "rule": choice.rule})
         call = fit_call(call, model)
-        self._ignored = ignored_fields(call, model, self._state.directory.of(*model.applications))
+        if "tools" in call.body:
+            self._ignored = ignored_fields(call, model, self._state.directory.of(*model.applications))
         if BATCH_TENANT not in scope.get("extensions", {}):
             self._place = self._state.occupancy.enter(model, tenant)
         return call, model

@@ -36,9 +36,13 @@ def test_a_chat_its_stream_and_a_prompt(client: ollama.Client) -> None:
 
 
 def test_a_raw_prompt(client: ollama.Client) -> None:
-    """Is continued as it is, without the chat's template."""
+    """Is continued as it is, without the chat's template; its stream says the same."""
     answer = client.generate(model=MODEL, prompt="One, two, three, four,", raw=True, options=OPTIONS)
+    asked = client.generate(model=MODEL, prompt="One, two, three, four,", raw=True, options=OPTIONS, stream=True)
+    parts = [*asked]
     assert "five" in (answer.response or "")
+    assert answer.response == "".join(part.response or "" for part in parts)
+    assert (8, answer.prompt_eval_count) == (parts[-1].eval_count, parts[-1].prompt_eval_count)
 
 
 def test_an_answer_with_a_schema(client: ollama.Client) -> None:

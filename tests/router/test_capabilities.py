@@ -1,5 +1,7 @@
 """router.capabilities, and what the request path does with them: what models can do, and who says so."""
 
+from dataclasses import replace
+
 import orjson
 import pytest
 from door import Door
@@ -10,8 +12,9 @@ from wire import CHAT, WHOLE
 from configs.capabilities import CapabilitySettings
 from configs.engine import Task
 from configs.limits import ModelLimits
+from configs.router import RouterUserConfig
 from router.capabilities import Statement, can_be_forced, capabilities_of, max_output_tokens
-from router.model_table import Model
+from router.model_table import Model, ModelTable
 from router.replicas import Replica
 
 TOOL: dict[str, object] = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
@@ -82,6 +85,38 @@ def test_the_longest_answer(limit: int | None, context: int | None, expected: in
 def test_a_statement_of_another_version() -> None:
     """What is not known here is passed over, and what is missing is not said."""
     assert Statement(tools=True) == Statement.of({"tools": True, "telepathy": True})
+
+
+RULES = [
+    {"model": "seeing", "when": {"has_images": True}},
+    {"model": "acting", "when": {"has_tools": True, "min_prompt_tokens": 8}},
+    {"model": "plain"},
+]
+SAYINGS = {
+    "seeing": Statement(vision=True, tools=True, reasoning=True),
+    "acting": Statement(tools=True, reasoning=True),
+    "plain": Statement(tools=True, vision=False, reasoning=False),
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, ["chat", "completion", "tools", "vision"]),
+        ({"plain": Statement(tools=False)}, ["chat", "completion", "vision"]),
+        ({"seeing": Statement(vision=None)}, ["chat", "completion"]),
+        ({"plain": Statement(tools=True, reasoning=True)}, ["chat", "completion", "tools", "vision", "reasoning"]),
+    ],
+)
+async def test_a_name_for_which_rules_choose(changes: dict[str, Statement], expected: list[str], door: Door) -> None:
+    """Can what the models can that a request for it may get: images go to one of them only, tools to any."""
+    models = {name: {"application": name} for name in SAYINGS}
+    config = RouterUserConfig.model_validate({"models": models, "auto": {"auto": {"rules": RULES}}})
+    door.state.take_over_table(ModelTable(config))
+    for name, statement in {**SAYINGS, **changes}.items():
+        door.state.take_over_replicas(name, [replace(saying(statement), replica_id=name)])
+    card = orjson.loads((await door.ask("GET", "/v1/models/auto")).body)
+    assert expected == card["capabilities"]
 
 
 # on the request path
