@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from configs.backends import ApplicationName, BackendSettings, CanaryRule, ShadowSettings, bad_backends
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.fim import FimPolicy
 from configs.finding import KeyPath, did_you_mean
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
@@ -145,6 +146,9 @@ class ModelRoute(Settings):
     autocomplete: AutocompletePolicy = AutocompletePolicy()
     """Completion in editors: when it is late, and when it is no longer wanted."""
 
+    fim: FimPolicy = FimPolicy()
+    """Filling in the middle: by which marks the model knows what it is to fill in."""
+
     limits: ModelLimits = ModelLimits()
     """What the model takes, and how much of it at once."""
 
@@ -231,6 +235,10 @@ class RouterUserConfig(Settings):
     auto: dict[ModelName, AutoRoute] = Field(default_factory=dict)
     """Names that are no models: `auto`, say. Rules over facts of the request choose one of `models` for each."""
 
+    fim_model: ModelName | None = None
+    """Who fills in where the model that a request names cannot, or is unknown here: one of `models`, or an alias.
+    Default: nobody, so that a `suffix` to such a model is answered 400; `/infill` takes the first that can."""
+
     requests: RequestSettings = RequestSettings()
     """Time limits of a request."""
 
@@ -250,6 +258,9 @@ class RouterUserConfig(Settings):
     @model_validator(mode="after")
     def _rules_lead_to_models(self) -> Self:
         known = {each for name, route in self.models.items() for each in (name, *route.aliases)}
+        if self.fim_model is not None and self.fim_model not in known:
+            message = f"there is no model {self.fim_model!r}{did_you_mean(self.fim_model, known)}"
+            raise error_at(("fim_model",), message)
         for name, auto in self.auto.items():
             for place, model in auto.destinations():
                 if model in self.auto:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
+from configs.fim import FimPolicy
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
@@ -48,6 +49,7 @@ class Model:
     fallbacks: tuple[str, ...] = ()
     shadow: Shadow | None = None
     trial: Trial | None = None
+    fim: FimPolicy = field(default_factory=FimPolicy)
 
     def backend_at(self, application: str) -> Backend:
         """Which backend a replica of `application` is, for this request: what answered, by its label."""
@@ -81,6 +83,7 @@ def model_of(
         fallbacks=route.fallbacks,
         shadow=shadow_of(name, route.shadow, running),
         trial=running,
+        fim=route.fim,
     )
 
 
@@ -111,6 +114,8 @@ class ModelTable:
     def __init__(self, config: RouterUserConfig, trials: Sequence[Trial] = ()) -> None:
         self.requests: RequestSettings = config.requests
         self.models = tuple(model_of(name, route, config.requests, trials) for name, route in config.models.items())
+        self.fim_model = config.fim_model
+        """Who fills in where the model that was asked for cannot; None where that is refused."""
         self.autos = tuple(Auto(name, settings) for name, settings in config.auto.items())
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
         self._autos = {auto.name: auto for auto in self.autos}
