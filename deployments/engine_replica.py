@@ -74,6 +74,7 @@ class EngineReplica:
             "task": self._settings.task,
             "max_model_len": self._runtime.max_model_len,
             "max_num_seqs": getattr(self._settings, "max_num_seqs", None),  # an endpoint of others does not say
+            "fim": self._runtime.facts.fim,
             "has_priorities": getattr(self._settings, "scheduling_policy", None) == "priority",
             "fingerprint": fingerprint_of(self._settings, self._runtime.version or build_of(self._labels["engine"])),
         }
