@@ -126,7 +126,7 @@ class Header:
     """Whether it says how a text's tokens become one vector."""
     tensors: frozenset[str]
     fim_token_ids: dict[str, int]
-    """Of the tokens for filling in the middle, by what they are called in the file: `pre`, or in older ones `prefix`."""
+    """Of the tokens for filling in, by what they are called in the file: `pre`, or in older ones `prefix`."""
 
     @property
     def can_rank(self) -> bool:

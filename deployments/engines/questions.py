@@ -9,9 +9,7 @@ from deployments.engines.front.dialect import Dialect, JsonObject
 
 
 class Questions:
-    """
-    `model` is what the engine calls its model. `dialect` is that of the front before it, where there is one.
-    """
+    """`model` is what the engine calls its model. `dialect` is that of the front before it, where there is one."""
 
     def __init__(
         self, session: aiohttp.ClientSession, model: str, address: EngineAddress, dialect: Dialect | None

@@ -32,12 +32,25 @@ def who_fills_in(call: Call, choice: Choice, table: ModelTable, directory: Repli
     )
 
 
-def can_fill_in(model: Model, directory: ReplicaDirectory) -> bool:
-    """Whether it is known that the model can."""
+def first_that_fills_in(named: str | None, table: ModelTable, directory: ReplicaDirectory) -> str | None:
+    """
+    The name of a model for a request that may name none that is here, or one that cannot: that, where it is one for
+    which rules choose, or is not known to be unable; else the table's `fim_model`, or the first that can. None: nobody.
+    """
+    if named is not None and table.find_auto(named) is not None:
+        return named
+    if named is not None and table.has_name(named):
+        template = template_of(table.resolve(named), directory)
+        if template is None or template.name != "none":
+            return named
+    able = (model.name for model in table.models if _can_fill_in(model, directory))
+    return table.fim_model or next(able, named if named is not None and table.has_name(named) else None)
+
+
+def _can_fill_in(model: Model, directory: ReplicaDirectory) -> bool:
+    """Whether that is known."""
     template = template_of(model, directory)
-    return (
-        template is not None and (template.has_marks or set_template(model.fim) is not None) and template.name != "none"
-    )
+    return template is not None and (template.has_marks or (template.name != "none" and model.fim.template == "native"))
 
 
 def template_of(model: Model, directory: ReplicaDirectory) -> FimTemplate | None:
@@ -139,9 +152,7 @@ def _stops(asked: object, template: FimTemplate) -> list[str]:
 
 
 def _limited(call: Call, model: Model) -> Call:
-    """
-    The call with a limit where it names none, or names it as Ollama does: so Twinny asks everybody.
-    """
+    """The call with a limit where it names none, or names it as Ollama does: so Twinny asks everybody."""
     if any(call.body.get(name) is not None for name in _LIMITS):
         return call
     options = call.body.get("options")

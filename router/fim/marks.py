@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 _MARKS: Final = ("<|fim_", "<fim_", "<fim-", "<\uff5cfim\u2581")
-"""How the marks begin that are nothing else: Qwen's, Granite's and CodeGemma's, StarCoder's, SantaCoder's, DeepSeek's."""
+"""How marks begin that are nothing else: Qwen's, Granite's and CodeGemma's, StarCoder's, SantaCoder's, DeepSeek's."""
 _PAIRS: Final = (("<PRE>", "<SUF>"), ("[PREFIX]", "[SUFFIX]"))
 """CodeLlama's and Codestral's, of which one alone may be anything: `<PRE>` is HTML."""
 

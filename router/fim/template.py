@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import orjson
 
@@ -76,8 +76,10 @@ class FimTemplate:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        fields = orjson.loads(text)
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+        fields: dict[str, Any] = orjson.loads(text)
+        for name, value in fields.items():
+            fields[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**fields)
 
 
 def plain_text(extra: Iterable[ExtraFile]) -> str:
@@ -91,16 +93,15 @@ NONE: Final = FimTemplate("none")
 _BAR, _BLOCK = "\uff5c", "\u2581"
 """What DeepSeek's and SentencePiece's tokens have in place of a bar and a blank."""
 
-_QWEN_MARKS: Final[Mapping[str, str]] = {
-    "prefix": "<|fim_prefix|>",
-    "suffix": "<|fim_suffix|>",
-    "middle": "<|fim_middle|>",
-}
+
+def _like_qwen(name: str, stop: tuple[str, ...], repository: str = "", file: str = "") -> FimTemplate:
+    marks = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+    return FimTemplate(name, *marks, stop=stop, repository=repository, file=file)
+
 
 FAMILIES: Final[Mapping[FimFamily, FimTemplate]] = {
-    "qwen_coder": FimTemplate(
+    "qwen_coder": _like_qwen(
         "qwen_coder",
-        **_QWEN_MARKS,
         stop=("<|endoftext|>", "<|im_end|>", "<|im_start|>", "<|fim_pad|>", "<|repo_name|>", "<|file_sep|>"),
         repository="<|repo_name|>",
         file="<|file_sep|>",
@@ -123,10 +124,8 @@ FAMILIES: Final[Mapping[FimFamily, FimTemplate]] = {
     ),
     "code_llama": FimTemplate("code_llama", "<PRE> ", " <SUF>", " <MID>", stop=("<EOT>", f"{_BLOCK}<EOT>")),
     "codestral": FimTemplate("codestral", "[PREFIX]", "[SUFFIX]", is_suffix_first=True, stop=("</s>", "[MIDDLE]")),
-    "granite": FimTemplate("granite", **_QWEN_MARKS, stop=("<|end_of_text|>", "<|fim_pad|>")),
-    "code_gemma": FimTemplate(
-        "code_gemma", **_QWEN_MARKS, stop=("<|file_separator|>", "<eos>"), file="<|file_separator|>"
-    ),
+    "granite": _like_qwen("granite", stop=("<|end_of_text|>", "<|fim_pad|>")),
+    "code_gemma": _like_qwen("code_gemma", stop=("<|file_separator|>", "<eos>"), file="<|file_separator|>"),
 }
 """By name, as the settings have them."""
 

@@ -1,11 +1,14 @@
 """Filling in the middle through a real router: the engine records the prompt that it gets."""
 
+import asyncio
+
 import orjson
 import pytest
 from door import APPLICATION, Door, OpenDoor
+from polling import eventually
 from raw_client import ClientAnswer
-from scripted_engine import ScriptedEngine
-from wire import whole
+from scripted_engine import Ending, ScriptedEngine
+from wire import DONE, STREAM_HEAD, chunk, event, stream, whole
 
 from cache.memory_store import MemoryStore
 from configs.router import ModelRoute, RouterUserConfig
@@ -194,9 +197,7 @@ async def test_equal_prompts_are_one_answer(open_door: OpenDoor, engine: Scripte
     """The cache goes by what the engine reads, whoever has put the marks there."""
     door = await open_door(store=MemoryStore(10**6, 10**5))
     door.serve_with(
-        Replica(
-            "r1", "m", "127.0.0.1", engine.port, "s", "llama_cpp", "llama_cpp", fim=QWEN.encode(), fingerprint="f"
-        )  # fmt: skip
+        Replica("r1", "m", "127.0.0.1", engine.port, "s", "llama_cpp", "llama_cpp", fim=QWEN.encode(), fingerprint="f")
     )
     engine.otherwise = [whole(TEXT)]
     made = {"prompt": PROMPT_OF_QWEN, "stop": [*QWEN.stop, *QWEN.marks], "max_tokens": 256}
@@ -213,3 +214,26 @@ async def test_a_prompt_too_long_is_measured_with_what_is_behind_it(door: Door, 
     door.serve_with(replica_with(QWEN, engine))
     answer = await door.post(fim(suffix="x" * 4000), PATH)
     assert (400, "context_length_exceeded") == (answer.status, answer.error["code"])
+
+
+async def test_a_broken_stream_goes_on_behind_the_prompt(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """What was said follows the marks, as if the second engine had said it itself."""
+    door.serve_with(replica_with(QWEN, engine, "f1"))
+    engine.script(STREAM_HEAD + chunk(part("a, ")), Ending.RESET, path=PATH)
+    engine.otherwise = [Ending.RESET]
+    asking = asyncio.create_task(door.post(fim(stream=True, max_tokens=9), PATH))
+    await eventually(lambda: bool(engine.requests))
+    door.serve_with(replica_with(QWEN, engine, "f1"), replica_with(QWEN, other_engine, "f2"))
+    other_engine.script(whole({"tokens": [1]}), path="/tokenize")
+    other_engine.script(stream(part("b"), part("", "stop"), DONE), path=PATH)
+    answer = await asking
+    [rest] = [request.document for request in other_engine.requests if request.path == PATH]
+    assert (200, PROMPT_OF_QWEN + "a, ") == (answer.status, rest["prompt"])
+    assert b"a, " in answer.body
+    assert b"[DONE]" in answer.body
+
+
+def part(said: str, finish: str | None = None) -> bytes:
+    return event({**TEXT, "choices": [{"index": 0, "text": said, "finish_reason": finish}], "usage": None})
