@@ -23,13 +23,27 @@ ReplicaChoice: TypeAlias = Literal["prefix", "least_busy"]
 
 
 class ApiKeySettings(Settings):
-    """Which API keys are accepted, as `Authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`."""
+    """
+    Which API keys are accepted, as `Authorization: Bearer KEY`, `x-api-key: KEY`, `api-key: KEY`, or in the path, as
+    `/k/KEY/v1/models`. An empty header counts as none.
+    """
 
     env: EnvironmentName | None = None
     """Environment variable that holds the accepted keys, separated by commas or whitespace."""
 
     file: str | None = None
     """Path of a file that holds the accepted keys, one a line; blank lines and lines that begin with # do not count."""
+
+    in_path: bool = True
+    """Accept a key in the path, for clients that can be given an address only. The router's own logs never have it; a
+    proxy before it, HAProxy mode included, may log whole paths."""
+
+    allow_anonymous: bool = False
+    """Serve requests without a key, too, although there are keys: all of them are one tenant, with the id
+    `e3b0c44298fc1c14`, so that limits, rules and weights can be set for it. A wrong key is refused all the same."""
+
+    dummy_keys: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ("dummy",)
+    """Keys that count as none: what clients send by themselves where their user has set no key."""
 
     allow_anonymous_on_public_address: bool = False
     """Serve everybody who can reach a public address, without any key. Only for a network that you trust."""

@@ -8,6 +8,7 @@ from router.control_api import ANONYMOUS_PATHS, create_control_api, method_not_a
 from router.error_bodies import error_body, error_headers
 from router.errors import ServingError
 from router.generation import Generation
+from router.path_keys import PREFIX, take_key_from_path
 from router.state import RouterState
 from router.wire_apis.questions import serve_wire_route
 from router.wire_apis.routes import WIRE_ROUTES
@@ -32,6 +33,9 @@ class RouterApp:
             await send({"type": "websocket.close", "code": 1003})
             return
         path = scope["path"]
+        if path.startswith(PREFIX):
+            scope = take_key_from_path(scope, is_accepted=self.state.keys.are_in_paths)
+            path = scope["path"]
         route = ROUTES.get(path)
         if route is not None and scope["method"] == "POST":
             await Generation(self.state, route, scope, receive, send).serve()
