@@ -13,6 +13,7 @@ from configs.finding import KeyPath, did_you_mean
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
+from configs.roles import RolePolicy
 from configs.routing import AutoRoute
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 from configs.wake import WakePolicy
@@ -162,6 +163,9 @@ class ModelRoute(Settings):
 
     fim: FimPolicy = FimPolicy()
     """Filling in the middle: by which marks the model knows what it is to fill in."""
+
+    roles: RolePolicy = RolePolicy()
+    """Chats as the model's template takes them."""
 
     limits: ModelLimits = ModelLimits()
     """What the model takes, and how much of it at once."""

@@ -8,6 +8,7 @@ from configs.fim import FimPolicy
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
+from configs.roles import RolePolicy
 from configs.router import MergingPolicy, ModelRoute, ReplicaChoice, RequestSettings, RouterUserConfig
 from configs.wake import WakePolicy
 from router.canary.backends import Backend, backend_of
@@ -50,6 +51,7 @@ class Model:
     shadow: Shadow | None = None
     trial: Trial | None = None
     fim: FimPolicy = field(default_factory=FimPolicy)
+    roles: RolePolicy = field(default_factory=RolePolicy)
 
     def backend_at(self, application: str) -> Backend:
         """Which backend a replica of `application` is, for this request: what answered, by its label."""
@@ -84,6 +86,7 @@ def model_of(
         shadow=shadow_of(name, route.shadow, running),
         trial=running,
         fim=route.fim,
+        roles=route.roles,
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from configs.engine import Task
+from configs.roles import RoleRefusal
 from router.fim.template import NATIVE, FimTemplate
 from router.reliability.breaker import Breaker
 
@@ -62,6 +63,8 @@ class Replica:
     """The engine takes requests by their `priority`."""
     fim: str = ""
     """How its model fills in the middle, as `FimTemplate.encode` writes it; empty where nobody says."""
+    role_refusals: tuple[RoleRefusal, ...] = ()
+    """What its model's chat template does not take, as far as that is known."""
     application: str = ""
     """The one that it is a replica of."""
     num_running: int = 0

@@ -1,0 +1,20 @@
+"""A call as one replica is asked. Pure."""
+
+from router.call import Call
+from router.chat_roles import fit_roles
+from router.fim.filling import fill_in_for
+from router.model_table import Model
+from router.profiles import PROFILES
+from router.replicas import Replica
+from router.routing.limits import fit_unsaid
+
+
+def fit_for(replica: Replica, call: Call, model: Model) -> Call:
+    """
+    With the prompt, the messages and the limit that its engine takes: the same call where nothing has to change.
+
+    Raises:
+        UnsupportedParameter: its model cannot fill in.
+        InvalidRequest: the prompt with a suffix is no text.
+    """
+    return fit_unsaid(fit_roles(fill_in_for(replica, call, model), model, replica), model, PROFILES[replica.profile])
