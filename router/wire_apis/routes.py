@@ -4,8 +4,13 @@ from collections.abc import Mapping
 
 from router.wire_apis.anthropic.routes import CountTokens, Messages
 from router.wire_apis.infill.routes import Infill
+from router.wire_apis.mistral.fim import Fim
 from router.wire_apis.questions import WireRoute
 from router.wire_apis.responses.routes import Responses
 
-_ROUTES: tuple[WireRoute, ...] = (Messages(), CountTokens(), Responses(), Infill("/infill"), Infill("/v1/infill"))
+_INFILL_PATHS = ("/infill", "/v1/infill")
+_FIM_PATHS = ("/v1/fim/completions", "/fim/completions")
+_ROUTES: tuple[WireRoute, ...] = (
+    Messages(), CountTokens(), Responses(), *map(Infill, _INFILL_PATHS), *map(Fim, _FIM_PATHS),
+)  # fmt: skip
 WIRE_ROUTES: Mapping[str, WireRoute] = {route.path: route for route in _ROUTES}

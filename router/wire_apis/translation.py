@@ -165,4 +165,8 @@ class TranslatedGeneration(Generation):
     def _read_call(self, raw: bytes) -> Call:
         reading = self._api.read(raw, self._request_id.decode())
         self._translated.writer = reading.writer
-        return chat_call(reading.body, session_of(self._scope) or reading.session)
+        return self._call(reading.body, session_of(self._scope) or reading.session)
+
+    def _call(self, body: Json, session: bytes) -> Call:
+        """What is asked of the engine, for APIs that stand for something else than a chat."""
+        return chat_call(body, session)
