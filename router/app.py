@@ -13,6 +13,7 @@ from router.path_keys import PREFIX, take_key_from_path
 from router.state import RouterState
 from router.wire_apis.questions import serve_wire_route
 from router.wire_apis.routes import WIRE_ROUTES
+from router.wire_apis.scoring.rerank import RerankGeneration
 
 _OTHER_PATHS: Mapping[str, str] = {"/beta/completions": "/v1/completions", "/v1/beta/completions": "/v1/completions"}
 """Where clients of DeepSeek's API ask for text completions with a suffix."""
@@ -42,7 +43,8 @@ class RouterApp:
             path = scope["path"]
         route = ROUTES.get(_OTHER_PATHS.get(path, path))
         if route is not None and scope["method"] == "POST":
-            await Generation(self.state, route, scope, receive, send).serve()
+            kind = RerankGeneration if route.task == "rerank" else Generation
+            await kind(self.state, route, scope, receive, send).serve()
             return
         wire_route = WIRE_ROUTES.get(path)
         if wire_route is not None:
