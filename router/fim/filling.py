@@ -11,7 +11,7 @@ from dataclasses import replace
 from router.bodies import encode_object
 from router.call import Call
 from router.errors import InvalidRequest, UnsupportedParameter
-from router.fim.marks import fills_in
+from router.fim.marks import fills_in, has_marks
 from router.fim.template import FimTemplate, plain_text, set_template
 from router.model_table import Choice, Model, ModelTable
 from router.replicas import Replica, ReplicaDirectory
@@ -102,7 +102,8 @@ def _filled(call: Call, template: FimTemplate, model: Model) -> Call:
         raise UnsupportedParameter(
             "`echo` is not possible with a `suffix`: what would come back is no one text.", param="echo"
         )
-    if template.name == "none":
+    has_own_marks = not call.body["suffix"] and has_marks(call.body["prompt"])
+    if template.name == "none" or has_own_marks:
         return _without_suffix(call, model)
     call = _limited(call, model)
     if not template.has_marks:

@@ -135,6 +135,8 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         "/v1/embeddings", "/v1/rerank", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content",
         "/v1/batches", "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel",
         "/", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses",
+        "/infill", "/v1/infill", "/v1/fim/completions", "/fim/completions", "/v1/score", "/score",
+        "/tokenize", "/detokenize",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 

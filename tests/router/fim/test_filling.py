@@ -111,6 +111,12 @@ async def test_a_prompt_with_marks_of_the_clients_own_passes(door: Door, engine:
     assert {**body, "max_tokens": 256} == await asked(door, engine, body)
 
 
+async def test_marks_beside_an_empty_suffix_are_the_clients_own(door: Door, engine: ScriptedEngine) -> None:
+    """They are not put between marks once more."""
+    door.serve_with(replica_with(QWEN, engine))
+    assert PROMPT_OF_QWEN == (await asked(door, engine, fim(prompt=PROMPT_OF_QWEN, suffix="")))["prompt"]
+
+
 async def test_a_plain_completion_is_left_alone(door: Door, engine: ScriptedEngine) -> None:
     """Not a byte of it changes."""
     door.serve_with(replica_with(QWEN, engine))
