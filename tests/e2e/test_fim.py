@@ -1,10 +1,12 @@
 """Filling in, strict templates and keys in the path, through whole houses: what replicas say reaches the routers."""
 
-import httpx
+import json
+
 import openai
 import pytest
 from house import House
 from house_files import KEYS
+from raw_http import ask, post, request
 
 TYPED = {
     "input_prefix": "def add(a, b):\n",
@@ -41,8 +43,8 @@ def test_a_real_template_takes_what_editors_send(laptop: House) -> None:
         {"role": "user", "content": "Well?"},
     ]
     body = {"model": "smollm2", "messages": messages, "max_tokens": 2, "temperature": 0}
-    answer = httpx.post(f"{laptop.base_url}/chat/completions", json=body, timeout=60)
-    assert 200 == answer.status_code, answer.text
+    answer = ask(laptop.port, post(body))
+    assert 200 == answer.status, answer.body
 
 
 def test_a_suffix_is_filled_in(pair: House) -> None:
@@ -58,17 +60,17 @@ def test_a_suffix_is_filled_in(pair: House) -> None:
 @pytest.mark.parametrize("path", ["/infill", "/v1/infill"])
 def test_llama_vscode_is_answered_below_a_key(path: str, pair: House) -> None:
     """It names a model that is nobody's, wants two answers, and can be given its key in the address."""
-    answer = httpx.post(f"http://127.0.0.1:{pair.port}/k/{KEYS[0]}{path}", json=TYPED, timeout=60)
-    assert 200 == answer.status_code, answer.text
+    answer = ask(pair.port, post(TYPED, f"/k/{KEYS[0]}{path}"))
+    assert 200 == answer.status, answer.body
     assert [(True, "simulated", 8)] * 2 == [
-        (bool(one["content"]), one["model"], one["generation_settings"]["n_predict"]) for one in answer.json()
+        (bool(one["content"]), one["model"], one["generation_settings"]["n_predict"]) for one in json.loads(answer.body)
     ]
 
 
 def test_no_log_has_the_key_of_a_path(pair: House) -> None:
     """Neither the routers' own nor Serve's."""
     for path in ("/v1/models", "/nothing", "/health"):
-        httpx.get(f"http://127.0.0.1:{pair.port}/k/{KEYS[1]}{path}", timeout=60)
+        ask(pair.port, request("GET", f"/k/{KEYS[1]}{path}"))
     logs = [each for each in pair.session.rglob("*") if each.is_file() and each.suffix in (".log", ".out", ".err")]
     assert logs
     assert [] == [str(each) for each in logs if KEYS[1].encode() in each.read_bytes()]
