@@ -136,7 +136,7 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         "/v1/batches", "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel",
         "/", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses",
         "/infill", "/v1/infill", "/v1/fim/completions", "/fim/completions", "/v1/score", "/score",
-        "/tokenize", "/detokenize",
+        "/tokenize", "/detokenize", "/apply-template",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 

@@ -1,4 +1,4 @@
-"""What is asked of `/tokenize` and `/detokenize`. Pure."""
+"""What is asked of `/tokenize`, `/detokenize` and `/apply-template`. Pure."""
 
 from dataclasses import dataclass
 
@@ -26,6 +26,24 @@ class TextOrChat:
     wants_pieces: bool
 
 
+@dataclass(slots=True, frozen=True)
+class NamedChat:
+    """A chat, and its model; None where none is named."""
+
+    model: str | None
+    body: Json
+
+
+def read_chat(raw: bytes) -> NamedChat:
+    """
+    Raises:
+        InvalidRequest: the request has a mistake, which the message names.
+    """
+    document = parse_object(raw)
+    check_chat(document)
+    return NamedChat(_model(document), _chat_of(document))
+
+
 def read_tokenize(raw: bytes) -> TextOrChat:
     """
     vLLM's `prompt` or `messages`, or llama.cpp's `content`.
@@ -38,8 +56,7 @@ def read_tokenize(raw: bytes) -> TextOrChat:
     wants_pieces = _flag(document, "return_token_strs", otherwise=False)
     if document.get("messages") is not None:
         check_chat(document)
-        chat = {name: document[name] for name in _TEMPLATE_FIELDS if document.get(name) is not None}
-        return TextOrChat(model, "", chat, has_specials=False, wants_pieces=wants_pieces)
+        return TextOrChat(model, "", _chat_of(document), has_specials=False, wants_pieces=wants_pieces)
     if document.get("content") is not None:
         has_specials = _flag(document, "add_special", otherwise=False)
         return TextOrChat(model, _text(document, "content"), None, has_specials=has_specials, wants_pieces=wants_pieces)
@@ -59,6 +76,10 @@ def read_detokenize(raw: bytes) -> tuple[str | None, list[int]]:
     if not isinstance(tokens, list) or not all(isinstance(one, int) and not isinstance(one, bool) for one in tokens):
         raise fault("tokens", "an array of integers")
     return _model(document), tokens
+
+
+def _chat_of(document: Json) -> Json:
+    return {name: document[name] for name in _TEMPLATE_FIELDS if document.get(name) is not None}
 
 
 def _model(document: Json) -> str | None:

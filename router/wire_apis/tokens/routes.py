@@ -1,4 +1,4 @@
-"""`/tokenize` and `/detokenize`, answered by an engine of the model."""
+"""`/tokenize`, `/detokenize` and `/apply-template`, answered by an engine of the model."""
 
 from collections.abc import Mapping
 
@@ -16,7 +16,7 @@ from router.state import RouterState
 from router.wire_apis.error_words import OpenAiErrors
 from router.wire_apis.pieces import Json
 from router.wire_apis.questions import answer_question
-from router.wire_apis.tokens.requests import TextOrChat, read_detokenize, read_tokenize
+from router.wire_apis.tokens.requests import TextOrChat, read_chat, read_detokenize, read_tokenize
 from router.wire_apis.translation import ErrorWords
 
 _WHAT = "tokenise"
@@ -45,6 +45,35 @@ class Detokenize:
 
     async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
         await answer_question(self, _detokenize, state, scope, receive, send)
+
+
+class ApplyTemplate:
+    """`POST /apply-template`, as llama.cpp has it."""
+
+    path = "/apply-template"
+    summary = "The prompt that a chat becomes"
+    errors: ErrorWords = ERRORS
+    id_header: bytes | None = None
+
+    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_question(self, _apply_template, state, scope, receive, send)
+
+
+async def _apply_template(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:
+    asked = read_chat(raw)
+    model, replica = _choose(asked.model, state, account)
+    chat = {**asked.body, "messages": adapt(asked.body["messages"], refusals_of(model, replica))}
+    if PROFILES[replica.profile].applies_template is not None:
+        answer = await ask_replica(replica, "/apply-template", chat, state.session, _WHAT)
+    else:
+        name = model.adapter or replica.model
+        tokens = (await ask_replica(replica, "/tokenize", {"model": name, **chat}, state.session, _WHAT)).get("tokens")
+        question = {"model": name, "tokens": tokens}
+        answer = await ask_replica(replica, "/detokenize", question, state.session, _WHAT) if tokens else {}
+    prompt = answer.get("prompt")
+    if not isinstance(prompt, str):
+        raise EngineFailed("The engine made no prompt of this; a chat that its template refuses is one reason.")
+    return {"prompt": prompt}, []
 
 
 async def _tokenize(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:

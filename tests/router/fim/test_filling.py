@@ -185,6 +185,29 @@ async def test_replicas_that_differ_are_asked_each_in_its_own_way(
 PROMPT_OF_QWEN = "<|fim_prefix|>def f(<|fim_suffix|>): pass<|fim_middle|>"
 
 
+async def test_a_replica_that_comes_later_says_it_in_time(door: Door, engine: ScriptedEngine) -> None:
+    """A model that sleeps has told nobody of its marks when it is asked."""
+    door.serve_with()
+    engine.otherwise = [whole(TEXT)]
+    asking = asyncio.create_task(door.post(fim(), PATH))
+    await eventually(lambda: bool(door.state.generations))
+    door.serve_with(replica_with(QWEN, engine))
+    assert (200, PROMPT_OF_QWEN) == ((await asking).status, engine.requests[-1].document["prompt"])
+
+
+async def test_the_next_key_supersedes_whatever_the_template_is(door: Door, engine: ScriptedEngine) -> None:
+    """Typists are told apart by what they typed; a template may put the text behind the cursor first, or in between."""
+    door.serve_with(replica_with(QWEN, engine))
+    gate = asyncio.Event()
+    engine.otherwise = [gate, whole(TEXT)]
+    older = asyncio.create_task(door.post(fim(prompt="def of_some("), PATH))
+    await eventually(lambda: bool(engine.requests))
+    newer = asyncio.create_task(door.post(fim(prompt="def of_some(a"), PATH))
+    assert "true" == (await older).headers["x-enginehouse-superseded"]
+    gate.set()
+    assert None is (await newer).headers.get("x-enginehouse-superseded")
+
+
 async def test_who_fills_in_where_the_model_cannot(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:

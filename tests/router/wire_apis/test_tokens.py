@@ -1,4 +1,4 @@
-"""`/tokenize` and `/detokenize` through a real router, asked as clients of vLLM and of llama.cpp ask."""
+"""`/tokenize`, `/detokenize` and `/apply-template` through a real router, asked as by clients of either engine."""
 
 import orjson
 import pytest
@@ -36,6 +36,13 @@ async def test_tokens_as_a_text(served: Door) -> None:
     assert {"prompt": "hi", "content": "hi"} == orjson.loads(answer.body)
 
 
+async def test_a_chat_as_a_prompt(served: Door, engine: ScriptedEngine) -> None:
+    """As llama.cpp answers; vLLM is asked for the tokens, and for their text."""
+    engine.script(whole({"prompt": "<user>hi"}), path="/detokenize")
+    answer = await served.post({"model": "m", "messages": HI}, "/apply-template")
+    assert {"prompt": "hi" if engine.requests[0].path == "/tokenize" else "<user>hi"} == orjson.loads(answer.body)
+
+
 async def test_llama_cpp_is_asked_in_its_words(door: Door, engine: ScriptedEngine) -> None:
     """A prompt's own beginning is added where vLLM adds it, and texts come beside their tokens where that is asked."""
     pieces = [{"id": 1, "piece": "<s>"}, {"id": 2, "piece": [195]}]
@@ -67,6 +74,7 @@ async def test_a_chat_is_counted_as_it_is_asked(door: Door, engine: ScriptedEngi
         ("/tokenize", {"model": 5, "prompt": "a"}, "model"),
         ("/tokenize", {"prompt": "a", "add_special_tokens": "no"}, "add_special_tokens"),
         ("/tokenize", {"model": "nobody", "prompt": "a"}, "model"),
+        ("/apply-template", {"model": "m"}, "messages"),
         ("/detokenize", {"model": "m"}, "tokens"),
         ("/detokenize", {"model": "m", "tokens": ["a"]}, "tokens"),
     ],
