@@ -7,6 +7,8 @@ class CapabilitySettings(Settings):
     """
     What a model can do, as `/v1/models` and Ollama's `/api/show` tell it. Default of each: what its engine says.
 
+    Whether it fills in the middle is told by `fim`, beside this.
+
     Engines say it from the model's own files. Say it here where they cannot know, as of an endpoint of others, or where
     they are wrong. What a model cannot do is not asked of it.
     """
@@ -20,9 +22,6 @@ class CapabilitySettings(Settings):
 
     reasoning: bool | None = None
     """It thinks before it answers, and the engine tells the one from the other."""
-
-    fim: bool | None = None
-    """It fills in the middle: a text between a `prompt` and a `suffix`."""
 
     structured_output: bool | None = None
     """The engine makes an answer follow `response_format`."""

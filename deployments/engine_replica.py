@@ -77,6 +77,8 @@ class EngineReplica:
             "max_model_len": self._runtime.max_model_len,
             "max_num_seqs": getattr(self._settings, "max_num_seqs", None),  # an endpoint of others does not say
             "statement": asdict(self._runtime.statement),
+            "fim": self._runtime.facts.fim,
+            "role_refusals": self._runtime.facts.refusals,
             "has_priorities": getattr(self._settings, "scheduling_policy", None) == "priority",
             "fingerprint": fingerprint_of(self._settings, self._runtime.version or build_of(self._labels["engine"])),
         }

@@ -16,7 +16,7 @@ from ray.exceptions import RayError
 from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from configs.validation import read_user_config
-from deployments.api_keys import read_keys
+from deployments.api_keys import key_ring
 from deployments.canary_keeper import CanaryKeeper
 from deployments.demand_report import DemandReport
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
@@ -55,7 +55,7 @@ class RouterReplica:
         self._names: list[str] = []
         self._refused: RefusedTable | None = None
         self._replica_id = replica_id = serve.get_replica_context().replica_id.unique_id
-        keys = KeyRing(read_keys(args.api_keys))
+        keys = key_ring(args.api_keys)
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
         self._metrics = RayMetrics()
         settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, args.batches, node_host())
@@ -220,10 +220,17 @@ def _replica_of(running: RunningReplica) -> Replica:
 def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: str) -> None:
     """
     Raises:
-        ValueError: there is no key, the address is public, and nobody said that this is meant.
+        ValueError: who has no key is served, the address is public, and nobody said that this is meant.
     """
     is_public = host not in LOOPBACK_HOSTS or os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
-    if keys.is_open and is_public and not settings.allow_anonymous_on_public_address:
+    if not is_public or settings.allow_anonymous_on_public_address:
+        return
+    if settings.allow_anonymous:
+        raise ValueError(
+            "api_keys.allow_anonymous serves everybody who reaches the router's public address: say that it is meant "
+            "with api_keys.allow_anonymous_on_public_address"
+        )
+    if keys.is_open:
         raise ValueError(
             "without API keys the router serves this machine only: set api_keys, or listen on 127.0.0.1 without "
             "HAProxy mode, or say that it is meant with api_keys.allow_anonymous_on_public_address"

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
+from router.fim.template import set_template
+
 if TYPE_CHECKING:  # they need this module
     from router.model_table import Model
     from router.replicas import Replica
@@ -48,9 +50,17 @@ NOTHING_SAID = Statement()
 
 def ability_of(model: "Model", replica: "Replica", ability: Ability) -> bool | None:
     """Whether the model can do it on this replica; None where nobody says."""
+    if ability == "fim":
+        return _fills_in(model, replica)
     setting = getattr(model.capabilities, ability)
     said = setting if setting is not None else getattr(replica.statement, ability)
     return None if said is None else bool(said)
+
+
+def _fills_in(model: "Model", replica: "Replica") -> bool | None:
+    """By the template of the settings, or of the model's tokeniser; else by what the engine says."""
+    template = set_template(model.fim) or (replica.template if replica.fim else None)
+    return replica.statement.fim if template is None else template.name != "none"
 
 
 def can_be_forced(model: "Model", replica: "Replica") -> bool | None:

@@ -109,13 +109,13 @@ class Generation:
 
     def _lane(self, call: Call, model: Model) -> Lane:
         wish, policies = header(self._scope, PRIORITY_HEADER), (model.queue, model.autocomplete)
-        return decide_lane(call.route.path, call.body, wish, policies, is_line=self._batch_tenant is not None)
+        return decide_lane(call.route.path, call.client_body, wish, policies, is_line=self._batch_tenant is not None)
 
     def _as_completion(self, call: Call, model: Model, tenant: str) -> AbstractContextManager[None]:
         """What ends the request when it is a completion in an editor that nobody wants any more."""
         if not call.lane.is_completion:
             return nullcontext()
-        typist = typist_of(self._scope, call.body, call.session, tenant, model.name)
+        typist = typist_of(self._scope, call.client_body, call.session, tenant, model.name)
         arrived_at = self._account.arrived_at
         return self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at)
 

@@ -108,6 +108,11 @@ def _card(
     }
 
 
+def max_model_len_of(state: RouterState, model: Model) -> int | None:
+    """The context that all replicas of a model have, in tokens; None where none says."""
+    return _smallest(state.directory.of(*model.applications))
+
+
 def _smallest(replicas: Iterable[Replica]) -> int | None:
     """The context that every one of them has, in tokens; None where none says."""
     return min((replica.max_model_len for replica in replicas if replica.max_model_len), default=None)

@@ -56,6 +56,11 @@ class Profile:
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
 
+    @property
+    def tokenises(self) -> bool:
+        """Whether the engine tells the tokens of a text."""
+        return self.counts_tokens is not None or self.applies_template is not None
+
     def read_error(self, status: int, body: bytes) -> ServingError:
         """The engine's error in our terms: its words, our status, type and code."""
         try:

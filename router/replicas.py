@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from configs.engine import Task
+from configs.roles import RoleRefusal
 from router.capabilities import NOTHING_SAID, Statement
+from router.fim.template import NATIVE, FimTemplate
 from router.reliability.breaker import Breaker
 
 WARM_UP_S = 30.0
@@ -62,6 +64,10 @@ class Replica:
     """The engine takes requests by their `priority`."""
     statement: Statement = NOTHING_SAID
     """What the engine says of its model."""
+    fim: str = ""
+    """How its model fills in the middle, as `FimTemplate.encode` writes it; empty where nobody says."""
+    role_refusals: tuple[RoleRefusal, ...] = ()
+    """What its model's chat template does not take, as far as that is known."""
     application: str = ""
     """The one that it is a replica of."""
     num_running: int = 0
@@ -83,6 +89,8 @@ class Replica:
     """By the same figures: requests wait in the engine, or its KV cache is full."""
     hash_seed: int = field(init=False, repr=False)
     """64 bits that stand for its id."""
+    template: FimTemplate = field(init=False, repr=False)
+    """`fim`, read. Where nobody says, its engine is asked with what the client sent."""
     _num_slots_now: int | None = field(default=None, repr=False)
     """Requests that it ran when its KV cache was full and others waited: it has no room for more."""
     _num_running_most: int = field(default=0, repr=False)
@@ -92,6 +100,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.hash_seed = int.from_bytes(hashlib.blake2b(self.replica_id.encode(), digest_size=8).digest(), "little")
+        self.template = FimTemplate.decode(self.fim) if self.fim else NATIVE
 
     @property
     def blocked_until(self) -> float:

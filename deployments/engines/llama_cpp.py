@@ -65,10 +65,7 @@ class LlamaCppEngine:
 
     @property
     def questions(self) -> Questions:
-        """Whether it fills in the middle, only filling one in tells: its server answers 501 where it does not."""
-        middle = {"input_prefix": "a", "input_suffix": "b", "n_predict": 1}
-        asked: Questions = {"/props": None, "/v1/models": None}
-        return {**asked, "/infill": middle} if self._settings.task == "generate" else asked
+        return {"/props": None, "/v1/models": None}
 
     def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:
         """
@@ -78,12 +75,10 @@ class LlamaCppEngine:
         props = answers["/props"].document
         template, caps, senses = props.get("chat_template"), props.get("chat_template_caps"), props.get("modalities")
         text = template if isinstance(template, str) else ""
-        middle = answers.get("/infill")
         return Statement(
             chat=None if template is None else bool(text),
             tools=bool(caps.get("supports_tools")) if isinstance(caps, dict) else None,
             vision=bool(senses.get("vision")) if isinstance(senses, dict) else None,
-            fim=None if middle is None or middle.status not in (200, 501) else middle.status == 200,
             reasoning=None if template is None else shows_thinking(text),
             structured_output=True,
             architecture=_architecture(self._settings.model_source),

@@ -1,7 +1,7 @@
 """
 A request gets its model, and a place at it, and its answer says which.
 
-    choose the model -> fit its limits -> take a place
+    choose the model -> make its prompt of what is around a cursor -> fit its limits -> take a place
 """
 
 import datetime as dt
@@ -12,6 +12,7 @@ from router.abilities import ignored_fields
 from router.answer import Answer
 from router.asgi import BATCH_TENANT, Headers, Scope
 from router.call import Account, Call, Route
+from router.fim.filling import fill_in, who_fills_in
 from router.metrics import ROUTED
 from router.model_table import Choice, Model, ModelTable
 from router.routing.facts import Facts
@@ -43,18 +44,20 @@ class Admission:
 
         Raises:
             ModelNotFound: there is none of that name.
+            UnsupportedParameter: it has a `suffix`, and the model cannot fill in.
             ContextLengthExceeded: the prompt is longer than the model takes here.
             RateLimited: the key has as many requests at this model as it may.
             EngineOverloaded: the model has as many as it takes.
         """
-        choice = self._choice = table.choose(
+        choice = table.choose(
             call.model_name, lambda: facts_of(call.route, call.body, len(call.raw), scope["headers"], tenant)
         )
+        choice = self._choice = who_fills_in(call, choice, table, self._state.directory)
         model = choice.model
         self.account.labels["model"] = model.name
         if choice.rule is not None:
             self._state.sink.record(ROUTED, 1, {"model": model.name, "rule": choice.rule})
-        call = fit_call(call, model)
+        call = fit_call(fill_in(call, model, self._state.directory), model)
         if "tools" in call.body:
             self._ignored = ignored_fields(call, model, self._state.directory.of(*model.applications))
         if BATCH_TENANT not in scope.get("extensions", {}):

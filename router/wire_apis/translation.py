@@ -197,7 +197,11 @@ class TranslatedGeneration(Generation):
     def _read_call(self, raw: bytes) -> Call:
         reading = self._read(raw)
         self._translated.take_over(reading)
-        return chat_call(reading.body, session_of(self._scope) or reading.session, reading.route)
+        return self._call(reading, session_of(self._scope) or reading.session)
 
     def _read(self, raw: bytes) -> Reading:
         return self._api.read(raw, self._request_id.decode())
+
+    def _call(self, reading: Reading, session: bytes) -> Call:
+        """What is asked of the engine, for APIs that stand for something else than a chat."""
+        return chat_call(reading.body, session, reading.route)

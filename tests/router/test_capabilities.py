@@ -11,9 +11,11 @@ from wire import CHAT, WHOLE
 
 from configs.capabilities import CapabilitySettings
 from configs.engine import Task
+from configs.fim import FimPolicy
 from configs.limits import ModelLimits
 from configs.router import RouterUserConfig
-from router.capabilities import Statement, can_be_forced, capabilities_of, max_output_tokens
+from router.capabilities import Statement, ability_of, can_be_forced, capabilities_of, max_output_tokens
+from router.fim.template import FAMILIES, NONE
 from router.model_table import Model, ModelTable
 from router.replicas import Replica
 
@@ -50,6 +52,25 @@ def test_what_a_model_can_do(
 ) -> None:  # fmt: skip
     """What one replica affirms and none denies; a setting goes before; nothing where there never was a replica."""
     assert expected == capabilities_of(model_with(**settings), [saying(one) for one in statements])
+
+
+@pytest.mark.parametrize(
+    ("told", "policy", "expected"),
+    [
+        (FAMILIES["starcoder"].encode(), FimPolicy(), True),
+        (NONE.encode(), FimPolicy(), False),
+        (NONE.encode(), FimPolicy(template="qwen_coder"), True),
+        (FAMILIES["starcoder"].encode(), FimPolicy(template="none"), False),
+        ("", FimPolicy(), True),
+        ("", FimPolicy(template="native"), True),
+    ],
+)
+def test_filling_in(told: str, policy: FimPolicy, expected: bool) -> None:  # noqa: FBT001
+    """By the template that is set, or the one that the tokeniser knows, or else what the engine says."""
+    replica = Replica(
+        "r", "m", "127.0.0.1", 1, "s", "e", "vllm", statement=Statement(fim=True), fim=told
+    )  # fmt: skip
+    assert expected == ability_of(Model("m", ("a",), fim=policy), replica, "fim")
 
 
 @pytest.mark.parametrize(("task", "expected"), [("embed", ["embeddings"]), ("rerank", ["rerank"])])
@@ -127,7 +148,7 @@ async def test_the_card(door: Door, engine: ScriptedEngine) -> None:
     replica = engine.replica("r2", max_model_len=2048)
     replica.statement = Statement(tools=True)
     door.serve_with(replica)
-    door.set_route(capabilities={"fim": True}, limits={"max_completion_tokens": 256})
+    door.set_route(fim={"template": "qwen_coder"}, limits={"max_completion_tokens": 256})
     card = orjson.loads((await door.ask("GET", "/v1/models/m")).body)
     assert ["chat", "completion", "tools", "fim"] == card["capabilities"]
     assert (2048, 256) == (card["context_length"], card["max_output_tokens"])

@@ -140,6 +140,8 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         "/", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses",
         "/api/version", "/api/tags", "/api/ps", "/api/show", "/api/chat", "/api/generate", "/api/embed",
         "/api/embeddings", "/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete",
+        "/infill", "/v1/infill", "/v1/fim/completions", "/fim/completions", "/v1/score", "/score",
+        "/tokenize", "/detokenize", "/apply-template",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 

@@ -44,11 +44,11 @@ def llama_cpp(**changes: Any) -> LlamaCppSettings:
 
 
 async def test_llama_cpp(start_engine: StartEngine) -> None:
-    """SmolLM2's template shows no tools to the model, so llama.cpp would pass over them; its tokens have no middle."""
+    """SmolLM2's template shows no tools to the model, so llama.cpp would pass over them."""
     pytest.importorskip("xllamacpp")
     runtime = await start_engine(llama_cpp())
     assert Statement(
-        chat=True, tools=False, vision=False, fim=False, reasoning=False, structured_output=True,
+        chat=True, tools=False, vision=False, reasoning=False, structured_output=True,
         architecture="llama", num_parameters=134_515_008, size_bytes=96_576_768, quantization="Q4_1",
         file_format="gguf",
     ) == runtime.statement  # fmt: skip
@@ -61,13 +61,6 @@ async def test_llama_cpp_with_a_template_that_has_tools(start_engine: StartEngin
     template.write_text(TOOL_TEMPLATE)
     runtime = await start_engine(llama_cpp(chat_template=str(template)))
     assert (True, True) == (runtime.statement.tools, runtime.statement.reasoning)
-
-
-async def test_llama_cpp_that_embeds(start_engine: StartEngine) -> None:
-    """Is not asked to fill anything in."""
-    pytest.importorskip("xllamacpp")
-    runtime = await start_engine(llama_cpp(task="embed"))
-    assert (None, "llama") == (runtime.statement.fim, runtime.statement.architecture)
 
 
 def test_weights_that_are_elsewhere() -> None:
