@@ -62,10 +62,19 @@ def gpus_are_reserved(file: ServeFile) -> Iterator[Problem]:
         for number, deployment in enumerate(application.deployments):
             options = deployment.ray_actor_options
             path: KeyPath = ("applications", index, "deployments", number, "ray_actor_options")
-            if options is not None and (options.num_gpus or 0) < settings.num_gpus:
+            if options is not None and settings.num_gpus == 1 and 0 < (options.num_gpus or 0) < 1:
+                yield from _share_faults(settings, options.num_gpus or 0, (*path, "num_gpus"))
+            elif options is not None and (options.num_gpus or 0) < settings.num_gpus:
                 yield Problem(path, f"must reserve the GPUs that vLLM uses: num_gpus: {settings.num_gpus}")
             elif options is not None and options.num_gpus and settings.distributed_executor_backend == "ray":
                 yield Problem((*path, "num_gpus"), "must be 0: with the backend `ray`, vLLM reserves its GPUs itself")
+
+
+def _share_faults(settings: VllmSettings, num_gpus: float, path: KeyPath) -> Iterator[Problem]:
+    """Several replicas may share a GPU, whose memory each of them takes its part of."""
+    if settings.gpu_memory_utilization > num_gpus:
+        message = f"reserves {num_gpus:g} of a GPU, of which vLLM takes {settings.gpu_memory_utilization:g}"
+        yield Problem(path, f"{message}: set gpu_memory_utilization", "warning")
 
 
 def gpus_of_llama_cpp_are_decided(file: ServeFile) -> Iterator[Problem]:

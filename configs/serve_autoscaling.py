@@ -14,9 +14,10 @@ class AutoscalingPolicy(Settings):
     """Import path of the function or class."""
 
     policy_kwargs: dict[str, object] = Field(default_factory=dict)
-    """Arguments of the class. `by_engine_load` has two: `max_kv_cache_ratio`, the share of their KV caches, 0 to 1,
-    that replicas should have in use at the most (default: 0.9), and `upscale_delay_s`, which stands in for the key of
-    that name beside `policy` as long as that is Serve's 30 (default: 3)."""
+    """Arguments of the class. `by_engine_load` has three: `max_kv_cache_ratio`, the share of their KV caches, 0 to
+    1, that replicas should have in use at the most (default: 0.9); `target_ttft_s`, in what time nine of ten
+    interactive streams should have begun, in seconds (default: it is not looked at); and `upscale_delay_s`, which
+    stands in for the key of that name beside `policy` as long as that is Serve's 30 (default: 3)."""
 
 
 class AutoscalingConfig(Settings):
@@ -70,7 +71,8 @@ class AutoscalingConfig(Settings):
 
     policy: AutoscalingPolicy = AutoscalingPolicy()
     """Which function decides. Default: Serve's own, by the requests that Serve carries. A model needs
-    `deployments.autoscaling:by_engine_load`, which counts those in the engines and those that wait for one."""
+    `deployments.autoscaling:by_engine_load`, which counts those in the engines and those that wait for one, and can
+    look at the time to the first token."""
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> Self:

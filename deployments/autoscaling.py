@@ -3,7 +3,8 @@ The number of replicas by what the engines have to do, and by what waits before 
 
 Serve's own policy counts the requests that travel through Serve, and there are none: routers reach the engines'
 servers. So each engine replica publishes its engine's figures each second, each router publishes the requests for which
-it has no replica, and this policy adds them up. Bounds, factors and the delays of going down stay Serve's.
+it has no replica and how long streams took to begin, and this policy adds them up. Bounds, factors and the delays of
+going down stay Serve's.
 """
 
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from ray.serve.config import AutoscalingContext
 
 from configs.scaling import EngineLoadSettings
 from deployments import controller_board
+from router.first_tokens import FirstTokens
 from router.replicas import Figures
 
 SERVE_UPSCALE_DELAY_S = 30.0
@@ -21,7 +23,8 @@ SERVE_UPSCALE_DELAY_S = 30.0
 
 class EngineLoadPolicy:
     """
-    As many replicas as give each `target_ongoing_requests`, and as many as have room in their KV caches.
+    As many replicas as give each `target_ongoing_requests`, as many as have room in their KV caches, and as many as it
+    takes for streams to begin in time.
 
     A request that waits at a router because there is no replica counts like one in an engine, so that it wakes a model
     that sleeps. Arguments are those of `EngineLoadSettings`.
@@ -48,7 +51,11 @@ class EngineLoadPolicy:
             config.get_target_ongoing_requests(),
             self._settings.max_kv_cache_ratio,
         )
-        return (float(context.target_num_replicas) if wanted is None else wanted), {}
+        if wanted is None:
+            return float(context.target_num_replicas), {}
+        first_tokens = controller_board.BOARD.first_tokens(application)
+        by_ttft = replicas_for_ttft(first_tokens, self._settings.target_ttft_s, context.current_num_replicas)
+        return max(wanted, by_ttft), {}
 
 
 by_engine_load = EngineLoadPolicy
@@ -74,3 +81,31 @@ def wanted_replicas(
     by_requests = (num_waiting + sum(one.num_running + one.num_waiting for one in figures)) / target
     by_kv_cache = sum(one.kv_cache_usage_ratio or 0.0 for one in figures) / max_kv_cache_ratio
     return max(by_requests, by_kv_cache)
+
+
+MIN_STREAMS = 5
+"""Streams below which nothing is concluded from their times to the first token."""
+MAX_STEP_RATIO = 2.0
+"""What one look at these times may make of the replicas: twice as many. A queue's length says that something is
+missing, and not how much."""
+KEEP_RATIO = 0.5
+"""Of the target: from there on the replicas that there are, are needed. Fewer would not take in proportion longer, but
+meet a queue."""
+
+
+def replicas_for_ttft(lately: FirstTokens | None, target_ttft_s: float | None, num_replicas: int) -> float:
+    """
+    Args:
+        lately: how streams began in the last seconds.
+        target_ttft_s: in what time nine of ten should; None where nobody has set that.
+        num_replicas: replicas that run.
+
+    Returns:
+        0 when these times ask for no replica.
+    """
+    if lately is None or target_ttft_s is None or lately.num_streams < MIN_STREAMS:
+        return 0.0
+    ratio = lately.ttft_s / target_ttft_s
+    if ratio < KEEP_RATIO:
+        return 0.0
+    return num_replicas * min(MAX_STEP_RATIO, max(1.0, ratio))

@@ -14,7 +14,9 @@ from typing import Generic, TypeVar
 
 from ray.exceptions import RayError
 
+from router.first_tokens import FirstTokens, together
 from router.replicas import MAX_FIGURES_AGE_S, Figures
+from router.router_load import RouterLoad
 
 logger = logging.getLogger("ray.serve")
 
@@ -29,12 +31,12 @@ class Board:
     """
     Everything that was said, by who said it.
 
-    `figures` are the replicas', by replica id; `demand` is how many requests want each application and are served by
-    none of its replicas, by router id, with a number that grows each time.
+    `figures` are the replicas', by replica id; `routers` is what routers see, by router id, with a number that grows
+    each time.
     """
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
-    demand: Mapping[str, tuple[int, Mapping[str, int]]] = field(default_factory=dict)
+    routers: Mapping[str, tuple[int, RouterLoad]] = field(default_factory=dict)
 
 
 class Living(Generic[T]):
@@ -68,7 +70,7 @@ class BoardReader:
         self._read = read
         self._asked_for: dict[str, Sequence[str]] = {}
         self._figures: Living[Figures] = Living()
-        self._demand: Living[tuple[int, Mapping[str, int]]] = Living()
+        self._routers: Living[tuple[int, RouterLoad]] = Living()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -82,10 +84,17 @@ class BoardReader:
 
     def num_waiting(self, application: str) -> int:
         """Requests at all routers that want an application and are served by none of its replicas."""
+        return sum(load.demand.get(application, 0) for load in self._loads())
+
+    def first_tokens(self, application: str) -> FirstTokens | None:
+        """How an application's streams began lately, at all routers together; None where none did."""
+        return together(load.first_tokens[application] for load in self._loads() if application in load.first_tokens)
+
+    def _loads(self) -> list[RouterLoad]:
         self._start()
         with self._lock:
-            words = self._demand.words(time.monotonic())
-        return sum(demand.get(application, 0) for _, demand in words.values())
+            words = self._routers.words(time.monotonic())
+        return [load for _, load in words.values()]
 
     def look(self) -> None:
         """Read once."""
@@ -95,7 +104,7 @@ class BoardReader:
         with self._lock:
             now = time.monotonic()
             self._figures.hear(board.figures, now)
-            self._demand.hear(board.demand, now)
+            self._routers.hear(board.routers, now)
 
     def _start(self) -> None:
         if self._thread is None:

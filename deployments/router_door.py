@@ -7,7 +7,6 @@ import logging
 import os
 import socket
 import threading
-from collections import Counter
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -28,6 +27,7 @@ from router.listener import Listener, bind
 from router.metrics import MetricSink
 from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
+from router.router_load import RouterLoad
 from router.state import RouterState
 
 T = TypeVar("T")
@@ -87,9 +87,9 @@ class ServeDoor:
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
         self._state.take_over_figures(figures)
 
-    def demand(self) -> Counter[str]:
-        """As `RouterState.demanded`."""
-        return self._state.demanded()
+    def load(self) -> RouterLoad:
+        """As `RouterState.load`."""
+        return self._state.load()
 
     async def purge(self, model: str | None, namespace: str | None) -> int:
         return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
@@ -145,9 +145,9 @@ class OwnDoor:
         if self._state is not None:
             self._loop.call_soon_threadsafe(self._state.take_over_figures, figures)
 
-    def demand(self) -> Counter[str]:
-        """As `RouterState.demanded`."""
-        return Counter() if self._state is None else self._state.demanded()
+    def load(self) -> RouterLoad:
+        """As `RouterState.load`."""
+        return RouterLoad() if self._state is None else self._state.load()
 
     async def check(self, timeout_s: float = 5.0) -> None:
         """

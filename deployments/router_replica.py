@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -18,7 +17,7 @@ from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUse
 from configs.validation import read_user_config
 from deployments.api_keys import key_ring
 from deployments.canary_keeper import CanaryKeeper
-from deployments.demand_report import DemandReport
+from deployments.load_report import LoadReport
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
@@ -30,6 +29,7 @@ from router.auth import KeyRing
 from router.capabilities import Statement
 from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
+from router.router_load import RouterLoad
 from router.routing.policy import PolicyNotFound
 
 logger = logging.getLogger("enginehouse.router")
@@ -123,7 +123,7 @@ class RouterReplica:
     async def _listen(self, table: ModelTable) -> None:
         await self._own_door.start(table)
         self._is_listening = True
-        jobs = (self._read_figures(), DemandReport(self._replica_id, self._demand).run())
+        jobs = (self._read_figures(), LoadReport(self._replica_id, self._load).run())
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
@@ -172,8 +172,8 @@ class RouterReplica:
             await self._serve_door.close()
         self._metrics.close()
 
-    def _demand(self) -> Counter[str]:
-        return sum((door.demand() for door in self._doors), Counter())
+    def _load(self) -> RouterLoad:
+        return RouterLoad.of(door.load() for door in self._doors)
 
     @property
     def _doors(self) -> tuple[OwnDoor | ServeDoor, ...]:

@@ -24,12 +24,14 @@ from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
 from deployments.load_board import Board
 from deployments.placement import Node
+from router.first_tokens import FirstTokens
 from router.replicas import Figures
+from router.router_load import RouterLoad
 
 _KV_NAMESPACE = b"enginehouse"
 _KV_TIMEOUT_S = 2
 _FIGURES = b"figures:"
-_DEMAND = b"demand:"
+_ROUTER_LOAD = b"router_load:"
 
 
 @dataclass(slots=True, frozen=True)
@@ -137,21 +139,24 @@ def _figures_key(replica_id: str) -> bytes:
     return _FIGURES + replica_id.encode()
 
 
-def publish_demand(router_id: str, number: int, demand: Mapping[str, int]) -> None:
+def publish_load(router_id: str, number: int, load: RouterLoad) -> None:
     """
-    Let `read_board` see how many requests of a router want each application and reach none of its replicas. `number`
-    grows each time. One call, as `publish_figures`.
+    Let `read_board` see what a router sees of the load. `number` grows each time. One call, as `publish_figures`.
 
     Raises:
         RayError: the head does not answer.
     """
+    first_tokens = {name: astuple(word) for name, word in load.first_tokens.items()}
     internal_kv._internal_kv_put(  # noqa: SLF001
-        _DEMAND + router_id.encode(), orjson.dumps([number, demand]), overwrite=True, namespace=_KV_NAMESPACE
+        _ROUTER_LOAD + router_id.encode(),
+        orjson.dumps([number, load.demand, first_tokens]),
+        overwrite=True,
+        namespace=_KV_NAMESPACE,
     )
 
 
-def forget_demand(router_id: str) -> None:
-    internal_kv._internal_kv_del(_DEMAND + router_id.encode(), namespace=_KV_NAMESPACE)  # noqa: SLF001
+def forget_load(router_id: str) -> None:
+    internal_kv._internal_kv_del(_ROUTER_LOAD + router_id.encode(), namespace=_KV_NAMESPACE)  # noqa: SLF001
 
 
 def read_board(replica_ids: Sequence[str]) -> Board:
@@ -163,13 +168,15 @@ def read_board(replica_ids: Sequence[str]) -> Board:
         RayError: the head does not answer.
     """
     client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
-    keys = client.internal_kv_keys(_DEMAND, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
+    keys = client.internal_kv_keys(_ROUTER_LOAD, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
     found = client.internal_kv_multi_get(keys, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S) if keys else {}
-    demand = {
-        key[len(_DEMAND) :].decode(): cast("tuple[int, dict[str, int]]", tuple(orjson.loads(value)))
-        for key, value in found.items()
-    }
-    return Board(read_figures(replica_ids) if replica_ids else {}, demand)
+    routers = {key[len(_ROUTER_LOAD) :].decode(): _read_load(value) for key, value in found.items()}
+    return Board(read_figures(replica_ids) if replica_ids else {}, routers)
+
+
+def _read_load(value: bytes) -> tuple[int, RouterLoad]:
+    number, demand, first_tokens = orjson.loads(value)
+    return number, RouterLoad(demand, {name: FirstTokens(*word) for name, word in first_tokens.items()})
 
 
 def read_nodes() -> list[Node]:

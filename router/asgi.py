@@ -20,9 +20,14 @@ BATCH_TENANT = "enginehouse.batch_tenant"
 """The scope's extension that makes a request a line of a batch: whose batch it is. No client can set it."""
 
 
+_BY_NAME = "enginehouse.headers"
+"""Where a scope keeps its headers by name: half a dozen of them are looked up for each request."""
+
+
 def header(scope: Scope, name: bytes) -> bytes | None:
     """The first header of that name, which is in lower case."""
-    for key, value in scope["headers"]:
-        if key == name:
-            return bytes(value)
-    return None
+    headers = scope["headers"]
+    kept: tuple[object, dict[bytes, bytes]] | None = scope.get(_BY_NAME)
+    if kept is None or kept[0] is not headers:  # a scope made of another one has the other's
+        kept = scope[_BY_NAME] = headers, dict(reversed(headers))
+    return kept[1].get(name)

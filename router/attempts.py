@@ -118,9 +118,9 @@ class Attempts:
         self._state.generations.add(self)
         self._state.lanes.enter(self._ticket)
         try:
-            with self._picking:
-                await self._run(self._call, self._model)
+            await self._run(self._call, self._model)
         finally:
+            self._picking.leave()
             self._state.generations.discard(self)
             self._state.lanes.leave(self._ticket)
 
@@ -128,7 +128,9 @@ class Attempts:
         tried: set[str] = set()
         failure: ServingError | None = None
         for num_before in range(self._limits.max_attempts):
-            pick = await self._picking.next(tried, failure, self._limits.max_attempts - num_before)
+            pick = self._picking.at_once(tried) or await self._picking.next(
+                tried, failure, self._limits.max_attempts - num_before
+            )
             self._replica = replica = pick.replica
             if failure is not None:
                 self._pay_for_retry(failure)
@@ -138,7 +140,11 @@ class Attempts:
             check_abilities(call, model, replica)
             if self._resumption.is_under_way:
                 call, self._sink = await self._resumption.rest_from(replica, keeps_usage=self.keeps_usage)
-            latest = await self._hedged(call, model, replica, tried)
+            delay_s = self._hedging_delay_s(call)
+            if delay_s is None:
+                latest = await self._attempt(call, model, replica)
+            else:
+                latest = await self._hedged(call, model, replica, tried, delay_s)
             if latest is None:
                 return
             failure = self._judge(latest, tried, is_last=num_before + 1 == self._limits.max_attempts)
@@ -179,13 +185,17 @@ class Attempts:
         self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
         raise failure
 
-    async def _hedged(self, call: Call, model: Model, replica: Replica, tried: set[str]) -> ServingError | None:
-        """`_attempt`, and where the model hedges, one at a second replica should the first be slow to begin."""
-        hedging = model.reliability.hedging
-        is_hedged = hedging.enabled and call.wants_stream and not self._resumption.is_under_way
-        delay_s = (hedging.delay_ms / 1000 if hedging.delay_ms else self._record.slow_s()) if is_hedged else None
-        if delay_s is None:
-            return await self._attempt(call, model, replica)
+    def _hedging_delay_s(self, call: Call) -> float | None:
+        """After which a second replica is asked, too, in seconds; None where none is."""
+        hedging = self._model.reliability.hedging
+        if not hedging.enabled or not call.wants_stream or self._resumption.is_under_way:
+            return None
+        return hedging.delay_ms / 1000 if hedging.delay_ms else self._record.slow_s()
+
+    async def _hedged(
+        self, call: Call, model: Model, replica: Replica, tried: set[str], delay_s: float
+    ) -> ServingError | None:
+        """An attempt, and one at a second replica should the first be slow to begin."""
         self._race = Race()
         second: list[Replica] = []
         try:
@@ -219,8 +229,11 @@ class Attempts:
     def _begun(self, replica: Replica, exchange: Exchange, asked_at: float) -> None:
         """The first token of a replica is there, and not yet passed on."""
         replica.breaker.succeeded()
+        now = self._state.loop.time()
+        if self._ticket.lane.priority == "interactive" and not self._resumption.is_under_way:
+            self._state.first_tokens.note(replica.application, now, now - self._account.arrived_at)
         if self._model.reliability.hedging.enabled:
-            self._record.note_first_token(self._state.loop.time() - asked_at)
+            self._record.note_first_token(now - asked_at)
         if self._race is not None:
             for other in self._exchanges.values():
                 if other is not exchange:
@@ -229,11 +242,12 @@ class Attempts:
             self._replica, self._exchange = replica, exchange
             self._account.attempt(self._model, replica)
 
-    async def _attempt(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
+    def _attempt(self, call: Call, model: Model, replica: Replica) -> Run:
         """Let one replica answer: None when it has, else why not."""
         noted = noting(self._state, model, replica, is_first=not self._has_asked)
         self._has_asked = True
-        return await noted.end_of(self._pipe(call, model, replica), lambda: self._exchange)
+        attempt = self._pipe(call, model, replica)
+        return attempt if noted is None else noted.end_of(attempt, lambda: self._exchange)
 
     async def _pipe(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         pool = self._state.pool(replica)
@@ -242,7 +256,7 @@ class Attempts:
         replica.prefills[self] = len(call.raw)
         replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
         try:
-            name = model.backend_at(replica.application).adapter or replica.model
+            name = model.adapter_at(replica.application) or replica.model
             call = fit_for(replica, call, model)
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
             max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens

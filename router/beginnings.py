@@ -1,8 +1,5 @@
 """The beginnings of prompts that are being answered, and how many requests each of them has."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class Beginnings:
     """Of one event loop, by the key that `prefix_key` makes."""
@@ -14,14 +11,13 @@ class Beginnings:
         """Beginnings with a request under way."""
         return len(self._num_running)
 
-    @contextmanager
-    def running(self, key: int) -> Iterator[int]:
-        """A request with this beginning, as long as the block runs. Yields how many there were before it."""
+    def enter(self, key: int) -> int:
+        """A request with this beginning is under way, until it leaves. Returns how many there were before it."""
         num_before = self._num_running.get(key, 0)
         self._num_running[key] = num_before + 1
-        try:
-            yield num_before
-        finally:
-            num_left = self._num_running.pop(key) - 1
-            if num_left:
-                self._num_running[key] = num_left
+        return num_before
+
+    def leave(self, key: int) -> None:
+        num_left = self._num_running.pop(key) - 1
+        if num_left:
+            self._num_running[key] = num_left

@@ -6,7 +6,8 @@ The request path of a generation, to be read from top to bottom.
 
 import asyncio
 import logging
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Coroutine
+from typing import Any
 
 from cache.entry import Entry
 from cache.leases import Holder, Lease
@@ -104,20 +105,23 @@ class Generation:
         self._wants_stream = call.wants_stream
         state.generations.add(self)
         self._departure.watch()
-        with self._as_completion(call, model, tenant):
-            await within_total(self._give(call, model, tenant), self._account.arrived_at, total_s)
+        giving = self._give(call, model, tenant)
+        if total_s is not None:
+            giving = within_total(giving, self._account.arrived_at, total_s)
+        if call.lane.is_completion:
+            giving = self._give_completion(giving, call, model, tenant)
+        await giving
 
     def _lane(self, call: Call, model: Model) -> Lane:
         wish, policies = header(self._scope, PRIORITY_HEADER), (model.queue, model.autocomplete)
         return decide_lane(call.route.path, call.client_body, wish, policies, is_line=self._batch_tenant is not None)
 
-    def _as_completion(self, call: Call, model: Model, tenant: str) -> AbstractContextManager[None]:
-        """What ends the request when it is a completion in an editor that nobody wants any more."""
-        if not call.lane.is_completion:
-            return nullcontext()
+    async def _give_completion(self, giving: Coroutine[Any, Any, None], call: Call, model: Model, tenant: str) -> None:
+        """As long as the editor wants it."""
         typist = typist_of(self._scope, call.client_body, call.session, tenant, model.name)
         arrived_at = self._account.arrived_at
-        return self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at)
+        with self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at):
+            await giving
 
     async def _give(self, call: Call, model: Model, tenant: str) -> None:
         state, shared = self._state, self._state.shared_answers

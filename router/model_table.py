@@ -55,6 +55,10 @@ class Model:
     fim: FimPolicy = field(default_factory=FimPolicy)
     roles: RolePolicy = field(default_factory=RolePolicy)
 
+    def adapter_at(self, application: str) -> str | None:
+        """The LoRA adapter that a replica of `application` is asked for, if any."""
+        return self.backend_at(application).adapter if self.backends else self.adapter
+
     def backend_at(self, application: str) -> Backend:
         """Which backend a replica of `application` is, for this request: what answered, by its label."""
         found = next((one for one in self.backends if one.application == application), None)

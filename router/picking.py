@@ -6,13 +6,10 @@ replica at all, where a model has none. For a moment, before those that failed a
 """
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, partial
-from types import TracebackType
-from typing import Self
+from functools import partial
 
 from cache.pauses import pause_s
 from router.call import Call
@@ -31,7 +28,7 @@ _WORTH_NO_WAIT = (EngineOverloaded, EngineTimeout)
 
 
 class Picking:
-    """One request's. To be entered as long as the request is under way: its beginning is then known to others."""
+    """One request's. Its beginning is known to others until it leaves."""
 
     def __init__(self, state: RouterState, call: Call, model: Model, ticket: Ticket, resumption: Resumption) -> None:
         self._state = state
@@ -40,16 +37,19 @@ class Picking:
         self._ticket = ticket
         self._resumption = resumption
         self._num_rounds = 0
-        self._entered = contextlib.ExitStack()
+        self._has_entered = self._is_waiting = False
+        self._beginning: Beginning | None = None
 
-    def __enter__(self) -> Self:
-        return self
+    def leave(self) -> None:
+        """The request is over."""
+        if self._beginning is not None:
+            self._state.beginnings.leave(self._beginning.key)
+        self._stop_waiting()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._entered.close()
-        self._state.demand.leave(self)
+    def at_once(self, tried: set[str]) -> Pick | None:
+        """The next replica to try, where one has room and nobody waits for it. Nothing that may wait is asked."""
+        pick = self.now(tried)
+        return pick if pick is not None and self._state.lanes.admits(self._ticket, pick.replica) else None
 
     async def next(self, tried: set[str], failure: ServingError | None, num_left: int) -> Pick:
         """
@@ -73,7 +73,7 @@ class Picking:
             asked_at = state.loop.time()
             pick = await self._in_turn(tried)
             if pick is not None:
-                state.demand.leave(self)
+                self._stop_waiting()
                 return pick
             deadline += state.loop.time() - asked_at  # the queue has a limit of its own
             if isinstance(failure, _WORTH_NO_WAIT):
@@ -81,6 +81,7 @@ class Picking:
             wake_at = deadline
             if failure is not None and tried and num_left > 1:
                 wake_at = min(deadline, state.loop.time() + self._next_pause_s())
+            self._is_waiting = True
             state.demand.enter(self, model)
             try:
                 async with asyncio.timeout_at(wake_at):
@@ -98,7 +99,9 @@ class Picking:
             replicas = self._state.directory.of(application)
             if not replicas:
                 self._state.demand.missed(application)
-            pick = self._choose([one for one in replicas if self._can_ask(one)], tried)
+            if self._resumption.is_under_way:
+                replicas = tuple(one for one in replicas if self._can_ask(one))
+            pick = self._choose(replicas, tried)
             if pick is not None and pick.replica.blocked_until <= now:
                 return pick
             last_resort = last_resort or pick
@@ -140,11 +143,16 @@ class Picking:
         has_choice = len(replicas) > 1
         if has_choice and self._call.lane.is_completion:
             replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
-        beginning = self._beginning if has_choice and self._model.replica_choice == "prefix" else None
+        beginning = self._enter() if has_choice and self._model.replica_choice == "prefix" else None
         return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
 
     def _can_ask(self, replica: Replica) -> bool:
         return not (self._resumption.is_under_way and self._resumption.cannot_ask(replica))
+
+    def _stop_waiting(self) -> None:
+        if self._is_waiting:
+            self._is_waiting = False
+            self._state.demand.leave(self)
 
     def _next_pause_s(self) -> float:
         retries = self._model.reliability.retries
@@ -152,11 +160,13 @@ class Picking:
         self._num_rounds += 1
         return pause_s(self._num_rounds - 1, first_s, max_s, random.random())  # noqa: S311 - no secret
 
-    @cached_property
-    def _beginning(self) -> Beginning | None:
+    def _enter(self) -> Beginning | None:
         """Made when it is first asked for: with one replica there is nothing to choose."""
-        key = prefix_key(self._call)
-        return None if key is None else Beginning(key, self._entered.enter_context(self._state.beginnings.running(key)))
+        if not self._has_entered:
+            self._has_entered = True
+            key = prefix_key(self._call)
+            self._beginning = None if key is None else Beginning(key, self._state.beginnings.enter(key))
+        return self._beginning
 
 
 def _none_ready(model: Model, waited_s: float) -> EngineUnavailable:

@@ -163,6 +163,8 @@ class ReplicaDirectory:
 
     def __init__(self) -> None:
         self._replicas: dict[str, tuple[Replica, ...]] = {}
+        self._applications: dict[str, str] = {}
+        """By replica id."""
         self._fingerprints: dict[str, str | None] = {}
         self._last: dict[str, tuple[Replica, ...]] = {}
         self._change = asyncio.Event()
@@ -179,6 +181,7 @@ class ReplicaDirectory:
                 replica.known_since = now
                 replica.joined_at = now if has_warm else -math.inf
         self._replicas[application] = current
+        self._applications = {one.replica_id: name for name, those in self._replicas.items() for one in those}
         if current:
             self._last[application] = current
             found = {replica.fingerprint for replica in current}
@@ -207,11 +210,7 @@ class ReplicaDirectory:
 
     def application_of(self, replica_id: str) -> str | None:
         """None once Serve's list has it no longer."""
-        for application, replicas in self._replicas.items():
-            for replica in replicas:
-                if replica.replica_id == replica_id:
-                    return application
-        return None
+        return self._applications.get(replica_id)
 
     def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> None:
         """What the replicas last said of themselves, by replica id. `now` is loop time, in seconds."""
@@ -234,6 +233,8 @@ def pick_replica(replicas: Sequence[Replica], tried: Collection[str], now: float
     None when every replica has been tried. `now` is loop time, in seconds. `turn` says where to begin among
     replicas that are equally busy: a number that grows with each request gives each of them its share.
     """
+    if len(replicas) == 1:
+        return None if replicas[0].replica_id in tried else replicas[0]
     first = turn % len(replicas) if replicas else 0
     candidates = [r for r in (*replicas[first:], *replicas[:first]) if r.replica_id not in tried]
     if not candidates:

@@ -1,7 +1,6 @@
 """What the requests of one event loop share."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +13,7 @@ from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Tallies
 from router.demand import Demand
+from router.first_tokens import FirstTokenTimes
 from router.lanes.completions import Completions
 from router.lanes.lanes import Lanes
 from router.merging.gathering import Gatherings
@@ -21,6 +21,7 @@ from router.metrics import RUNNING, MetricSink
 from router.model_table import ModelTable, RefusedTable
 from router.reliability.records import ModelRecord
 from router.replicas import Figures, Replica, ReplicaDirectory
+from router.router_load import RouterLoad
 from router.routing.occupancy import Occupancy
 from router.upstream import ConnectionPool
 
@@ -66,6 +67,7 @@ class RouterState:
         self.directory = ReplicaDirectory()
         self.beginnings = Beginnings()
         self.demand = Demand(self.loop)
+        self.first_tokens = FirstTokenTimes()
         self.shared_answers = shared_answers
         """None where nothing is kept or shared."""
         self.gatherings = Gatherings(self.loop)
@@ -132,9 +134,10 @@ class RouterState:
         self.directory.take_over_figures(figures, self.loop.time())
         self.lanes.look()
 
-    def demanded(self) -> Counter[str]:
-        """Requests that no engine has yet, by application. May be called from another thread."""
-        return self.demand.now() + self.lanes.num_waiting()
+    def load(self) -> RouterLoad:
+        """What engines do not see of it. May be called from another thread."""
+        demand = self.demand.now() + self.lanes.num_waiting()
+        return RouterLoad(demand, self.first_tokens.lately(self.loop.time()))
 
     def take_over_table(self, table: ModelTable) -> None:
         """A new model table. Requests under way keep the one that they began with."""

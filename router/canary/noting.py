@@ -85,29 +85,19 @@ class Noting:
                 tally.tpot_s.add(tpot_s)
 
 
-class _NotNoting:
-    """For a model with one backend, of which there is nothing to compare."""
-
-    async def end_of(
-        self,
-        attempt: Awaitable[ServingError | None],
-        exchange: Callable[[], Exchange | None],  # noqa: ARG002 - as Noting
-    ) -> ServingError | None:
-        return await attempt
-
-
-_NOT_NOTING = _NotNoting()
-
-
 PASSED_OVER = FAILED + "passed_over"
 """A request of the canary's sessions that others got at once, since replicas of the canary's had just failed."""
 
 
-def noting(state: "RouterState", model: Model, replica: Replica, *, is_first: bool = True) -> Noting | _NotNoting:
-    """For an attempt that begins now. `is_first`: nobody was asked before for the same answer."""
+def noting(state: "RouterState", model: Model, replica: Replica, *, is_first: bool = True) -> Noting | None:
+    """
+    For an attempt that begins now; None for a model with one backend, of which there is nothing to compare.
+
+    `is_first`: nobody was asked before for the same answer.
+    """
     trial = model.trial
     if trial is None and len(model.backends) < 2:
-        return _NOT_NOTING
+        return None
     label = model.backend_at(replica.application).label
     side: Side = "canary" if trial is not None and label == trial.label else "stable"
     if trial is not None and is_first and side == "stable" and _is_passed_over(state, model, trial):

@@ -52,7 +52,9 @@ class Lanes:
     # requests
 
     def ticket(self, model: Model, lane: Lane, account: object) -> Ticket:
-        return Ticket(lane, model.applications[0], model.queue, model.name, account, self._next_number())
+        queue = self._queue(model.applications[0])
+        self._number += 1
+        return Ticket(lane, queue, model.queue, model.name, account, self._number)
 
     def enter(self, ticket: Ticket) -> None:
         """A request is there that needs an engine. Lines of batches make room for it at once, if there is none."""
@@ -61,12 +63,12 @@ class Lanes:
 
     def leave(self, ticket: Ticket) -> None:
         """It is over."""
-        queue = self._queue(ticket.application)
+        queue = ticket.queue
         queue.num_clients -= ticket.is_client
         if ticket.batch_place is not None:
             ticket.batch_place.num_batch_requests -= 1
         if queue.waiting:
-            self.serve(ticket.application)
+            self._serve(queue)
 
     def has_room(self, ticket: Ticket, replica: Replica) -> bool:
         return has_room(replica, ticket.lane, ticket.policy.max_ahead)
@@ -146,7 +148,8 @@ class Lanes:
             Yielded: it was begun, and aborted for a client.
         """
         queue = self._queue(application)
-        ticket = Ticket(LINE, application, _NO_POLICY, "", None, self._next_number())
+        self._number += 1
+        ticket = Ticket(LINE, queue, _NO_POLICY, "", None, self._number)
         turn = self._loop.create_future()
         waiter = Waiter(ticket, lambda: (self._has_slack(queue), None), turn, self._loop.time(), starts_line=True)
         queue.add(waiter)
@@ -205,15 +208,11 @@ class Lanes:
         return queue
 
     def _count_client(self, ticket: Ticket) -> None:
-        queue = self._queue(ticket.application)
+        queue = ticket.queue
         queue.num_clients += not ticket.is_client
         ticket.is_client = True
         if queue.lines:
             self._make_room(queue)
-
-    def _next_number(self) -> int:
-        self._number += 1
-        return self._number
 
     def _bound(self, queue: Queue, ticket: Ticket) -> None:
         """Where more wait than may, the last of them loses its place: the newcomer, or one that it passes."""

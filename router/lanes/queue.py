@@ -20,11 +20,12 @@ class Ticket:
     """
     A request's place among others, from its arrival to its end.
 
-    `number` grows with each arrival. `account` is the answer's, by which others who want the same answer know it.
+    `queue` is that of its model's own application. `number` grows with each arrival. `account` is the answer's, by
+    which others who want the same answer know it.
     """
 
     lane: Lane
-    application: str
+    queue: "Queue"
     policy: QueuePolicy
     model: str
     account: object

@@ -61,8 +61,10 @@ def making_of(
     """What makes the answer to a call: attempts of its own, or its part in a call that is merged of several."""
     request = _Request(state, call, model, answer, account, request_id)
     inputs = mergeable_inputs(call.body, model.merging) if call.route.task == "embed" else None
+    if inputs is None:
+        return request.attempts()
     replicas = state.directory.of(model.applications[0])
-    if inputs is None or not replicas or not all(_can_merge(replica, inputs, state) for replica in replicas):
+    if not replicas or not all(_can_merge(replica, inputs, state) for replica in replicas):
         return request.attempts()
     return Merged(request, inputs)
 

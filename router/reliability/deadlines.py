@@ -67,21 +67,18 @@ def total_of(scope: Scope, deadlines: Deadlines) -> float | None:
     return min(wanted_s, deadlines.total_s or _MAX_TOTAL_S)
 
 
-async def within_total(work: Awaitable[None], arrived_at: float, total_s: float | None) -> None:
+async def within_total(work: Awaitable[None], arrived_at: float, total_s: float) -> None:
     """
     Wait for `work`, and cancel it when the total has passed: what it asked an engine is aborted with it.
 
     Args:
         work: all that makes the answer.
         arrived_at: loop time at which the request came, in seconds.
-        total_s: None for no limit.
+        total_s: in seconds.
 
     Raises:
         EngineTimeout: the total has passed.
     """
-    if total_s is None:
-        await work
-        return
     timeout = asyncio.timeout_at(arrived_at + total_s)
     try:
         async with timeout:

@@ -6,6 +6,7 @@ A request gets its model, and a place at it, and its answer says which.
 
 import datetime as dt
 from collections.abc import Mapping
+from functools import lru_cache
 from urllib.parse import quote
 
 from router.abilities import ignored_fields
@@ -77,17 +78,18 @@ class Admission:
             return []
         replica_id = "" if self._answer.is_ahead else self.account.labels["replica"]
         application = self._state.directory.application_of(replica_id) if replica_id else None
-        headers = [(ROUTE_HEADER, route_text(choice, application).encode())]
+        headers = [(ROUTE_HEADER, route_text(choice.model.name, application, choice.rule).encode())]
         return [*headers, (IGNORED_HEADER, ", ".join(self._ignored).encode())] if self._ignored else headers
 
 
-def route_text(choice: Choice, application: str | None) -> str:
+@lru_cache(maxsize=4096)  # all three are names of the table, so there are few
+def route_text(model: str, application: str | None, rule: str | None) -> str:
     """As in `model=NAME; application=NAME; rule=NAME/RULE`; without what there is not."""
-    parts = [f"model={choice.model.name}"]
+    parts = [f"model={model}"]
     if application is not None:
         parts.append(f"application={quote(application, safe='/:@+')}")
-    if choice.rule is not None:
-        parts.append(f"rule={choice.rule}")
+    if rule is not None:
+        parts.append(f"rule={rule}")
     return "; ".join(parts)
 
 

@@ -76,7 +76,7 @@ def explain(table: ModelTable, call: Call, facts: Facts) -> Explanation:
         limits={name: value for name, value in model.limits.model_dump().items() if value is not None},
         max_completion_tokens=requested_limit(call.body),
         refusal=refusal,
-        header=route_text(choice, model.applications[0]),
+        header=route_text(model.name, model.applications[0], choice.rule),
     )
 
 

@@ -1,6 +1,5 @@
 """Requests at once: how many each model has, and each API key at each model. Belongs to one event loop."""
 
-from collections import Counter
 from typing import TypeVar
 
 from router.errors import EngineOverloaded, RateLimited
@@ -17,8 +16,8 @@ class Occupancy:
     """Requests of each model, and of each API key at each model, from their admission to their end."""
 
     def __init__(self) -> None:
-        self._of_model: Counter[str] = Counter()
-        self._of_key: Counter[tuple[str, str]] = Counter()
+        self._of_model: dict[str, int] = {}
+        self._of_key: dict[Place, int] = {}
 
     def enter(self, model: Model, tenant: str) -> Place:
         """
@@ -29,20 +28,20 @@ class Occupancy:
             EngineOverloaded: the model has.
         """
         limits, key = model.limits, (model.name, tenant)
-        if limits.max_requests_per_key is not None and self._of_key[key] >= limits.max_requests_per_key:
+        num_of_key, num_of_model = self._of_key.get(key, 0), self._of_model.get(model.name, 0)
+        if limits.max_requests_per_key is not None and num_of_key >= limits.max_requests_per_key:
             raise RateLimited(
-                f"This API key has {self._of_key[key]} requests at the model {model.name!r}, which is as many as one "
+                f"This API key has {num_of_key} requests at the model {model.name!r}, which is as many as one "
                 "may have at once.",
                 retry_after_s=RETRY_AFTER_S,
             )
-        if limits.max_requests is not None and self._of_model[model.name] >= limits.max_requests:
+        if limits.max_requests is not None and num_of_model >= limits.max_requests:
             raise EngineOverloaded(
-                f"The model {model.name!r} has {self._of_model[model.name]} requests, which is as many as it takes "
-                "at once here.",
+                f"The model {model.name!r} has {num_of_model} requests, which is as many as it takes at once here.",
                 retry_after_s=RETRY_AFTER_S,
             )
-        self._of_model[model.name] += 1
-        self._of_key[key] += 1
+        self._of_model[model.name] = num_of_model + 1
+        self._of_key[key] = num_of_key + 1
         return key
 
     def leave(self, place: Place) -> None:
@@ -53,7 +52,7 @@ class Occupancy:
 T = TypeVar("T")
 
 
-def _take_one(counter: Counter[T], of: T) -> None:
-    counter[of] -= 1
-    if not counter[of]:
-        del counter[of]  # keys come and go
+def _take_one(counts: dict[T, int], of: T) -> None:
+    num_left = counts.pop(of) - 1
+    if num_left:  # keys come and go
+        counts[of] = num_left

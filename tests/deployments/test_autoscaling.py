@@ -2,7 +2,8 @@
 
 import pytest
 
-from deployments.autoscaling import wanted_replicas
+from deployments.autoscaling import replicas_for_ttft, wanted_replicas
+from router.first_tokens import FirstTokens
 from router.replicas import Figures
 
 
@@ -30,3 +31,20 @@ def busy(num_running: int, num_waiting: int = 0, kv_cache_usage_ratio: float | N
 def test_wanted_replicas(figures: list[Figures], num_waiting: int, num_replicas: int, expected: float | None) -> None:
     """For two requests each, and for KV caches that are used to 0.8; None where nothing is known."""
     assert expected == pytest.approx(wanted_replicas(figures, num_waiting, num_replicas, 2.0, 0.8))
+
+
+@pytest.mark.parametrize(
+    ("lately", "target_s", "expected"),
+    [
+        pytest.param(FirstTokens(20, 3.0), 2.0, 6.0, id="too slow"),
+        pytest.param(FirstTokens(20, 60.0), 2.0, 8.0, id="no more than twice as many at a time"),
+        pytest.param(FirstTokens(20, 1.9), 2.0, 4.0, id="fast enough, with these"),
+        pytest.param(FirstTokens(20, 0.5), 2.0, 0.0, id="fast enough, with fewer, too"),
+        pytest.param(FirstTokens(4, 60.0), 2.0, 0.0, id="too few streams"),
+        pytest.param(None, 2.0, 0.0, id="no streams"),
+        pytest.param(FirstTokens(20, 60.0), None, 0.0, id="nobody looks at it"),
+    ],
+)
+def test_replicas_for_ttft(lately: FirstTokens | None, target_s: float | None, expected: float) -> None:
+    """Where there are four."""
+    assert expected == pytest.approx(replicas_for_ttft(lately, target_s, 4))

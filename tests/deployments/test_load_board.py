@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deployments.load_board import Board, BoardReader, Living
+from router.first_tokens import FirstTokens
 from router.replicas import Figures
+from router.router_load import RouterLoad
 
 
 def test_a_word_that_is_not_repeated_is_forgotten() -> None:
@@ -28,18 +30,29 @@ class Cluster:
     """Says what it is told to say."""
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
-    demand: Mapping[str, tuple[int, Mapping[str, int]]] = field(default_factory=dict)
+    routers: Mapping[str, tuple[int, RouterLoad]] = field(default_factory=dict)
 
     def read(self, replica_ids: Sequence[str]) -> Board:
-        return Board({one: self.figures[one] for one in replica_ids if one in self.figures}, self.demand)
+        return Board({one: self.figures[one] for one in replica_ids if one in self.figures}, self.routers)
 
 
 def test_waiting_requests_of_all_routers_are_added() -> None:
     """For the application that is asked for, and for no other."""
-    cluster = Cluster(demand={"r1": (1, {"small": 2, "large": 1}), "r2": (5, {"small": 3})})
+    cluster = Cluster(routers={"r1": (1, RouterLoad({"small": 2, "large": 1})), "r2": (5, RouterLoad({"small": 3}))})
     reader = BoardReader(cluster.read)
     reader.look()
     assert (5, 1, 0) == tuple(reader.num_waiting(name) for name in ("small", "large", "other"))
+
+
+def test_streams_of_all_routers_are_counted_together() -> None:
+    """None where an application had no streams."""
+    first, second = FirstTokens(1, 2.0), FirstTokens(1, 4.0)
+    cluster = Cluster(
+        routers={"r1": (1, RouterLoad({}, {"small": first})), "r2": (1, RouterLoad({}, {"small": second}))}
+    )
+    reader = BoardReader(cluster.read)
+    reader.look()
+    assert (FirstTokens(2, 3.0), None) == (reader.first_tokens("small"), reader.first_tokens("large"))
 
 
 def test_only_the_replicas_that_run_are_heard() -> None:

@@ -58,10 +58,10 @@ async def test_requests_that_wait_for_a_replica_are_wanted_until_it_is_there(
     engine.otherwise = [WHOLE]
     door.serve_with()
     asking = [asyncio.create_task(door.post(CHAT)) for _ in range(2)]
-    await eventually(lambda: door.state.demanded()[APPLICATION] == 2)
+    await eventually(lambda: door.state.load().demand[APPLICATION] == 2)
     door.serve_with(engine.replica("r1"))
     assert [200, 200] == [answer.status for answer in await asyncio.gather(*asking)]
-    assert door.state.demanded()[APPLICATION] <= 1  # what is remembered of a miss
+    assert door.state.load().demand[APPLICATION] <= 1  # what is remembered of a miss
 
 
 async def test_lines_of_batches_want_a_replica_where_there_is_none(door: Door, engine: ScriptedEngine) -> None:

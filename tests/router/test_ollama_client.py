@@ -227,10 +227,10 @@ async def test_loading(door: Door, client: ollama.AsyncClient, engine: ScriptedE
     """A request without anything to say only wants the model to be there: no engine is asked, a sleeping one woken."""
     assert "load" == (await client.chat(model="m", messages=[])).done_reason
     assert "load" == (await client.generate(model="m", prompt="", keep_alive=-1)).done_reason
-    assert {} == door.state.demanded()
+    assert {} == door.state.demand.now()
     door.serve_with()
     assert "load" == (await client.generate(model="m")).done_reason
-    assert {APPLICATION: 1} == door.state.demanded()
+    assert {APPLICATION: 1} == door.state.demand.now()
     assert [] == engine.requests
 
 

@@ -123,7 +123,7 @@ async def test_when_one_of_two_fails_the_other_counts(
     go.set()
     answer = await asking
     assert expected == (answer.status, answer.body.endswith(DONE))
-    assert 0 == hedging.num_running
+    await eventually(lambda: 0 == hedging.num_running)
 
 
 async def test_a_client_that_leaves_stops_both(

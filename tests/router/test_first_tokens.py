@@ -1,0 +1,63 @@
+"""router.first_tokens and router_load: how streams began lately."""
+
+import asyncio
+
+from door import APPLICATION, Door
+from polling import eventually
+from scripted_engine import ScriptedEngine
+from wire import CHAT, CHAT_STREAM, STREAM, WHOLE
+
+from router.first_tokens import WINDOW_S, FirstTokens, FirstTokenTimes, together
+from router.router_load import RouterLoad
+
+
+def test_nine_of_ten_began_within_the_time_that_is_told() -> None:
+    """Each application has its own."""
+    times = FirstTokenTimes()
+    for number in range(1, 11):
+        times.note("small", 0.0, float(number))
+    times.note("large", 0.0, 7.0)
+    assert {"small": FirstTokens(10, 9.0), "large": FirstTokens(1, 7.0)} == times.lately(1.0)
+
+
+def test_what_was_long_ago_does_not_count() -> None:
+    """A model that nobody asks for says nothing."""
+    times = FirstTokenTimes()
+    times.note("small", 0.0, 5.0)
+    times.note("small", 8.0, 1.0)
+    assert {"small": FirstTokens(1, 1.0)} == times.lately(WINDOW_S + 1.0)
+    assert {} == times.lately(WINDOW_S + 9.0)
+
+
+def test_routers_are_weighed_by_their_streams() -> None:
+    """One with a single slow stream does not speak for the others."""
+    assert FirstTokens(4, 2.0) == together([FirstTokens(3, 1.0), FirstTokens(1, 5.0)])
+    assert together([]) is None
+
+
+def test_the_doors_of_a_router_say_one_thing() -> None:
+    """Requests are added, and streams counted together."""
+    own = RouterLoad({"small": 1}, {"small": FirstTokens(1, 1.0)})
+    other = RouterLoad({"small": 2, "large": 1}, {"large": FirstTokens(2, 3.0)})
+    expected = RouterLoad({"small": 3, "large": 1}, {"small": FirstTokens(1, 1.0), "large": FirstTokens(2, 3.0)})
+    assert expected == RouterLoad.of([own, other])
+    assert RouterLoad.of([]).is_nothing
+
+
+async def test_streams_of_clients_are_noted(door: Door, engine: ScriptedEngine) -> None:
+    """From the arrival to the first token; whole answers have none, and what may wait is not looked at."""
+    engine.script(WHOLE)
+    engine.script(STREAM)
+    await door.post(CHAT)
+    assert {} == door.state.load().first_tokens
+    await door.post(CHAT_STREAM, headers={"x-enginehouse-priority": "background"})
+    assert {} == door.state.load().first_tokens
+    go = asyncio.Event()
+    engine.script(go, STREAM)
+    asking = asyncio.create_task(door.post(CHAT_STREAM))
+    await eventually(lambda: len(engine.requests) == 3)
+    go.set()
+    await asking
+    lately = door.state.load().first_tokens[APPLICATION]
+    assert 1 == lately.num_streams
+    assert lately.ttft_s > 0
