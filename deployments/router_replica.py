@@ -57,6 +57,8 @@ class RouterReplica:
         self._replica_id = replica_id = serve.get_replica_context().replica_id.unique_id
         keys = key_ring(args.api_keys)
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
+        if _is_haproxy_mode() and not keys.is_open and keys.are_in_paths:
+            logger.warning("Ray's HAProxy logs whole paths, keys in them included: set api_keys.in_path to false")
         self._metrics = RayMetrics()
         settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, args.batches, node_host())
         self._settings = settings
@@ -222,7 +224,7 @@ def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: st
     Raises:
         ValueError: who has no key is served, the address is public, and nobody said that this is meant.
     """
-    is_public = host not in LOOPBACK_HOSTS or os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
+    is_public = host not in LOOPBACK_HOSTS or _is_haproxy_mode()
     if not is_public or settings.allow_anonymous_on_public_address:
         return
     if settings.allow_anonymous:
@@ -235,3 +237,7 @@ def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: st
             "without API keys the router serves this machine only: set api_keys, or listen on 127.0.0.1 without "
             "HAProxy mode, or say that it is meant with api_keys.allow_anonymous_on_public_address"
         )
+
+
+def _is_haproxy_mode() -> bool:
+    return os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"

@@ -59,8 +59,8 @@ def ability_of(model: "Model", replica: "Replica", ability: Ability) -> bool | N
 
 def _fills_in(model: "Model", replica: "Replica") -> bool | None:
     """By the template of the settings, or of the model's tokeniser; else by what the engine says."""
-    template = set_template(model.fim) or (replica.template if replica.fim else None)
-    return replica.statement.fim if template is None else template.name != "none"
+    template = set_template(model.fim) or replica.template
+    return replica.statement.fim if template.name == "unknown" else template.name != "none"
 
 
 def can_be_forced(model: "Model", replica: "Replica") -> bool | None:

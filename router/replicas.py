@@ -10,7 +10,7 @@ from typing import Protocol
 from configs.engine import Task
 from configs.roles import RoleRefusal
 from router.capabilities import NOTHING_SAID, Statement
-from router.fim.template import NATIVE, FimTemplate
+from router.fim.template import UNKNOWN, FimTemplate
 from router.reliability.breaker import Breaker
 
 WARM_UP_S = 30.0
@@ -100,7 +100,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.hash_seed = int.from_bytes(hashlib.blake2b(self.replica_id.encode(), digest_size=8).digest(), "little")
-        self.template = FimTemplate.decode(self.fim) if self.fim else NATIVE
+        self.template = FimTemplate.decode(self.fim) if self.fim else UNKNOWN
 
     @property
     def blocked_until(self) -> float:

@@ -27,9 +27,9 @@ def who_fills_in(call: Call, choice: Choice, table: ModelTable, directory: Repli
     if table.fim_model is None or not _has_suffix(call) or not call.body["suffix"]:
         return choice
     template = template_of(choice.model, directory)
-    return (
-        choice if template is None or template.name != "none" else replace(choice, model=table.resolve(table.fim_model))
-    )
+    if template is None or template.name != "none":
+        return choice
+    return replace(choice, model=table.resolve(table.fim_model))
 
 
 def first_that_fills_in(named: str | None, table: ModelTable, directory: ReplicaDirectory) -> str | None:
@@ -50,7 +50,7 @@ def first_that_fills_in(named: str | None, table: ModelTable, directory: Replica
 def _can_fill_in(model: Model, directory: ReplicaDirectory) -> bool:
     """Whether that is known."""
     template = template_of(model, directory)
-    return template is not None and (template.has_marks or (template.name != "none" and model.fim.template == "native"))
+    return template is not None and template.name not in ("none", "unknown")
 
 
 def template_of(model: Model, directory: ReplicaDirectory) -> FimTemplate | None:
@@ -99,9 +99,7 @@ def _has_suffix(call: Call) -> bool:
 
 def _filled(call: Call, template: FimTemplate, model: Model) -> Call:
     if call.body.get("echo"):
-        raise UnsupportedParameter(
-            "`echo` is not possible with a `suffix`: what would come back is no one text.", param="echo"
-        )
+        raise UnsupportedParameter("`echo` is not possible with a `suffix`.", param="echo")
     has_own_marks = not call.body["suffix"] and has_marks(call.body["prompt"])
     if template.name == "none" or has_own_marks:
         return _without_suffix(call, model)

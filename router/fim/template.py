@@ -28,8 +28,8 @@ class FimTemplate:
     How a model is asked to fill in.
 
     `name` is a family's, `own` for marks of the settings, `native` where the engine takes both texts apart, `none`
-    where the model cannot. `repository` and `file` are the marks of a repository's name and of a file, empty where the
-    model knows none. Source of all marks: the models' own tokenisers and cards.
+    where the model cannot, and `unknown`. `repository` and `file` are the marks of a repository's name and of a file,
+    empty where the model knows none. Source of all marks: the models' own tokenisers and cards.
     """
 
     name: str
@@ -87,6 +87,8 @@ def plain_text(extra: Iterable[ExtraFile]) -> str:
     return "".join(f"{one.text}\n\n" for one in extra)
 
 
+UNKNOWN: Final = FimTemplate("unknown")
+"""Nobody says: the engine gets both texts apart, and judges them by itself."""
 NATIVE: Final = FimTemplate("native")
 NONE: Final = FimTemplate("none")
 

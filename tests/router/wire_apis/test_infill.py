@@ -11,7 +11,7 @@ from scripted_engine import ScriptedEngine
 from wire import DONE, LAST_CHUNK, STREAM_HEAD, chunk, event, stream
 
 from configs.router import ModelRoute, RouterUserConfig
-from router.fim.template import FAMILIES, NONE, ExtraFile, FimTemplate
+from router.fim.template import FAMILIES, NATIVE, NONE, ExtraFile, FimTemplate
 from router.model_table import ModelTable
 from router.replicas import Replica
 from router.wire_apis.infill.requests import Asked, cut_to_fit
@@ -224,6 +224,24 @@ async def test_who_fills_in(
     other_engine.otherwise = [WHOLE]
     document = orjson.loads((await ask(coder, model=named)).body)
     assert ("a + b", "coder") == (document["content"], document["model"])
+
+
+async def test_an_engine_that_takes_both_texts_apart_fills_in_too(coder: Door, engine: ScriptedEngine) -> None:
+    """Ollama says so by its template; other files go before the text as they are."""
+    coder.serve_with(replica(engine, NATIVE, "f2"))
+    document = orjson.loads((await ask(coder)).body)
+    body = engine.requests[-1].document
+    assert ("a + b", "def sub(a, b): ...\n\ndef add(a, b):\n    return ", "\n") == (
+        document["content"],
+        body["prompt"],
+        body["suffix"],
+    )
+
+
+async def test_nobody_knows_whether_an_engine_can(coder: Door, engine: ScriptedEngine) -> None:
+    """It is asked by its own name only, and judges the request by itself."""
+    coder.serve_with(engine.replica("f2"))
+    assert [404, 200] == [(await ask(coder)).status, (await ask(coder, model="m")).status]
 
 
 async def test_what_does_not_fit_is_left_out(coder: Door, engine: ScriptedEngine) -> None:
