@@ -81,6 +81,13 @@ def test_tools_that_the_model_cannot_call(laptop: House, client: ollama.Client) 
     assert (512, 512) == (extra["context_length"], extra["max_output_tokens"])
 
 
+def test_a_model_that_cannot_fill_in(client: ollama.Client) -> None:
+    """Takes no suffix, which its capabilities say too."""
+    with pytest.raises(ollama.ResponseError, match="`suffix`") as raised:
+        client.generate(model=MODEL, prompt="def f(", suffix="\n")
+    assert 400 == raised.value.status_code
+
+
 def test_a_prompt_that_does_not_fit(client: ollama.Client) -> None:
     """Is refused in the engine's words."""
     with pytest.raises(ollama.ResponseError, match="context") as raised:
