@@ -74,6 +74,16 @@ class Engine(Protocol):
     def first_request(self) -> FirstRequest | None:
         """None where a request costs somebody's money or time."""
 
+    @property
+    def questions(self) -> Questions:
+        """What to ask the ready engine, so that `statement` can be made of its answers."""
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:
+        """
+        What the model can do, by the settings, the engine's answers and the model's own files. What a server behind a
+        front says is its dialect's to tell.
+        """
+
     def command(self, address: EngineAddress) -> ChildCommand | None:
         """
         The process that will serve at `address`; None for a server that runs already. Pure: may be called again with
@@ -86,16 +96,6 @@ class Engine(Protocol):
 
         Raises:
             EngineStartError: a variable or a file that the settings name is missing.
-        """
-
-    @property
-    def questions(self) -> Questions:
-        """What to ask the ready engine, so that `statement` can be made of its answers."""
-
-    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:
-        """
-        What the model can do, by the settings, the engine's answers and the model's own files. What a server behind a
-        front says is its dialect's to tell.
         """
 
     def load(self, metrics_text: str) -> EngineLoad:

@@ -43,26 +43,6 @@ class LlamaCppEngine:
     def first_request(self) -> FirstRequest:
         return cheapest_request(self._settings.model, self._settings.task)
 
-    def command(self, address: EngineAddress) -> ChildCommand:
-        settings = self._settings
-        launch = {
-            **{name: getattr(settings, name) for name in _LAUNCHED},
-            "host": address.host,
-            "port": address.port,
-            "secret": address.secret,
-        }
-        return ChildCommand(
-            argv=(settings.interpreter or sys.executable, str(SERVER)),
-            environment={
-                "PYTHONUNBUFFERED": "1",
-                **settings.environment,
-                "ENGINEHOUSE_ENGINE": orjson.dumps(launch).decode(),
-            },
-        )
-
-    def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
-        return None
-
     @property
     def questions(self) -> Questions:
         return {"/props": None, "/v1/models": None}
@@ -84,6 +64,26 @@ class LlamaCppEngine:
             architecture=_architecture(self._settings.model_source),
             **_weights(answers["/v1/models"].document),
         )
+
+    def command(self, address: EngineAddress) -> ChildCommand:
+        settings = self._settings
+        launch = {
+            **{name: getattr(settings, name) for name in _LAUNCHED},
+            "host": address.host,
+            "port": address.port,
+            "secret": address.secret,
+        }
+        return ChildCommand(
+            argv=(settings.interpreter or sys.executable, str(SERVER)),
+            environment={
+                "PYTHONUNBUFFERED": "1",
+                **settings.environment,
+                "ENGINEHOUSE_ENGINE": orjson.dumps(launch).decode(),
+            },
+        )
+
+    def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
+        return None
 
     def load(self, metrics_text: str) -> EngineLoad:
         values = prometheus_text.samples(metrics_text)

@@ -27,6 +27,14 @@ class OllamaEngine:
     def first_request(self) -> FirstRequest:
         return cheapest_request(self._settings.model, self._settings.task)
 
+    @property
+    def questions(self) -> Questions:
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Its dialect tells."""
+        return NOTHING_SAID
+
     def command(self, address: EngineAddress) -> ChildCommand | None:
         """
         Source:
@@ -52,14 +60,6 @@ class OllamaEngine:
 
     def dialect(self, address: EngineAddress) -> OllamaDialect:
         return OllamaDialect(self._settings, address)
-
-    @property
-    def questions(self) -> Questions:
-        return {}
-
-    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
-        """Its dialect tells."""
-        return NOTHING_SAID
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

@@ -48,12 +48,6 @@ class OpenAiEndpointEngine:
         """None: it may cost money, and may not have the route."""
         return
 
-    def command(self, address: EngineAddress) -> None:  # noqa: ARG002  nothing is started
-        return None
-
-    def dialect(self, address: EngineAddress) -> "OpenAiEndpointDialect":  # noqa: ARG002  nothing of ours listens
-        return OpenAiEndpointDialect(self._settings)
-
     @property
     def questions(self) -> Questions:
         return {}
@@ -61,6 +55,12 @@ class OpenAiEndpointEngine:
     def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
         """Its dialect tells."""
         return NOTHING_SAID
+
+    def command(self, address: EngineAddress) -> None:  # noqa: ARG002  nothing is started
+        return None
+
+    def dialect(self, address: EngineAddress) -> "OpenAiEndpointDialect":  # noqa: ARG002  nothing of ours listens
+        return OpenAiEndpointDialect(self._settings)
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

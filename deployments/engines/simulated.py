@@ -32,6 +32,17 @@ class SimulatedEngine:
     def first_request(self) -> FirstRequest:
         return cheapest_request(self._settings.model, self._settings.task)
 
+    @property
+    def questions(self) -> Questions:
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """It writes text and nothing else."""
+        return Statement(
+            chat=True, tools=False, vision=False, fim=False, reasoning=False, structured_output=False,
+            architecture="simulated",
+        )  # fmt: skip
+
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
         launch = {
@@ -60,17 +71,6 @@ class SimulatedEngine:
 
     def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
         return None
-
-    @property
-    def questions(self) -> Questions:
-        return {}
-
-    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
-        """It writes text and nothing else."""
-        return Statement(
-            chat=True, tools=False, vision=False, fim=False, reasoning=False, structured_output=False,
-            architecture="simulated",
-        )  # fmt: skip
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

@@ -36,6 +36,24 @@ class VllmEngine:
     def first_request(self) -> FirstRequest:
         return cheapest_request(self._settings.model, self._settings.task)
 
+    @property
+    def questions(self) -> Questions:
+        """None: its server tells nothing of its model but the context."""
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Without a parser vLLM refuses tools that are only allowed, and leaves what is thought within the text."""
+        settings = self._settings
+        files = describe_folder(settings.model_source, settings.revision, settings.environment)
+        return replace(
+            files,
+            chat=True if settings.chat_template is not None else files.chat,
+            tools=settings.tool_call_parser is not None,
+            forced_tools=True,
+            reasoning=settings.reasoning_parser is not None,
+            structured_output=True,
+        )
+
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
         interpreter = settings.interpreter or sys.executable
@@ -63,24 +81,6 @@ class VllmEngine:
 
     def dialect(self, address: EngineAddress) -> None:  # noqa: ARG002  the contract's
         return None
-
-    @property
-    def questions(self) -> Questions:
-        """None: its server tells nothing of its model but the context."""
-        return {}
-
-    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
-        """Without a parser vLLM refuses tools that are only allowed, and leaves what is thought within the text."""
-        settings = self._settings
-        files = describe_folder(settings.model_source, settings.revision, settings.environment)
-        return replace(
-            files,
-            chat=True if settings.chat_template is not None else files.chat,
-            tools=settings.tool_call_parser is not None,
-            forced_tools=True,
-            reasoning=settings.reasoning_parser is not None,
-            structured_output=True,
-        )
 
     def load(self, metrics_text: str) -> EngineLoad:
         return read_load(metrics_text)

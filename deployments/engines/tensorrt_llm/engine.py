@@ -37,6 +37,24 @@ class TensorRtLlmEngine:
     def first_request(self) -> FirstRequest:
         return one_token(self._settings.model)
 
+    @property
+    def questions(self) -> Questions:
+        """None: its server tells nothing of its model."""
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Where tools or thoughts have no parser they stay in the text. A forced call needs none: it is a schema."""
+        settings = self._settings
+        files = describe_folder(settings.tokenizer_source or settings.model_source, None, settings.environment)
+        return replace(
+            files,
+            chat=True if settings.chat_template is not None else files.chat,
+            tools=settings.tool_call_parser is not None,
+            forced_tools=True,
+            reasoning=settings.reasoning_parser is not None,
+            structured_output=True,
+        )
+
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings
         launch = {
@@ -64,24 +82,6 @@ class TensorRtLlmEngine:
     def dialect(self, address: EngineAddress) -> TensorRtLlmDialect:
         return TensorRtLlmDialect(
             f"http://{address.host}:{address.port}", has_tools=self._settings.tool_call_parser is not None
-        )
-
-    @property
-    def questions(self) -> Questions:
-        """None: its server tells nothing of its model."""
-        return {}
-
-    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
-        """Where tools or thoughts have no parser they stay in the text. A forced call needs none: it is a schema."""
-        settings = self._settings
-        files = describe_folder(settings.tokenizer_source or settings.model_source, None, settings.environment)
-        return replace(
-            files,
-            chat=True if settings.chat_template is not None else files.chat,
-            tools=settings.tool_call_parser is not None,
-            forced_tools=True,
-            reasoning=settings.reasoning_parser is not None,
-            structured_output=True,
         )
 
     def load(self, metrics_text: str) -> EngineLoad:
