@@ -61,7 +61,7 @@ class OllamaGeneration(TranslatedGeneration):
         Raises:
             ModelNotFound: there is no such model.
         """
-        [*models] = models_of(load.model, self._table)
+        models = models_of(load.model, self._table)
         if len(models) == 1:
             self._account.labels["model"] = models[0].name
             if not self._state.directory.of(*models[0].applications):
