@@ -115,14 +115,21 @@ def public_addresses_have_keys(file: ServeFile, environment: Environment) -> Ite
         if _admits_everybody(router.args.api_keys):
             for place, where in _public_addresses(file, index, router, environment):
                 message = (
-                    f"{where} and would serve everybody, without an API key. Set api_keys.env or api_keys.file, or "
+                    f"{where} and would serve everybody, without an API key. {_remedy(router.args.api_keys)}, or "
                     "say that it is meant with api_keys.allow_anonymous_on_public_address: true"
                 )
                 yield Problem(place, message)
 
 
 def _admits_everybody(keys: ApiKeySettings) -> bool:
-    return keys.env is None and keys.file is None and not keys.allow_anonymous_on_public_address
+    has_keys = keys.env is not None or keys.file is not None
+    return (keys.allow_anonymous or not has_keys) and not keys.allow_anonymous_on_public_address
+
+
+def _remedy(keys: ApiKeySettings) -> str:
+    if keys.allow_anonymous:
+        return "Leave out api_keys.allow_anonymous"
+    return "Set api_keys.env or api_keys.file"
 
 
 def _public_addresses(

@@ -43,12 +43,12 @@ class AutocompletePolicy(Settings):
     """
     Completion in editors: requests that are worth nothing once they are late, or once the next key is typed.
 
-    They are the text completions with a `suffix`.
+    They are the text completions with a `suffix`, or with a model's own marks for filling in the middle.
     """
 
     all_completions: bool = False
-    """The model is for completion in editors alone: all its text completions are such requests, with or without a
-    `suffix`, and no slot is kept free of them."""
+    """The model is for completion in editors alone: all its text completions are such requests, whatever is in them,
+    and no slot is kept free of them."""
 
     deadline_s: Seconds | None = 10.0
     """Longest time from a request's arrival until its answer begins, in seconds. Then it is dropped, with 504. `null`:

@@ -8,10 +8,13 @@ from pydantic import Field, model_validator
 from configs.backends import ApplicationName, BackendSettings, CanaryRule, ShadowSettings, bad_backends
 from configs.batches import BatchSettings
 from configs.cache import CachePolicy, CacheSettings
+from configs.capabilities import CapabilitySettings
+from configs.fim import FimPolicy
 from configs.finding import KeyPath, did_you_mean
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
+from configs.roles import RolePolicy
 from configs.routing import AutoRoute
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 from configs.wake import WakePolicy
@@ -22,13 +25,27 @@ ReplicaChoice: TypeAlias = Literal["prefix", "least_busy"]
 
 
 class ApiKeySettings(Settings):
-    """Which API keys are accepted, as `Authorization: Bearer KEY`, `x-api-key: KEY` or `api-key: KEY`."""
+    """
+    Which API keys are accepted, as `Authorization: Bearer KEY`, `x-api-key: KEY`, `api-key: KEY`, or in the path, as
+    `/k/KEY/v1/models`. An empty header counts as none.
+    """
 
     env: EnvironmentName | None = None
     """Environment variable that holds the accepted keys, separated by commas or whitespace."""
 
     file: str | None = None
     """Path of a file that holds the accepted keys, one a line; blank lines and lines that begin with # do not count."""
+
+    in_path: bool = True
+    """Accept a key in the path, for clients that can be given an address only. The router's own logs never have it; a
+    proxy before it, HAProxy mode included, may log whole paths."""
+
+    allow_anonymous: bool = False
+    """Serve requests without a key, too, although there are keys: all of them are one tenant, with the id
+    `e3b0c44298fc1c14`, so that limits, rules and weights can be set for it. A wrong key is refused all the same."""
+
+    dummy_keys: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = ("dummy",)
+    """Keys that count as none: what clients send by themselves where their user has set no key."""
 
     allow_anonymous_on_public_address: bool = False
     """Serve everybody who can reach a public address, without any key. Only for a network that you trust."""
@@ -148,8 +165,17 @@ class ModelRoute(Settings):
     autocomplete: AutocompletePolicy = AutocompletePolicy()
     """Completion in editors: when it is late, and when it is no longer wanted."""
 
+    fim: FimPolicy = FimPolicy()
+    """Filling in the middle: by which marks the model knows what it is to fill in."""
+
+    roles: RolePolicy = RolePolicy()
+    """Chats as the model's template takes them."""
+
     limits: ModelLimits = ModelLimits()
     """What the model takes, and how much of it at once."""
+
+    capabilities: CapabilitySettings = CapabilitySettings()
+    """What the model can do, where its engine does not say so, or is wrong."""
 
     wake: WakePolicy | None = None
     """For a model that may have no replica (`min_replicas: 0`): how requests wait until it has one. Default: as they
@@ -234,6 +260,10 @@ class RouterUserConfig(Settings):
     auto: dict[ModelName, AutoRoute] = Field(default_factory=dict)
     """Names that are no models: `auto`, say. Rules over facts of the request choose one of `models` for each."""
 
+    fim_model: ModelName | None = None
+    """Who fills in where the model that a request names cannot, or is unknown here: one of `models`, or an alias.
+    Default: nobody, so that a `suffix` to such a model is answered 400; `/infill` takes the first that can."""
+
     requests: RequestSettings = RequestSettings()
     """Time limits of a request."""
 
@@ -253,6 +283,9 @@ class RouterUserConfig(Settings):
     @model_validator(mode="after")
     def _rules_lead_to_models(self) -> Self:
         known = {each for name, route in self.models.items() for each in (name, *route.aliases)}
+        if self.fim_model is not None and self.fim_model not in known:
+            message = f"there is no model {self.fim_model!r}{did_you_mean(self.fim_model, known)}"
+            raise error_at(("fim_model",), message)
         for name, auto in self.auto.items():
             for place, model in auto.destinations():
                 if model in self.auto:

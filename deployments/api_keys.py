@@ -4,7 +4,22 @@ import os
 from pathlib import Path
 
 from configs.router import ApiKeySettings
-from router.auth import parse_keys
+from router.auth import KeyRing, parse_keys
+
+
+def key_ring(settings: ApiKeySettings) -> KeyRing:
+    """
+    Who may ask, by the settings and the keys that they lead to.
+
+    Raises:
+        ValueError: as `read_keys`.
+    """
+    return KeyRing(
+        read_keys(settings),
+        serves_anonymous=settings.allow_anonymous,
+        dummies=settings.dummy_keys,
+        are_in_paths=settings.in_path,
+    )
 
 
 def read_keys(settings: ApiKeySettings) -> frozenset[str]:

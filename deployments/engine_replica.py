@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import logging
 import os
+from dataclasses import asdict
 from functools import partial
+from typing import Any
 
 import ray
 from ray import serve
@@ -81,7 +83,7 @@ class EngineReplica:
             raise
         self._load_task = asyncio.get_running_loop().create_task(self._report_load())
 
-    def record_replica_metadata(self) -> dict[str, str | int | None]:
+    def record_replica_metadata(self) -> dict[str, Any]:
         """What a router needs to reach the engine, and to speak with it. Serve hands it to the routers only."""
         address = self._runtime.address
         engine = self._runtime.engine
@@ -95,6 +97,9 @@ class EngineReplica:
             "task": self._settings.task,
             "max_model_len": self._runtime.max_model_len,
             "max_num_seqs": getattr(self._settings, "max_num_seqs", None),  # an endpoint of others does not say
+            "statement": asdict(self._runtime.statement),
+            "fim": self._runtime.facts.fim,
+            "role_refusals": self._runtime.facts.refusals,
             "has_priorities": getattr(self._settings, "scheduling_policy", None) == "priority",
             "fingerprint": fingerprint_of(self._settings, self._runtime.version or build_of(self._labels["engine"])),
         }

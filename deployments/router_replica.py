@@ -15,7 +15,7 @@ from ray.exceptions import RayError
 from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from configs.validation import read_user_config
-from deployments.api_keys import read_keys
+from deployments.api_keys import key_ring
 from deployments.canary_keeper import CanaryKeeper
 from deployments.load_report import LoadReport
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
@@ -27,6 +27,7 @@ from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figur
 from deployments.swap_report import read_turns
 from router.app import RouterApp
 from router.auth import KeyRing
+from router.capabilities import Statement
 from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
 from router.router_load import RouterLoad
@@ -55,8 +56,10 @@ class RouterReplica:
         self._names: list[str] = []
         self._refused: RefusedTable | None = None
         self._replica_id = replica_id = serve.get_replica_context().replica_id.unique_id
-        keys = KeyRing(read_keys(args.api_keys))
+        keys = key_ring(args.api_keys)
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
+        if _is_haproxy_mode() and not keys.is_open and keys.are_in_paths:
+            logger.warning("Ray's HAProxy logs whole paths, keys in them included: set api_keys.in_path to false")
         self._metrics = RayMetrics()
         settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, args.batches, node_host())
         self._settings = settings
@@ -201,7 +204,7 @@ class RouterReplica:
         logger.info("replicas of %s: %s", application, ", ".join(self._running[application]) or "none")
         for door in self._doors:
             # Each door gets objects of its own: it counts in them, on its own event loop.
-            replicas = [Replica(replica_id=one.replica_id, **one.metadata) for one in running if one.metadata]
+            replicas = [_replica_of(one) for one in running if one.metadata]
             door.take_over_replicas(application, replicas)
 
     async def _read_figures(self) -> None:
@@ -217,14 +220,30 @@ class RouterReplica:
                 door.take_over_figures(figures)
 
 
+def _replica_of(running: RunningReplica) -> Replica:
+    told = {**running.metadata, "statement": Statement.of(running.metadata.get("statement") or {})}
+    return Replica(replica_id=running.replica_id, **told)
+
+
 def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: str) -> None:
     """
     Raises:
-        ValueError: there is no key, the address is public, and nobody said that this is meant.
+        ValueError: who has no key is served, the address is public, and nobody said that this is meant.
     """
-    is_public = host not in LOOPBACK_HOSTS or os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
-    if keys.is_open and is_public and not settings.allow_anonymous_on_public_address:
+    is_public = host not in LOOPBACK_HOSTS or _is_haproxy_mode()
+    if not is_public or settings.allow_anonymous_on_public_address:
+        return
+    if settings.allow_anonymous:
+        raise ValueError(
+            "api_keys.allow_anonymous serves everybody who reaches the router's public address: say that it is meant "
+            "with api_keys.allow_anonymous_on_public_address"
+        )
+    if keys.is_open:
         raise ValueError(
             "without API keys the router serves this machine only: set api_keys, or listen on 127.0.0.1 without "
             "HAProxy mode, or say that it is meant with api_keys.allow_anonymous_on_public_address"
         )
+
+
+def _is_haproxy_mode() -> bool:
+    return os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"

@@ -184,6 +184,8 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.ModelDoesNotSupport: "The model is for another kind of request, as an embedding model asked for a chat.",
     errors.UnsupportedParameter: "The model's engine would ignore a field that changes the answer.",
     errors.InvalidApiKey: "No API key, or one that is not accepted.",
+    errors.ModelsAreConfigured: "A client of Ollama's wants to pull, create, copy or delete a model. Models are set in "
+    "the configuration.",
     errors.RouteNotFound: "There is nothing at this path.",
     errors.ModelNotFound: "No model and no alias has this name. The message lists those that there are.",
     errors.ObjectNotFound: "No file or batch of this API key has this id, or the file has expired.",

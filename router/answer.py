@@ -53,6 +53,9 @@ class Answer:
     A source that stops reading at `on_full` leaves at most one read's worth of bytes here.
     """
 
+    sign_of_life: bytes = KEEP_ALIVE
+    """What a waiting client is sent, which its parser passes over."""
+
     def __init__(
         self,
         send: Send,
@@ -98,7 +101,7 @@ class Answer:
         self.is_ahead = self.is_ahead or self.status is None
         self.start_stream()
         if self.full_since is None:
-            self._push({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+            self._push({"type": "http.response.body", "body": self.sign_of_life, "more_body": True})
 
     def write(self, data: bytes, *, is_last: bool) -> None:
         """Send a part of a streamed answer."""

@@ -1,6 +1,7 @@
 """The router as one ASGI app: the path of a token first, FastAPI for everything else."""
 
 import time
+from collections.abc import Mapping
 
 from router.asgi import Message, Receive, Scope, Send
 from router.call import ROUTES, request_id
@@ -8,9 +9,14 @@ from router.control_api import ANONYMOUS_PATHS, create_control_api, method_not_a
 from router.error_bodies import error_body, error_headers
 from router.errors import ServingError
 from router.generation import Generation
+from router.path_keys import PREFIX, take_key_from_path
 from router.state import RouterState
 from router.wire_apis.questions import serve_wire_route
-from router.wire_apis.routes import WIRE_ROUTES
+from router.wire_apis.routes import find_wire_route
+from router.wire_apis.scoring.rerank import RerankGeneration
+
+_OTHER_PATHS: Mapping[str, str] = {"/beta/completions": "/v1/completions", "/v1/beta/completions": "/v1/completions"}
+"""Where clients of DeepSeek's API ask for text completions with a suffix."""
 
 
 class RouterApp:
@@ -31,12 +37,16 @@ class RouterApp:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1003})
             return
-        path = scope["path"]
-        route = ROUTES.get(path)
+        path: str = scope["path"]
+        if path.startswith(PREFIX):
+            scope = take_key_from_path(scope, is_accepted=self.state.keys.are_in_paths)
+            path = scope["path"]
+        route = ROUTES.get(_OTHER_PATHS.get(path, path))
         if route is not None and scope["method"] == "POST":
-            await Generation(self.state, route, scope, receive, send).serve()
+            kind = RerankGeneration if route.task == "rerank" else Generation
+            await kind(self.state, route, scope, receive, send).serve()
             return
-        wire_route = WIRE_ROUTES.get(path)
+        wire_route = find_wire_route(path)
         if wire_route is not None:
             await serve_wire_route(wire_route, self.state, scope, receive, send)
             return

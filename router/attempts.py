@@ -22,6 +22,7 @@ from router.errors import (
 )
 from router.event_stream import Usage
 from router.exchange import Exchange
+from router.fitting import fit_for
 from router.lanes.lane import ENGINE_PRIORITIES
 from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
 from router.model_table import Model
@@ -32,7 +33,6 @@ from router.reliability.continuation import Continuation
 from router.reliability.race import Race, Run
 from router.reliability.resumption import LaterMeter, Resumption
 from router.replicas import Replica
-from router.routing.limits import fit_unsaid
 from router.state import RouterState
 from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 
@@ -257,7 +257,7 @@ class Attempts:
         replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
         try:
             name = model.adapter_at(replica.application) or replica.model
-            call = fit_unsaid(call, model, PROFILES[replica.profile])
+            call = fit_for(replica, call, model)
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
             max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
             encoded = call.encode_for(name, priority)

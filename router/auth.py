@@ -1,4 +1,4 @@
-"""Who may ask: API keys in the three headers that clients use."""
+"""Who may ask: API keys in the three headers that clients use, and who is served without one."""
 
 import hashlib
 from collections.abc import Iterable
@@ -36,8 +36,25 @@ class KeyRing:
     Digests are looked up, not keys, so the time that a look-up takes says nothing about a key.
     """
 
-    def __init__(self, keys: Iterable[str]) -> None:
+    def __init__(
+        self,
+        keys: Iterable[str],
+        *,
+        serves_anonymous: bool = False,
+        dummies: Iterable[str] = (),
+        are_in_paths: bool = True,
+    ) -> None:
+        """
+        Args:
+            keys: those that are accepted; none at all accepts everybody.
+            serves_anonymous: whether requests without a key are served as a tenant of their own.
+            dummies: what clients send where their users have set no key; they count as none.
+            are_in_paths: whether a key may be in the path.
+        """
         self._digests = frozenset(_digest(key) for key in keys)
+        self._serves_anonymous = serves_anonymous
+        self._dummies = frozenset(dummies)
+        self.are_in_paths = are_in_paths
 
     @property
     def is_open(self) -> bool:
@@ -46,7 +63,7 @@ class KeyRing:
 
     def check(self, scope: Scope) -> str:
         """
-        The tenant: a digest of the key; empty where there are no keys.
+        The tenant: a digest of the key; ANONYMOUS_TENANT for who has none, and empty where there are no keys at all.
 
         Raises:
             InvalidApiKey: the request has no accepted key. The key itself is never repeated.
@@ -54,12 +71,14 @@ class KeyRing:
         if not self._digests:
             return ""
         key = presented_key(scope)
-        if key is None:
-            raise InvalidApiKey("No API key was given. Send it as `Authorization: Bearer KEY`.")
-        digest = _digest(key)
-        if digest not in self._digests:
+        digest = None if key is None else _digest(key)
+        if digest is not None and digest in self._digests:
+            return digest.hex()
+        if key is not None and key not in self._dummies:
             raise InvalidApiKey("The API key is not accepted here.")
-        return digest.hex()
+        if not self._serves_anonymous:
+            raise InvalidApiKey("No API key was given. Send it as `Authorization: Bearer KEY`.")
+        return ANONYMOUS_TENANT
 
     def check_tenant(self, tenant: str) -> str:
         """
@@ -68,6 +87,8 @@ class KeyRing:
         Raises:
             InvalidApiKey: it is not.
         """
+        if tenant == ANONYMOUS_TENANT and self._serves_anonymous:
+            return tenant
         if self._digests and bytes.fromhex(tenant) not in self._digests:
             raise InvalidApiKey("The API key of this batch is no longer accepted here.")
         return tenant
@@ -83,3 +104,7 @@ def tenant_of(key: str) -> str:
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode(errors="surrogateescape")).digest()
+
+
+ANONYMOUS_TENANT = tenant_of("")
+"""Whose requests those without a key are: the id of the empty key, which begins with e3b0c44298fc1c14."""

@@ -8,6 +8,7 @@ from configs.engine import Task
 from router.asgi import Scope, header
 from router.bodies import encode_object, parse_object
 from router.event_stream import Usage
+from router.fim.template import ExtraFile
 from router.lanes.lane import INTERACTIVE, Lane
 from router.metrics import (
     CACHE,
@@ -72,6 +73,15 @@ class Call:
     session: bytes = b""
     lane: Lane = INTERACTIVE
     """How it is treated among others."""
+    extra: tuple[ExtraFile, ...] = ()
+    """Parts of other files that a text completion with a `suffix` is to know."""
+    unfilled: Mapping[str, object] | None = None
+    """`body` as the client wrote it, where its prompt was made here of what is before and behind a cursor."""
+
+    @property
+    def client_body(self) -> Mapping[str, object]:
+        """The body as the client wrote it, for what is known of clients by it."""
+        return self.body if self.unfilled is None else self.unfilled
 
     def encode_for(self, name: str, priority: int | None = None) -> bytes:
         """

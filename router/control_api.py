@@ -22,7 +22,10 @@ PROXY_HEALTH_PATH = "/-/healthz"
 KubeRay sends clients to the pods that answer `success`. Source: KubeRay 1.6, `ray-operator/controllers/ray`."""
 ROOT_PATH = "/"
 """Claude Code asks for its head before anything else, to know whether somebody is there."""
-ANONYMOUS_PATHS = frozenset({ROOT_PATH, HEALTH_PATH, PROXY_HEALTH_PATH, "/openapi.json"})
+ANONYMOUS_PATHS = frozenset(
+    [ROOT_PATH, HEALTH_PATH, PROXY_HEALTH_PATH, "/openapi.json"]
+    + [route.path for route in WIRE_ROUTES.values() if not route.needs_key]
+)
 """Paths that need no key: probes have none."""
 
 
@@ -119,6 +122,7 @@ def _describe_generations(api: FastAPI) -> None:
     async def never_called() -> None:
         raise ModelNotFound("The request path answers this route.")
 
-    described = [(route.path, route.summary) for route in ROUTES.values()]
-    for path, summary in (*described, *((route.path, route.summary) for route in WIRE_ROUTES.values())):
-        api.post(path, summary=summary, name=f"create at {path}")(never_called)
+    described = [(route.path, route.summary, "POST") for route in ROUTES.values()]
+    described += [(route.path, route.summary, route.methods[0]) for route in WIRE_ROUTES.values()]
+    for path, summary, method in described:
+        api.api_route(path, methods=[method], summary=summary, name=f"ask at {path}")(never_called)

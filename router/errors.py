@@ -8,6 +8,7 @@ Every error a client can see, as one tree.
     │  ├─ ModelDoesNotSupport        400 invalid_request_error  model_does_not_support
     │  └─ UnsupportedParameter       400 invalid_request_error  unsupported_parameter
     ├─ InvalidApiKey                 401 authentication_error   invalid_api_key
+    ├─ ModelsAreConfigured           403 invalid_request_error  models_are_configured
     ├─ RouteNotFound                 404 invalid_request_error  not_found
     ├─ ModelNotFound                 404 invalid_request_error  model_not_found
     ├─ ObjectNotFound                404 invalid_request_error  object_not_found
@@ -91,6 +92,14 @@ class InvalidApiKey(ServingError):
     status = 401
     type = "authentication_error"
     code = "invalid_api_key"
+
+
+class ModelsAreConfigured(ServingError):
+    """A client wants to change which models there are."""
+
+    status = 403
+    type = "invalid_request_error"
+    code = "models_are_configured"
 
 
 class RouteNotFound(ServingError):

@@ -114,11 +114,11 @@ class Generation:
 
     def _lane(self, call: Call, model: Model) -> Lane:
         wish, policies = header(self._scope, PRIORITY_HEADER), (model.queue, model.autocomplete)
-        return decide_lane(call.route.path, call.body, wish, policies, is_line=self._batch_tenant is not None)
+        return decide_lane(call.route.path, call.client_body, wish, policies, is_line=self._batch_tenant is not None)
 
     async def _give_completion(self, giving: Coroutine[Any, Any, None], call: Call, model: Model, tenant: str) -> None:
         """As long as the editor wants it."""
-        typist = typist_of(self._scope, call.body, call.session, tenant, model.name)
+        typist = typist_of(self._scope, call.client_body, call.session, tenant, model.name)
         arrived_at = self._account.arrived_at
         with self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at):
             await giving

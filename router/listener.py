@@ -108,6 +108,7 @@ class ClientProtocol(HttpToolsProtocol):
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(config, server_state, {}, loop)
+        self.access_log = False  # paths may hold keys, and whoever has a handler there would get them
         self.settings = settings
         self._fault: ServingError = InvalidRequest("The request is not valid HTTP.")
         self._num_head_bytes = 0

@@ -4,9 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from configs.cache import CachePolicy
+from configs.capabilities import CapabilitySettings
+from configs.fim import FimPolicy
 from configs.lanes import AutocompletePolicy, QueuePolicy
 from configs.limits import ModelLimits
 from configs.reliability import ReliabilityPolicy
+from configs.roles import RolePolicy
 from configs.router import MergingPolicy, ModelRoute, ReplicaChoice, RequestSettings, RouterUserConfig
 from configs.wake import WakePolicy
 from router.canary.backends import Backend, backend_of
@@ -48,6 +51,9 @@ class Model:
     fallbacks: tuple[str, ...] = ()
     shadow: Shadow | None = None
     trial: Trial | None = None
+    capabilities: CapabilitySettings = field(default_factory=CapabilitySettings)
+    fim: FimPolicy = field(default_factory=FimPolicy)
+    roles: RolePolicy = field(default_factory=RolePolicy)
 
     def adapter_at(self, application: str) -> str | None:
         """The LoRA adapter that a replica of `application` is asked for, if any."""
@@ -85,6 +91,9 @@ def model_of(
         fallbacks=route.fallbacks,
         shadow=shadow_of(name, route.shadow, running),
         trial=running,
+        capabilities=route.capabilities,
+        fim=route.fim,
+        roles=route.roles,
     )
 
 
@@ -115,6 +124,8 @@ class ModelTable:
     def __init__(self, config: RouterUserConfig, trials: Sequence[Trial] = ()) -> None:
         self.requests: RequestSettings = config.requests
         self.models = tuple(model_of(name, route, config.requests, trials) for name, route in config.models.items())
+        self.fim_model = config.fim_model
+        """Who fills in where the model that was asked for cannot; None where that is refused."""
         self.autos = tuple(Auto(name, settings) for name, settings in config.auto.items())
         self._by_name = {name: model for model in self.models for name in (model.name, *model.aliases)}
         self._autos = {auto.name: auto for auto in self.autos}

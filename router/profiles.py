@@ -40,6 +40,8 @@ class Profile:
     clamps_max_tokens: bool
     ignores: frozenset[str] = frozenset()
     """Fields that change an answer and that the engine passes over without a word."""
+    names_tools: bool = True
+    """`tool_choice` may name a function."""
     merges: frozenset[Literal["texts", "tokens"]] = frozenset()
     """Inputs for embeddings of which several requests are asked as one: the tokens of each are known, texts' by the
     engine's `/tokenize` as `router.merging.counting` asks it, and one call was seen to cost less than several."""
@@ -53,6 +55,11 @@ class Profile:
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
+
+    @property
+    def tokenises(self) -> bool:
+        """Whether the engine tells the tokens of a text."""
+        return self.counts_tokens is not None or self.applies_template is not None
 
     def read_error(self, status: int, body: bytes) -> ServingError:
         """The engine's error in our terms: its words, our status, type and code."""
@@ -94,6 +101,7 @@ PROFILES = {
             counts_tokens=None,
             clamps_max_tokens=True,
             ignores=frozenset({"dimensions"}),
+            names_tools=False,  # its log says "wrong type", and it goes on as if nothing were demanded
             merges=frozenset({"texts", "tokens"}),
             continues_by={},  # its server takes a last message of the assistant's for the beginning of the answer
             applies_template="/apply-template",

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from configs.engine import Task
+from configs.roles import RoleRefusal
+from router.capabilities import NOTHING_SAID, Statement
+from router.fim.template import UNKNOWN, FimTemplate
 from router.reliability.breaker import Breaker
 
 WARM_UP_S = 30.0
@@ -59,6 +62,12 @@ class Replica:
     """Requests that the engine runs at once, where that is known; more wait."""
     has_priorities: bool = False
     """The engine takes requests by their `priority`."""
+    statement: Statement = NOTHING_SAID
+    """What the engine says of its model."""
+    fim: str = ""
+    """How its model fills in the middle, as `FimTemplate.encode` writes it; empty where nobody says."""
+    role_refusals: tuple[RoleRefusal, ...] = ()
+    """What its model's chat template does not take, as far as that is known."""
     application: str = ""
     """The one that it is a replica of."""
     num_running: int = 0
@@ -80,6 +89,8 @@ class Replica:
     """By the same figures: requests wait in the engine, or its KV cache is full."""
     hash_seed: int = field(init=False, repr=False)
     """64 bits that stand for its id."""
+    template: FimTemplate = field(init=False, repr=False)
+    """`fim`, read. Where nobody says, its engine is asked with what the client sent."""
     _num_slots_now: int | None = field(default=None, repr=False)
     """Requests that it ran when its KV cache was full and others waited: it has no room for more."""
     _num_running_most: int = field(default=0, repr=False)
@@ -89,6 +100,7 @@ class Replica:
 
     def __post_init__(self) -> None:
         self.hash_seed = int.from_bytes(hashlib.blake2b(self.replica_id.encode(), digest_size=8).digest(), "little")
+        self.template = FimTemplate.decode(self.fim) if self.fim else UNKNOWN
 
     @property
     def blocked_until(self) -> float:
@@ -154,6 +166,7 @@ class ReplicaDirectory:
         self._applications: dict[str, str] = {}
         """By replica id."""
         self._fingerprints: dict[str, str | None] = {}
+        self._last: dict[str, tuple[Replica, ...]] = {}
         self._change = asyncio.Event()
 
     def update(self, application: str, replicas: Iterable[Replica], now: float = 0.0) -> tuple[Replica, ...]:
@@ -170,6 +183,7 @@ class ReplicaDirectory:
         self._replicas[application] = current
         self._applications = {one.replica_id: name for name, those in self._replicas.items() for one in those}
         if current:
+            self._last[application] = current
             found = {replica.fingerprint for replica in current}
             self._fingerprints[application] = found.pop() if len(found) == 1 else None
         self._change.set()
@@ -181,6 +195,10 @@ class ReplicaDirectory:
         if len(applications) == 1:
             return self._replicas.get(applications[0], ())
         return tuple(replica for name in applications for replica in self._replicas.get(name, ()))
+
+    def last_of(self, *applications: str) -> tuple[Replica, ...]:
+        """As `of`, and of an application that has none now, those that it had last: what they said is still true."""
+        return tuple(replica for name in applications for replica in self.of(name) or self._last.get(name, ()))
 
     def fingerprint(self, application: str) -> str | None:
         """

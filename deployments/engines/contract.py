@@ -7,6 +7,8 @@ from typing import Any, Literal, Protocol
 from configs.engine import Task
 from deployments.engines.front.dialect import Dialect
 from deployments.engines.load import EngineLoad
+from deployments.engines.statements import EngineAnswer, Questions
+from router.capabilities import Statement
 
 Profile = Literal["llama_cpp", "vllm", "front"]
 """Which dialect of the OpenAI API a replica speaks; the router keeps what differs between them."""
@@ -100,6 +102,16 @@ class Engine(Protocol):
     @property
     def first_request(self) -> FirstRequest | None:
         """None where a request costs somebody's money or time."""
+
+    @property
+    def questions(self) -> Questions:
+        """What to ask the ready engine, so that `statement` can be made of its answers."""
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:
+        """
+        What the model can do, by the settings, the engine's answers and the model's own files. What a server behind a
+        front says is its dialect's to tell.
+        """
 
     def command(self, address: EngineAddress) -> ChildCommand | None:
         """

@@ -81,6 +81,7 @@ def find_weights(model_source: str) -> Path:
     return found[0]
 
 
+_FIM_KEYS = {f"ggml.{name}_token_id" for name in ("fim_pre", "fim_suf", "fim_mid", "prefix", "suffix", "middle")}
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 
@@ -124,6 +125,10 @@ class Header:
     has_pooling: bool
     """Whether it says how a text's tokens become one vector."""
     tensors: frozenset[str]
+    fim_token_ids: dict[str, int]
+    """Of the tokens for filling in, by what they are called in the file: `pre`, or in older ones `prefix`."""
+    architecture: str | None = None
+    """As llama.cpp names it: `llama`, `qwen2`."""
 
     @property
     def can_rank(self) -> bool:
@@ -144,8 +149,19 @@ def _read_header(file: BinaryIO) -> Header:
         tensors.append(_read_string(file))
         num_dimensions = int(_read_scalar(file, "I"))
         file.seek(8 * num_dimensions + 4 + 8, os.SEEK_CUR)  # the dimensions, the type and the place
-    length = values.get("context_length")
-    return Header(length if isinstance(length, int) else None, "pooling_type" in values, frozenset(tensors))
+    length, kind = values.get("context_length"), values.get("architecture")
+    ids = {
+        key.removeprefix("ggml.").removeprefix("fim_").removesuffix("_token_id"): number
+        for key, number in values.items()
+        if key in _FIM_KEYS and isinstance(number, int)
+    }
+    return Header(
+        length if isinstance(length, int) else None,
+        "pooling_type" in values,
+        frozenset(tensors),
+        ids,
+        kind if isinstance(kind, str) else None,
+    )
 
 
 def read_header(path: Path) -> Header:

@@ -1,5 +1,7 @@
 """Ollama, started by the replica or running elsewhere, behind a front: it asks nobody for a key."""
 
+from collections.abc import Mapping
+
 from configs.engine import OllamaSettings
 from deployments.engines.contract import (
     ChildCommand,
@@ -15,6 +17,8 @@ from deployments.engines.load import EngineLoad
 from deployments.engines.ollama_dialect import OllamaDialect
 from deployments.engines.ollama_models import with_tag
 from deployments.engines.openai_endpoint import bearer
+from deployments.engines.statements import EngineAnswer, Questions
+from router.capabilities import NOTHING_SAID, Statement
 
 
 class OllamaEngine:
@@ -32,6 +36,14 @@ class OllamaEngine:
     @property
     def first_request(self) -> FirstRequest:
         return cheapest_request(self._settings.model, self._settings.task)
+
+    @property
+    def questions(self) -> Questions:
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Its dialect tells."""
+        return NOTHING_SAID
 
     def command(self, address: EngineAddress) -> ChildCommand | None:
         """

@@ -12,8 +12,9 @@ from deployments.engines.front.counts import load_in_flight
 from deployments.engines.front.dialect import InFlight, JsonObject, Tell, Upstream
 from deployments.engines.load import EngineLoad
 from deployments.engines.ollama_conversation import OllamaConversation
-from deployments.engines.ollama_models import OllamaModels, is_embedding_only, trained_context
+from deployments.engines.ollama_models import OllamaModels, is_embedding_only, statement_of, trained_context
 from deployments.engines.openai_endpoint import HEALTH_INTERVAL_S, bearer
+from router.capabilities import Statement
 
 PATHS = {path: path for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")}
 
@@ -33,6 +34,7 @@ class OllamaDialect:
         )
         self._found_max_model_len: int | None = None
         self._healthy_until = 0.0
+        self.statement: Statement | None = None
 
     @property
     def upstream(self) -> Upstream:
@@ -75,6 +77,7 @@ class OllamaDialect:
             raise EngineStartError(await self._missing(models))
         if settings.task == "generate" and is_embedding_only(shown):
             raise EngineStartError(f"{settings.model_source} only embeds; set task: embed for it")
+        self.statement = statement_of(shown)
         tell(f"loading {settings.model_source} into memory")
         await models.load(settings.task)
         self._take_over(await models.loaded_context(), trained_context(shown))

@@ -12,6 +12,7 @@ from configs.engine import Task
 from deployments.engines.errors import EngineStartError
 from deployments.engines.front.dialect import JsonObject, Tell
 from deployments.engines.front.wire import read_error
+from router.capabilities import Statement
 
 NO_LIMIT = aiohttp.ClientTimeout(total=None)
 """For downloads and for loading: the replica's `start_timeout_s` bounds them."""
@@ -164,6 +165,39 @@ def is_embedding_only(shown: JsonObject) -> bool:
     """Ollama tells capabilities from 0.6.4 on; before, a model counts as one that generates."""
     capabilities = shown.get("capabilities")
     return isinstance(capabilities, list) and "embedding" in capabilities and "completion" not in capabilities
+
+
+def statement_of(shown: JsonObject) -> Statement:
+    """
+    By an answer of `/api/show`. Before 0.6.4 Ollama told no capabilities, and then nothing is known of them.
+
+    Its OpenAI API fills in no middle of a text whose template has no place for a suffix.
+    """
+    told, details, info = shown.get("capabilities"), _object_at(shown, "details"), _object_at(shown, "model_info")
+    can = {str(name) for name in told} if isinstance(told, list) else None
+    count = info.get("general.parameter_count")
+    return Statement(
+        chat=None if can is None else "completion" in can,
+        tools=None if can is None else "tools" in can,
+        forced_tools=False,  # it does not read `tool_choice`
+        vision=None if can is None else "vision" in can,
+        fim=None if can is None else "insert" in can,
+        reasoning=None if can is None else "thinking" in can,
+        structured_output=True,
+        architecture=_text(info.get("general.architecture")),
+        num_parameters=_positive(count),
+        quantization=_text(details.get("quantization_level")),
+        file_format=_text(details.get("format")),
+    )
+
+
+def _object_at(owner: JsonObject, name: str) -> JsonObject:
+    value = owner.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _positive(value: object) -> int | None:

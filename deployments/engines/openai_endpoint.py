@@ -17,6 +17,8 @@ from deployments.engines.front.counts import load_in_flight, read_load
 from deployments.engines.front.dialect import InFlight, JsonObject, Tell, Upstream
 from deployments.engines.front.plain import PlainConversation
 from deployments.engines.load import EngineLoad
+from deployments.engines.statements import EngineAnswer, Questions
+from router.capabilities import ABILITIES, NOTHING_SAID, Statement
 
 HEALTH_INTERVAL_S = 5.0
 """How long a good answer to the question for its health counts, in seconds: the server is not ours to ask so often."""
@@ -45,6 +47,14 @@ class OpenAiEndpointEngine:
     def first_request(self) -> None:
         """None: it may cost money, and may not have the route."""
         return
+
+    @property
+    def questions(self) -> Questions:
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Its dialect tells."""
+        return NOTHING_SAID
 
     def command(self, address: EngineAddress) -> None:  # noqa: ARG002  nothing is started
         return None
@@ -76,6 +86,7 @@ class OpenAiEndpointDialect:
             is_ours=False,
         )
         self._found_max_model_len: int | None = None
+        self.statement: Statement | None = None
         self._healthy_until = 0.0
 
     @property
@@ -152,6 +163,7 @@ class OpenAiEndpointDialect:
         card = cards[names.index(self._source)]
         lengths = [card.get(name) for name in ("max_model_len", "context_length", "context_window")]
         self._found_max_model_len = next((length for length in lengths if isinstance(length, int)), None)
+        self.statement = statement_of(card)
 
 
 def bearer(api_key_env: str | None) -> dict[str, str]:
@@ -176,6 +188,17 @@ def model_cards(body: bytes) -> list[JsonObject] | None:
     except (orjson.JSONDecodeError, KeyError, TypeError):
         return None
     return [card for card in data if isinstance(card, dict)] if isinstance(data, list) else None
+
+
+def statement_of(card: JsonObject) -> Statement | None:
+    """
+    By the entry in a list of models, where that is another house's: a list of `capabilities` in our words. What such a
+    list leaves out is denied, since it names all that the model can do.
+    """
+    told = card.get("capabilities")
+    if not isinstance(told, list) or "completion" not in told:
+        return None
+    return Statement.of({name: name in told for name in ("chat", *ABILITIES)})
 
 
 def _tls(settings: EndpointTlsSettings) -> ssl.SSLContext:

@@ -14,11 +14,16 @@ from configs.engine import EngineSettings
 from deployments.engines.contract import Engine, EngineAddress, FirstRequest, SleepMode
 from deployments.engines.errors import EngineDied, EngineStartError, EngineUnresponsive
 from deployments.engines.exit_causes import find_cause
+from deployments.engines.front.dialect import Dialect
 from deployments.engines.front.server import Front
 from deployments.engines.load import EngineLoad
+from deployments.engines.model_facts import ModelFacts, read_facts
 from deployments.engines.ports import free_port, is_port_taken
 from deployments.engines.prometheus_text import MetricNotFound
+from deployments.engines.questions import Questions
+from deployments.engines.statements import ask_engine
 from deployments.engines.supervised_child import ExitReport, OnLine, SupervisedChild
+from router.capabilities import NOTHING_SAID, Statement
 
 Phase: TypeAlias = str
 """`starting`, `loading`, `warming` or `ready`, or between the last two what an engine does that takes long, in a few
@@ -82,6 +87,11 @@ class EngineRuntime:
         """Open files for the engine's process to keep; to be set before the start."""
         self.version = ""
         """The engine's own, once it is ready; empty where it does not say."""
+        self.statement: Statement = NOTHING_SAID
+        """What the ready engine says of its model."""
+        self.facts = ModelFacts()
+        """What is known of its model, once it is ready."""
+        self._dialect: Dialect | None = None
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -248,7 +258,7 @@ class EngineRuntime:
             await self._front.close()
         secret = secrets.token_urlsafe(32)
         behind_front = EngineAddress(LOOPBACK, free_port(LOOPBACK), secret)
-        dialect = self._engine.dialect(behind_front)
+        self._dialect = dialect = self._engine.dialect(behind_front)
         if dialect is None:
             self._address = EngineAddress(self._host, free_port(self._host), secret)
             return self._address
@@ -267,6 +277,9 @@ class EngineRuntime:
         if self._engine.max_model_len is None:
             self._found_max_model_len = await self._ask_max_model_len()
         self.version = await self._ask_version()
+        questions = Questions(self._open_session, self._settings.model, self.address, self._dialect)
+        self.facts = await read_facts(self._settings, self._engine.profile, questions)
+        self.statement = await self._ask_statement()
 
     async def _prepare(self, front: Front) -> None:
         try:
@@ -355,6 +368,13 @@ class EngineRuntime:
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return ""
         return str(document.get("version", "")) if isinstance(document, dict) else ""
+
+    async def _ask_statement(self) -> Statement:
+        told = None if self._front is None else self._front.statement
+        if told is not None:
+            return told
+        questions, headers = self._engine.questions, self._authorization
+        return self._engine.statement(await ask_engine(questions, self._url("/"), headers, self._open_session))
 
     async def _ask_cards(self) -> list[dict[str, object]]:
         """The entries of the engine's list of models; empty where it gives none."""

@@ -1,6 +1,7 @@
 """The simulated engine: vLLM-shaped answers without a model, paced by a model of latency and of the KV cache."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import orjson
@@ -15,8 +16,10 @@ from deployments.engines.contract import (
     cheapest_request,
 )
 from deployments.engines.load import EngineLoad
+from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.vllm_metrics import read_load
 from deployments.engines.vllm_sleep import vllm_sleep_mode
+from router.capabilities import Statement
 
 SERVER = Path(__file__).with_name("simulated_server.py")
 
@@ -36,6 +39,17 @@ class SimulatedEngine:
     @property
     def first_request(self) -> FirstRequest:
         return cheapest_request(self._settings.model, self._settings.task)
+
+    @property
+    def questions(self) -> Questions:
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """It writes text and nothing else."""
+        return Statement(
+            chat=True, tools=False, vision=False, fim=False, reasoning=False, structured_output=False,
+            architecture="simulated",
+        )  # fmt: skip
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings

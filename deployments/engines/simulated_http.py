@@ -239,7 +239,7 @@ class Connection(asyncio.Protocol):
         simulated_requests.check_model(fields, self._house.model)
         prompt = fields.get("prompt")
         text = prompt if isinstance(prompt, str) else simulated_requests.chat_prompt(fields)
-        ids = simulated_tokens.ids(text)
+        ids = simulated_tokens.mark_ids(text) or simulated_tokens.ids(text)
         return orjson.dumps(
             {
                 "count": len(ids),

@@ -40,6 +40,15 @@ def ids(text: str) -> list[int]:
     ]
 
 
+_MARKS = ("<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|repo_name|>", "<|file_sep|>")
+"""Qwen's. The simulated model fills in the middle by them, so that all that leads to it can be tried."""
+
+
+def mark_ids(text: str) -> list[int]:
+    """The one id of a text that is a mark and nothing else; empty for all others. They come after those of texts."""
+    return [VOCABULARY_SIZE + _MARKS.index(text)] if text in _MARKS else []
+
+
 def text_of_ids(token_ids: list[int]) -> str:
     """A text of as many tokens, the same for the same ids: a prompt may be given as ids."""
     return "".join(f"{token_id & 0xFFFF:04x}" for token_id in token_ids)

@@ -3,7 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from configs.engine import SpeculativeSettings, Task, VllmSettings
@@ -16,8 +17,11 @@ from deployments.engines.contract import (
     cheapest_request,
 )
 from deployments.engines.load import EngineLoad
+from deployments.engines.model_files import describe_folder
+from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.vllm_metrics import read_load
 from deployments.engines.vllm_sleep import SLEEP_ENVIRONMENT, vllm_sleep_mode
+from router.capabilities import Statement
 
 INSIDE_FOLDER = Path(__file__).with_name("inside_vllm")
 """What runs in vLLM's own interpreter: the launcher, run by path, and the middleware. A folder of its own, for it is on
@@ -39,6 +43,24 @@ class VllmEngine:
     @property
     def first_request(self) -> FirstRequest:
         return cheapest_request(self._settings.model, self._settings.task)
+
+    @property
+    def questions(self) -> Questions:
+        """None: its server tells nothing of its model but the context."""
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Without a parser vLLM refuses tools that are only allowed, and leaves what is thought within the text."""
+        settings = self._settings
+        files = describe_folder(settings.model_source, settings.revision, settings.environment)
+        return replace(
+            files,
+            chat=True if settings.chat_template is not None else files.chat,
+            tools=settings.tool_call_parser is not None,
+            forced_tools=True,
+            reasoning=settings.reasoning_parser is not None,
+            structured_output=True,
+        )
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings

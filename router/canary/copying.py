@@ -15,12 +15,12 @@ from router.canary.tally import Side
 from router.errors import EngineTimeout, EngineUnavailable, ServingError
 from router.event_stream import Usage
 from router.exchange import Exchange
+from router.fitting import fit_for
 from router.metrics import SHADOW_DIFFERENCES, SHADOW_REQUESTS, SHADOW_SECONDS
 from router.model_table import Model
 from router.profiles import PROFILES
 from router.prompt_tokens import fit_limit
 from router.replicas import Replica
-from router.routing.limits import fit_unsaid
 from router.state import RouterState
 from router.upstream import ConnectFailed
 
@@ -74,7 +74,7 @@ class Copy:
     async def _ask(self, replica: Replica, heard: Heard, begin: Callable[[Exchange], None]) -> ServingError | None:
         state, model = self.state, self.model
         check_abilities(self.call, model, replica)
-        call = fit_unsaid(self.call, model, PROFILES[replica.profile])
+        call = fit_for(replica, self.call, model)
         name = self.shadow.backend.adapter or replica.model
         body = await fit_limit(call, call.encode_for(name), name, replica, state, model.limits.max_prompt_tokens)
         # A fresh connection: one that has served before may be ending, which would be no fault of the engine.

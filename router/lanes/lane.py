@@ -6,6 +6,7 @@ from typing import Final, cast
 
 from configs.lanes import AutocompletePolicy, Priority, QueuePolicy
 from router.errors import InvalidRequest
+from router.fim.marks import fills_in
 
 PRIORITY_HEADER: Final = b"x-enginehouse-priority"
 
@@ -51,7 +52,7 @@ def decide_lane(
     """
     Args:
         route: the request's path.
-        body: its JSON object.
+        body: its JSON object, as the client wrote it.
         header: its `x-enginehouse-priority`, None where it has none.
         policies: its model's.
         is_line: whether it is a line of a batch.
@@ -63,7 +64,7 @@ def decide_lane(
         return LINE
     queue, autocomplete = policies
     priority = decide_priority(route, header, queue)
-    is_completion = route == "/v1/completions" and (autocomplete.all_completions or isinstance(body.get("suffix"), str))
+    is_completion = route == "/v1/completions" and (autocomplete.all_completions or fills_in(body))
     if not is_completion:
         return INTERACTIVE if priority == "interactive" else Lane(priority)
     return Lane(priority, is_completion=True, leaves_a_slot=not autocomplete.all_completions)

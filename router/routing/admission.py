@@ -1,7 +1,7 @@
 """
 A request gets its model, and a place at it, and its answer says which.
 
-    choose the model -> fit its limits -> take a place
+    choose the model -> make its prompt of what is around a cursor -> fit its limits -> take a place
 """
 
 import datetime as dt
@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
+from router.abilities import ignored_fields
 from router.answer import Answer
 from router.asgi import BATCH_TENANT, Headers, Scope
 from router.call import Account, Call, Route
+from router.fim.filling import fill_in, who_fills_in
 from router.metrics import ROUTED
 from router.model_table import Choice, Model, ModelTable
 from router.routing.facts import Facts
@@ -20,6 +22,8 @@ from router.routing.occupancy import Place
 from router.state import RouterState
 
 ROUTE_HEADER = b"x-enginehouse-route"
+IGNORED_HEADER = b"x-enginehouse-ignored"
+"""Names fields of the request that were left out, since the model can do nothing with them."""
 
 
 class Admission:
@@ -29,6 +33,7 @@ class Admission:
         self._state = state
         self._choice: Choice | None = None
         self._place: Place | None = None
+        self._ignored: tuple[str, ...] = ()
         self.account = account
         """Says which replica was asked last: this request's own, or that of a generation which it shares."""
         self._answer = answer
@@ -40,18 +45,22 @@ class Admission:
 
         Raises:
             ModelNotFound: there is none of that name.
+            UnsupportedParameter: it has a `suffix`, and the model cannot fill in.
             ContextLengthExceeded: the prompt is longer than the model takes here.
             RateLimited: the key has as many requests at this model as it may.
             EngineOverloaded: the model has as many as it takes.
         """
-        choice = self._choice = table.choose(
+        choice = table.choose(
             call.model_name, lambda: facts_of(call.route, call.body, len(call.raw), scope["headers"], tenant)
         )
+        choice = self._choice = who_fills_in(call, choice, table, self._state.directory)
         model = choice.model
         self.account.labels["model"] = model.name
         if choice.rule is not None:
             self._state.sink.record(ROUTED, 1, {"model": model.name, "rule": choice.rule})
-        call = fit_call(call, model)
+        call = fit_call(fill_in(call, model, self._state.directory), model)
+        if "tools" in call.body:
+            self._ignored = ignored_fields(call, model, self._state.directory.of(*model.applications))
         if BATCH_TENANT not in scope.get("extensions", {}):
             self._place = self._state.occupancy.enter(model, tenant)
         return call, model
@@ -69,7 +78,8 @@ class Admission:
             return []
         replica_id = "" if self._answer.is_ahead else self.account.labels["replica"]
         application = self._state.directory.application_of(replica_id) if replica_id else None
-        return [(ROUTE_HEADER, route_text(choice.model.name, application, choice.rule).encode())]
+        headers = [(ROUTE_HEADER, route_text(choice.model.name, application, choice.rule).encode())]
+        return [*headers, (IGNORED_HEADER, ", ".join(self._ignored).encode())] if self._ignored else headers
 
 
 @lru_cache(maxsize=4096)  # all three are names of the table, so there are few

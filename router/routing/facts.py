@@ -7,6 +7,7 @@ from functools import cached_property
 
 from configs.engines.base import Task
 from configs.routing import Editor, Language
+from router.fim.marks import fills_in
 from router.routing.editors import editor_of, user_agent_of
 from router.routing.languages import guess_language
 
@@ -17,9 +18,6 @@ tokens. Prose in Latin letters has about as many; Chinese has more tokens for it
 MAX_LOOKED_AT_CHARS = 8_000
 """How much of a prompt's end is looked at for its language, in characters."""
 
-_FIM_MARKS = ("<|fim_", "<fim_", "<\uff5cfim", "<PRE>", "<|fim", "[SUFFIX]")
-"""How the marks begin by which models know what they are to fill in: Qwen's, StarCoder's, DeepSeek's, Code Llama's,
-Granite's, Codestral's."""
 _JSON_FORMATS = frozenset({"json_object", "json_schema"})
 
 
@@ -56,10 +54,7 @@ class Facts:
 
     @cached_property
     def is_fim(self) -> bool:
-        if isinstance(self.body.get("suffix"), str):
-            return True
-        prompt = self.body.get("prompt")
-        return isinstance(prompt, str) and any(mark in prompt for mark in _FIM_MARKS)
+        return fills_in(self.body)
 
     @cached_property
     def wants_json(self) -> bool:

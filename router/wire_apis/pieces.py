@@ -1,4 +1,4 @@
-"""A chat completion taken to pieces, the same ones whether it was streamed or whole. Pure."""
+"""A chat or text completion taken to pieces, the same ones whether it was streamed or whole. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -64,6 +64,9 @@ def pieces_of(document: Json) -> Iterator[Piece]:
             continue
         said = choice.get("message") if "message" in choice else choice.get("delta")
         yield from _said(said if isinstance(said, dict) else {})
+        text = choice.get("text")
+        if isinstance(text, str) and text:
+            yield Text(text)
         reason, stop = choice.get("finish_reason"), choice.get("stop_reason")
         if isinstance(reason, str) and reason:
             yield Finish(reason, stop if isinstance(stop, str) else None)
@@ -96,7 +99,7 @@ def pieces_of_whole(completion: Json) -> Iterator[Piece]:
         ValueError: it holds no answer.
     """
     if not any(True for _ in _objects(completion.get("choices"))):
-        raise ValueError("a chat completion without a choice")
+        raise ValueError("a completion without a choice")
     in_order = InOrder()
     for piece in pieces_of(completion):
         yield from in_order.take(piece)

@@ -33,6 +33,14 @@ class WireRoute(Protocol):
     def summary(self) -> str: ...
 
     @property
+    def methods(self) -> tuple[str, ...]:
+        """What it takes; the first is that which clients use."""
+
+    @property
+    def needs_key(self) -> bool:
+        """False where it says nothing that is worth a key."""
+
+    @property
     def errors(self) -> ErrorWords: ...
 
     @property
@@ -42,11 +50,11 @@ class WireRoute(Protocol):
 
 
 async def serve_wire_route(route: WireRoute, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
-    """Any request for its path: each of them takes POST and nothing else."""
-    if scope["method"] == "POST":
+    """Any request for its path."""
+    if scope["method"] in route.methods:
         await route.serve(state, scope, receive, send)
         return
-    error = MethodNotAllowed(f"{scope['method']} is not possible at {route.path}; use POST.")
+    error = MethodNotAllowed(f"{scope['method']} is not possible at {route.path}; use {' or '.join(route.methods)}.")
     try:
         state.keys.check(scope)
     except ServingError as refused:
@@ -62,7 +70,8 @@ async def answer_question(
     account = Account(state.sink, state.loop.time(), state.loop.time, route.path)
     named, code = request_id(scope), "ok"
     try:
-        state.keys.check(scope)
+        if route.needs_key:
+            state.keys.check(scope)
         raw = await read_body(scope, receive, state.listener.max_body_bytes, state.listener.request_timeout_s)
         document, headers = await reply(state, raw, account)
         await _send(200, orjson.dumps(document), [*headers, *_common(route, state, named)], send)
@@ -90,7 +99,7 @@ def _common(route: WireRoute, state: RouterState, named: bytes) -> Headers:
 async def _answer_error(error: ServingError, route: WireRoute, state: RouterState, named: bytes, send: Send) -> None:
     headers = [*error_headers(error), *_common(route, state, named)]
     if error.status == 405:
-        headers.append((b"allow", b"POST"))
+        headers.append((b"allow", ", ".join(route.methods).encode()))
     await _send(error.status, route.errors.body(error, named.decode()), headers, send)
 
 

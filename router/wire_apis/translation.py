@@ -1,9 +1,9 @@
 """
-A generation for a client with an API of its own: its request becomes a chat completion, and that becomes its answer.
+A request in an API of its own: it becomes a chat completion, text completion or embedding, and that becomes its answer.
 
-    read -> as any chat: limits, cache, single flight, replicas, failover -> write
+    read -> as any request: limits, cache, single flight, replicas, failover -> write
 
-Everything between is the path of a chat, which knows nothing of it.
+Everything between is the path of a request in OpenAI's API, which knows nothing of it.
 """
 
 import logging
@@ -12,12 +12,12 @@ from typing import Protocol
 
 import orjson
 
-from router.answer import JSON_HEADERS, Answer
+from router.answer import EVENT_STREAM_HEADERS, JSON_HEADERS, Answer
 from router.asgi import Headers, Receive, Scope, Send, WriteChunk
 from router.bodies import encode_object
-from router.call import ROUTES, Call
+from router.call import ROUTES, Call, Route
 from router.errors import EngineFailed, ServingError
-from router.event_stream import read_events
+from router.event_stream import KEEP_ALIVE, read_events
 from router.generation import Generation
 from router.prefix_key import session_of
 from router.state import RouterState
@@ -39,7 +39,7 @@ class ErrorWords(Protocol):
 
 class Writer(Protocol):
     """
-    Makes one answer out of one chat completion. Pure.
+    Makes one answer out of one completion or embedding. Pure.
 
     May raise ValueError, TypeError, KeyError or AttributeError where the engine's answer is none.
     """
@@ -55,9 +55,21 @@ class Writer(Protocol):
 
 
 @dataclass(slots=True, frozen=True)
+class StreamForm:
+    """How an API's streams look. `sign_of_life` is a part of one that its clients pass over."""
+
+    headers: Headers
+    sign_of_life: bytes
+
+
+EVENTS = StreamForm(EVENT_STREAM_HEADERS, KEEP_ALIVE)
+"""Server-sent events, which have comments."""
+
+
+@dataclass(slots=True, frozen=True)
 class Reading:
     """
-    A client's request as a chat completion: what to ask, and who writes the answer.
+    A client's request as one in OpenAI's API: what to ask, by which route, and who writes the answer.
 
     `session` is what the request itself calls the conversation, empty where it does not; a header goes before it.
     """
@@ -65,15 +77,22 @@ class Reading:
     body: Json
     writer: Writer
     session: bytes = b""
+    route: Route = CHAT_ROUTE
+    form: StreamForm = EVENTS
 
 
 class WireApi(Protocol):
     """One API in which a client may ask for a generation."""
 
-    path: str
-    errors: ErrorWords
-    id_header: bytes | None
-    """The header in which its clients look for the request's id, where that is not `x-request-id`."""
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def errors(self) -> ErrorWords: ...
+
+    @property
+    def id_header(self) -> bytes | None:
+        """The header in which its clients look for the request's id, where that is not `x-request-id`."""
 
     def read(self, raw: bytes, request_id: str) -> Reading:
         """
@@ -82,32 +101,41 @@ class WireApi(Protocol):
         """
 
 
-def chat_call(body: Json, session: bytes = b"") -> Call:
+def chat_call(body: Json, session: bytes = b"", route: Route = CHAT_ROUTE) -> Call:
     """
-    The chat completion with this body, as if a client had asked for it. Its stream has the usage.
+    The request with this body, as if a client had asked for it. Its stream has the usage.
 
     Raises:
         InvalidRequest: a field has the wrong type or range.
     """
-    CHAT_ROUTE.check(body)
+    route.check(body)
     wants_stream = body.get("stream") is True
     if wants_stream:
         body = {**body, "stream_options": {"include_usage": True}}
-    return Call(CHAT_ROUTE, body, encode_object(body), body["model"], wants_stream, wants_stream, session)
+    return Call(route, body, encode_object(body), body["model"], wants_stream, wants_stream, session)
 
 
 class TranslatedAnswer(Answer):
-    """Takes a chat completion and writes it to a client in the words of its own API."""
+    """Takes an engine's answer and writes it to a client in the words of its own API."""
 
     errors: ErrorWords
     request_id: str
     writer: Writer
     """Set before there is anything to write but an error."""
+    form: StreamForm = EVENTS
     misread: EngineFailed | None = None
-    """What the client was told of a chat completion that is none."""
+    """What the client was told of an answer that is none."""
+
+    def take_over(self, reading: Reading) -> None:
+        """From here on there may be something to write."""
+        self.writer, self.form = reading.writer, reading.form
+        self.sign_of_life = reading.form.sign_of_life
+
+    def start_stream(self, headers: Headers | None = None) -> None:
+        super().start_stream(self.form.headers if headers is None else headers)
 
     def write(self, data: bytes, *, is_last: bool) -> None:
-        """Whole events of a streamed chat completion."""
+        """Whole events of a streamed completion."""
         if self.is_cut:
             return
         self.has_content = self.has_content or bool(data)
@@ -129,9 +157,13 @@ class TranslatedAnswer(Answer):
             return
         super().send_whole(status, written, headers)
 
+    def send_own(self, body: bytes) -> None:
+        """An answer that no engine gave, in the API's own words."""
+        super().send_whole(200, body)
+
     def _misread(self, error: Exception) -> None:
         logger.warning("request %s: the engine's answer cannot be translated: %r", self.request_id, error)
-        self.misread = EngineFailed("The engine's answer is not a chat completion.", from_engine=True)
+        self.misread = EngineFailed("The engine's answer is not what was asked for.", from_engine=True)
         self.fail(self.misread)
 
     def _error_body(self, error: ServingError) -> bytes:
@@ -163,6 +195,13 @@ class TranslatedGeneration(Generation):
         return self._translated
 
     def _read_call(self, raw: bytes) -> Call:
-        reading = self._api.read(raw, self._request_id.decode())
-        self._translated.writer = reading.writer
-        return chat_call(reading.body, session_of(self._scope) or reading.session)
+        reading = self._read(raw)
+        self._translated.take_over(reading)
+        return self._call(reading, session_of(self._scope) or reading.session)
+
+    def _read(self, raw: bytes) -> Reading:
+        return self._api.read(raw, self._request_id.decode())
+
+    def _call(self, reading: Reading, session: bytes) -> Call:
+        """What is asked of the engine, for APIs that stand for something else than a chat."""
+        return chat_call(reading.body, session, reading.route)

@@ -52,6 +52,9 @@ _api_keys = st.builds(
     ApiKeySettings,
     env=st.none() | st.from_regex(r"\A[A-Z_][A-Z0-9_]{0,20}[A-Z]\Z"),
     file=st.none() | _texts,
+    in_path=st.booleans(),
+    allow_anonymous=st.booleans(),
+    dummy_keys=st.lists(st.text(min_size=1, max_size=20), max_size=2).map(tuple),
     allow_anonymous_on_public_address=st.booleans(),
 )
 _requests = st.builds(

@@ -121,7 +121,7 @@ async def test_a_crash_within_a_stream_is_an_error_event(pair: House) -> None:
     command = {"simulated": {"num_tokens": 50, "inter_token_ms": 10, "exit_after_tokens": 5}}
     async with sdk(pair) as client:
         stream = aiter(
-            await client.completions.create(model="simulated", prompt="Hi", suffix="!", extra_body=command, stream=True)
+            await client.completions.create(model="simulated", prompt="Hi", echo=True, extra_body=command, stream=True)
         )
         for _ in range(5):
             assert (await anext(stream)).choices[0].finish_reason is None

@@ -36,8 +36,11 @@ def application(**changes: object) -> Iterator[Json]:
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[House]:
+    table = router(free_port(), {"trt": ["weather"]})
+    models = table["deployments"][0]["user_config"]["models"]
+    models["coder"] = {"application": "trt", "fim": {"template": "qwen_coder"}}
     for app in application():
-        with open_house(serve_file(router(free_port(), {"trt": ["weather"]}), [app])) as house:
+        with open_house(serve_file(table, [app])) as house:
             yield house
 
 
@@ -105,6 +108,15 @@ def test_what_it_cannot_do_is_refused_by_name(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError) as refused:
         client.completions.create(model="trt", prompt="a", suffix="b")
     assert "suffix" == refused.value.param
+
+
+def test_a_suffix_is_filled_in_by_the_models_marks(client: openai.OpenAI) -> None:
+    """The server knows no `suffix`; it gets one prompt, and the stops as it takes them."""
+    made = "<|fim_prefix|>a<|fim_suffix|>b<|fim_middle|>"
+    filled = client.completions.create(model="coder", prompt="a", suffix="b", max_tokens=4, temperature=0)
+    plain = client.completions.create(model="trt", prompt=made, max_tokens=4, temperature=0)
+    assert filled.usage is not None
+    assert (plain.choices[0].text, plain.usage) == (filled.choices[0].text, filled.usage)
 
 
 @pytest.mark.parametrize("failure", ["executor_error", "cut_stream"])

@@ -43,12 +43,15 @@ async def test_the_context_is_that_of_the_smallest_replica(door: Door, engine: S
     assert (2048, 2048, 3) == (card["max_model_len"], card["context_length"], card["ready_replicas"])
 
 
-async def test_a_card_says_what_the_model_is_for(door: Door, engine: ScriptedEngine) -> None:
-    """As its replicas say; nothing is claimed while there are none."""
+async def test_a_card_says_what_the_model_is_for(open_door: OpenDoor, engine: ScriptedEngine) -> None:
+    """As its replicas say, or said before it went to sleep; nothing is claimed before there was one."""
+    door = await open_door()
+    before = document((await door.ask("GET", "/v1/models/m")).body)
     door.serve_with(engine.replica("r2", task="embed"))
-    embeds = document((await door.ask("GET", "/v1/models/m")).body)["task"]
     door.serve_with()
-    assert ("embed", None) == (embeds, document((await door.ask("GET", "/v1/models/m")).body)["task"])
+    after = document((await door.ask("GET", "/v1/models/m")).body)
+    assert [(None, []), ("embed", ["embeddings"])] == [(card["task"], card["capabilities"]) for card in (before, after)]
+    assert 0 == after["ready_replicas"]
 
 
 async def test_an_unknown_context_is_null(door: Door) -> None:
@@ -135,6 +138,10 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         "/v1/embeddings", "/v1/rerank", "/v1/files", "/v1/files/{file_id}", "/v1/files/{file_id}/content",
         "/v1/batches", "/v1/batches/{batch_id}", "/v1/batches/{batch_id}/cancel",
         "/", "/v1/messages", "/v1/messages/count_tokens", "/v1/responses",
+        "/api/version", "/api/tags", "/api/ps", "/api/show", "/api/chat", "/api/generate", "/api/embed",
+        "/api/embeddings", "/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete",
+        "/infill", "/v1/infill", "/v1/fim/completions", "/fim/completions", "/v1/score", "/score",
+        "/tokenize", "/detokenize", "/apply-template",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 

@@ -196,9 +196,10 @@ async def test_an_image_and_a_schema(client: openai.AsyncOpenAI, engine: Scripte
     ],
 )
 async def test_tool_choice(
-    choice: object, expected: object, client: openai.AsyncOpenAI, engine: ScriptedEngine
+    choice: object, expected: object, door: Door, client: openai.AsyncOpenAI, engine: ScriptedEngine
 ) -> None:
     """In a chat completion's words; none where its tool was left out."""
+    door.serve_with(engine.replica("r2", "vllm"))
     engine.script(WHOLE)
     await ask(client, tools=[LOOK], tool_choice=choice)
     assert expected == engine.requests[0].document.get("tool_choice")

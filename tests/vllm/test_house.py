@@ -19,6 +19,9 @@ FRANCE: list[ChatCompletionMessageParam] = [{"role": "user", "content": "What is
 PROMPT = "One, two, three,"
 MAX_MODEL_LEN = 512
 
+MARKS = {"prefix": "<repo_name>", "suffix": "<reponame>", "middle": "<file_sep>"}
+"""Tokens of the model's that stand for marks: it was trained with none."""
+
 WEATHER: ChatCompletionToolParam = {
     "type": "function",
     "function": {
@@ -39,7 +42,7 @@ def house_file(port: int, adapter: Path) -> Json:
     settings = {**SETTINGS, "max_num_seqs": 4, "tool_call_parser": "hermes", "max_lora_rank": 8}
     house_router = router(port, {MODEL: ["default"]})
     models = house_router["deployments"][0]["user_config"]["models"]
-    models[ADAPTED] = {"application": MODEL, "adapter": ADAPTED}
+    models[ADAPTED] = {"application": MODEL, "adapter": ADAPTED, "fim": {"marks": MARKS}}
     return serve_file(house_router, [model(MODEL, **settings, lora_adapters={ADAPTED: str(adapter)})])
 
 
@@ -210,6 +213,37 @@ def test_an_adapter_is_a_model_of_its_own(client: openai.OpenAI) -> None:
     assert (ADAPTED, answer(ADAPTED)) == (adapted[0], adapted)
     assert "Paris" not in (adapted[1] or "")
     assert (MODEL, "The capital of France is Paris.") == answer(MODEL)
+
+
+def test_a_suffix_is_refused_by_its_name(client: openai.OpenAI) -> None:
+    """vLLM's tokeniser was asked at the start, and knows no marks."""
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.completions.create(model=MODEL, prompt="def f(", suffix="): pass", max_tokens=1)
+
+    assert ("suffix", "unsupported_parameter") == (refused.value.param, refused.value.code)
+
+
+def test_a_suffix_is_filled_in_by_marks_of_the_settings(client: openai.OpenAI) -> None:
+    """vLLM itself refuses every `suffix`; it gets one prompt."""
+    made = "<repo_name>def f(<reponame>): pass<file_sep>"
+    filled = client.completions.create(model=ADAPTED, prompt="def f(", suffix="): pass", max_tokens=4, temperature=0)
+    plain = client.completions.create(model=ADAPTED, prompt=made, max_tokens=4, temperature=0)
+
+    assert filled.usage is not None
+    assert (plain.choices[0].text, plain.usage) == (filled.choices[0].text, filled.usage)
+
+
+def test_a_developer_is_the_system_to_a_template_that_shows_any_role(client: openai.OpenAI) -> None:
+    """Both have the same prompt, by vLLM's count."""
+    counts = [
+        client.chat.completions.create(model=MODEL, messages=[first, *FRANCE], max_tokens=1).usage
+        for first in (DEVELOPER, SYSTEM)
+    ]
+    assert counts[0] == counts[1]
+
+
+DEVELOPER: ChatCompletionMessageParam = {"role": "developer", "content": "Be brief."}
+SYSTEM: ChatCompletionMessageParam = {"role": "system", "content": "Be brief."}
 
 
 def test_a_prompt_over_the_context_is_refused(client: openai.OpenAI) -> None:

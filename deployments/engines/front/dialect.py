@@ -8,6 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import aiohttp
 
 from deployments.engines.load import EngineLoad
+from router.capabilities import Statement
 
 JsonObject: TypeAlias = dict[str, Any]
 
@@ -77,6 +78,10 @@ class Dialect(Protocol):
     @property
     def max_model_len(self) -> int | None:
         """Context of one request, in tokens, once `prepare` has found it out; None where nobody says."""
+
+    @property
+    def statement(self) -> Statement | None:
+        """What the server says of its model, once `prepare` has found it out; None where the engine's settings do."""
 
     def conversation(self, path: str, body: JsonObject) -> Conversation:
         """

@@ -13,6 +13,7 @@ from deployments.engines.contract import EngineAddress
 from deployments.engines.front.counts import Counts, write_load
 from deployments.engines.front.dialect import Dialect, Tell
 from deployments.engines.front.passage import Passage, note_kept_connections, refusal
+from router.capabilities import Statement
 
 KEEP_ALIVE_S = 3.0
 """How long a connection to the server behind is kept idle, in seconds: `trtllm-serve` closes its own after 5."""
@@ -82,6 +83,11 @@ class Front:
             EngineStartError: the server cannot serve the model.
         """
         await self._dialect.prepare(self._open_session, tell)
+
+    @property
+    def statement(self) -> Statement | None:
+        """What the server says of its model, once it is prepared; None where that is the engine's to tell."""
+        return self._dialect.statement
 
     async def close(self) -> None:
         """Cuts what still runs."""

@@ -14,11 +14,13 @@ from configs.swap import SwapSettings
 from deployments.engines.contract import Engine, EngineAddress
 from deployments.engines.errors import EngineDied, EngineError, EngineStartError
 from deployments.engines.load import EngineLoad
+from deployments.engines.model_facts import ModelFacts
 from deployments.engines.runtime import EngineRuntime, OnPhase
 from deployments.engines.swap.board import Board
 from deployments.engines.swap.door import Door
 from deployments.engines.swap.sleeping import put_to_sleep, wake
 from deployments.engines.swap.turns import Member, State, advance
+from router.capabilities import Statement
 
 POLL_S = 0.05
 """How often a member looks at what its group says, in seconds. Measured: 0.8 % of a core."""
@@ -121,6 +123,14 @@ class SwappedEngine:
     @property
     def version(self) -> str:
         return self._runtime.version
+
+    @property
+    def facts(self) -> ModelFacts:
+        return self._runtime.facts
+
+    @property
+    def statement(self) -> Statement:
+        return self._runtime.statement
 
     @property
     def is_awake(self) -> bool:

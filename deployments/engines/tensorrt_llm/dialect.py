@@ -42,6 +42,11 @@ class TensorRtLlmDialect:
         """None: its list of models does not say."""
         return
 
+    @property
+    def statement(self) -> None:
+        """None: the settings say it."""
+        return
+
     def conversation(self, path: str, body: JsonObject) -> Conversation:
         if path == "/v1/completions":
             return CompletionConversation(body)

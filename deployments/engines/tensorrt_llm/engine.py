@@ -1,6 +1,8 @@
 """The engine `tensorrt_llm`: its process, and the arguments that are written for it."""
 
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,10 @@ from configs.engine import TensorRtLlmSettings
 from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
 from deployments.engines.front.counts import read_load
 from deployments.engines.load import EngineLoad
+from deployments.engines.model_files import describe_folder
+from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.tensorrt_llm.dialect import TensorRtLlmDialect
+from router.capabilities import Statement
 
 # Run by path: the interpreter belongs to TensorRT-LLM's environment or image, which has nothing of ours.
 LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -31,6 +36,24 @@ class TensorRtLlmEngine:
     @property
     def first_request(self) -> FirstRequest:
         return one_token(self._settings.model)
+
+    @property
+    def questions(self) -> Questions:
+        """None: its server tells nothing of its model."""
+        return {}
+
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+        """Where tools or thoughts have no parser they stay in the text. A forced call needs none: it is a schema."""
+        settings = self._settings
+        files = describe_folder(settings.tokenizer_source or settings.model_source, None, settings.environment)
+        return replace(
+            files,
+            chat=True if settings.chat_template is not None else files.chat,
+            tools=settings.tool_call_parser is not None,
+            forced_tools=True,
+            reasoning=settings.reasoning_parser is not None,
+            structured_output=True,
+        )
 
     def command(self, address: EngineAddress) -> ChildCommand:
         settings = self._settings

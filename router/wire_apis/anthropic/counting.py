@@ -4,6 +4,7 @@ from router.abilities import check_abilities
 from router.asgi import Headers
 from router.bodies import parse_object
 from router.call import Account
+from router.chat_roles import fit_roles
 from router.chat_tokens import count_chat_tokens, estimate_chat_tokens
 from router.replicas import pick_replica
 from router.state import RouterState
@@ -32,6 +33,7 @@ async def count_tokens(state: RouterState, raw: bytes, account: Account) -> tupl
         return {"input_tokens": estimate_chat_tokens(call.body)}, [(HOW_HEADER, b"estimate")]
     account.attempt(model, replica)
     check_abilities(call, model, replica)
+    call = fit_roles(call, model, replica)
     count = await count_chat_tokens(call.body, model.adapter or replica.model, replica, state.session)
     if count is None:
         return {"input_tokens": estimate_chat_tokens(call.body)}, [(HOW_HEADER, b"estimate")]

@@ -15,6 +15,8 @@ class Messages:
 
     path = "/v1/messages"
     summary = "A message, streamed or whole, as Anthropic has it"
+    methods: tuple[str, ...] = ("POST",)
+    needs_key = True
     errors: ErrorWords = ERRORS
     id_header: bytes | None = b"request-id"
 
@@ -35,6 +37,8 @@ class CountTokens:
 
     path = "/v1/messages/count_tokens"
     summary = "The tokens that a message's prompt has"
+    methods: tuple[str, ...] = ("POST",)
+    needs_key = True
     errors: ErrorWords = ERRORS
     id_header: bytes | None = b"request-id"
 

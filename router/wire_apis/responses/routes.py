@@ -38,6 +38,8 @@ class Responses:
 
     path = "/v1/responses"
     summary = "A response, streamed or whole; none is kept"
+    methods: tuple[str, ...] = ("POST",)
+    needs_key = True
     errors: ErrorWords = ResponsesErrors()
     id_header: bytes | None = None
 

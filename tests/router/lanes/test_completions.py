@@ -185,8 +185,10 @@ async def test_whoever_else_follows_the_same_answer_gets_it(open_door: OpenDoor,
     door.serve_with(engine.replica("r1"))
     gate = await hold(engine)
     greedy = {**fim(), "temperature": 0}
-    ann, bob = begun(door, greedy, x_session_id="ann"), begun(door, greedy, x_session_id="bob")
-    await eventually(lambda: len(door.state.completions) == 2 and engine.requests)
+    ann = begun(door, greedy, x_session_id="ann")
+    await eventually(lambda: bool(engine.requests))
+    bob = begun(door, greedy, x_session_id="bob")
+    await eventually(lambda: len(door.state.completions) == 2)
     anew = begun(door, fim(prompt="x"), x_session_id="ann")
     assert "true" == (await ann).headers["x-enginehouse-superseded"]
     gate.set()

@@ -1,0 +1,1 @@
+"""Filling in the middle: a text before and one behind the cursor, as a prompt that the model was trained for."""

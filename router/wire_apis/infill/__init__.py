@@ -1,0 +1,1 @@
+"""llama.cpp's `/infill`: what llama.vscode and llama.vim speak."""

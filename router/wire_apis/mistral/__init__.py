@@ -1,0 +1,1 @@
+"""Mistral's route for filling in, which Continue's Mistral provider asks."""

@@ -1,0 +1,1 @@
+"""Documents judged against a query: reranking in both its shapes, and vLLM's scores."""

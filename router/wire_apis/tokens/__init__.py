@@ -1,0 +1,1 @@
+"""Texts as tokens, in vLLM's words and in llama.cpp's."""

@@ -1,0 +1,159 @@
+"""`/tokenize`, `/detokenize` and `/apply-template`, answered by an engine of the model."""
+
+from collections.abc import Mapping
+
+from router.asgi import Headers, Receive, Scope, Send
+from router.call import Account
+from router.chat_roles import adapt, refusals_of
+from router.errors import EngineFailed, EngineUnavailable, InvalidRequest, ModelDoesNotSupport
+from router.fim.filling import first_that_fills_in
+from router.model_cards import max_model_len_of
+from router.model_table import Model
+from router.profiles import PROFILES
+from router.replica_questions import ask_replica
+from router.replicas import Replica, pick_replica
+from router.state import RouterState
+from router.wire_apis.error_words import OpenAiErrors
+from router.wire_apis.pieces import Json
+from router.wire_apis.questions import answer_question
+from router.wire_apis.tokens.requests import TextOrChat, read_chat, read_detokenize, read_tokenize
+from router.wire_apis.translation import ErrorWords
+
+_WHAT = "tokenise"
+ERRORS = OpenAiErrors({})
+
+
+class Tokenize:
+    """`POST /tokenize`."""
+
+    path = "/tokenize"
+    summary = "The tokens of a text or a chat"
+    methods: tuple[str, ...] = ("POST",)
+    needs_key = True
+    errors: ErrorWords = ERRORS
+    id_header: bytes | None = None
+
+    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_question(self, _tokenize, state, scope, receive, send)
+
+
+class Detokenize:
+    """`POST /detokenize`."""
+
+    path = "/detokenize"
+    summary = "The text of tokens"
+    methods: tuple[str, ...] = ("POST",)
+    needs_key = True
+    errors: ErrorWords = ERRORS
+    id_header: bytes | None = None
+
+    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_question(self, _detokenize, state, scope, receive, send)
+
+
+class ApplyTemplate:
+    """`POST /apply-template`, as llama.cpp has it."""
+
+    path = "/apply-template"
+    summary = "The prompt that a chat becomes"
+    methods: tuple[str, ...] = ("POST",)
+    needs_key = True
+    errors: ErrorWords = ERRORS
+    id_header: bytes | None = None
+
+    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_question(self, _apply_template, state, scope, receive, send)
+
+
+async def _apply_template(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:
+    asked = read_chat(raw)
+    model, replica = _choose(asked.model, state, account)
+    chat = {**asked.body, "messages": adapt(asked.body["messages"], refusals_of(model, replica))}
+    if PROFILES[replica.profile].applies_template is not None:
+        answer = await ask_replica(replica, "/apply-template", chat, state.session, _WHAT)
+    else:
+        name = model.adapter or replica.model
+        tokens = (await ask_replica(replica, "/tokenize", {"model": name, **chat}, state.session, _WHAT)).get("tokens")
+        question = {"model": name, "tokens": tokens}
+        answer = await ask_replica(replica, "/detokenize", question, state.session, _WHAT) if tokens else {}
+    prompt = answer.get("prompt")
+    if not isinstance(prompt, str):
+        raise EngineFailed("The engine made no prompt of this; a chat that its template refuses is one reason.")
+    return {"prompt": prompt}, []
+
+
+async def _tokenize(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:
+    asked = read_tokenize(raw)
+    model, replica = _choose(asked.model, state, account)
+    if asked.chat is not None:
+        asked.chat["messages"] = adapt(asked.chat["messages"], refusals_of(model, replica))
+    name = model.adapter or replica.model
+    answer = await _asked_of(replica, name, asked, state)
+    tokens = answer.get("tokens")
+    if not isinstance(tokens, list):
+        raise EngineFailed("The engine did not tokenise this; a chat that its template refuses is one reason.")
+    said: Json = {"count": len(tokens), "max_model_len": max_model_len_of(state, model), "tokens": tokens}
+    if asked.wants_pieces:
+        said["token_strs"] = answer.get("token_strs")
+    return said, []
+
+
+async def _asked_of(replica: Replica, name: str, asked: TextOrChat, state: RouterState) -> Mapping[str, object]:
+    if PROFILES[replica.profile].counts_tokens is not None:
+        own = asked.chat or {"prompt": asked.text, "add_special_tokens": asked.has_specials}
+        question = {"model": name, **own, "return_token_strs": asked.wants_pieces}
+        return await ask_replica(replica, "/tokenize", question, state.session, _WHAT)
+    text, has_specials = asked.text, asked.has_specials
+    if asked.chat is not None:
+        prompt = (await ask_replica(replica, "/apply-template", asked.chat, state.session, _WHAT)).get("prompt")
+        if not isinstance(prompt, str):
+            return {}
+        text, has_specials = prompt, True
+    question = {"content": text, "add_special": has_specials, "parse_special": True, "with_pieces": asked.wants_pieces}
+    answer = await ask_replica(replica, "/tokenize", question, state.session, _WHAT)
+    return _without_pieces(answer) if asked.wants_pieces else answer
+
+
+def _without_pieces(answer: Mapping[str, object]) -> dict[str, object]:
+    """llama.cpp's tokens with their texts, as vLLM has them. A part of a letter is no text."""
+    tokens = answer.get("tokens")
+    pairs = [one for one in tokens if isinstance(one, dict)] if isinstance(tokens, list) else []
+    texts = [one["piece"] if isinstance(one.get("piece"), str) else "\ufffd" for one in pairs]
+    return {"tokens": [one.get("id") for one in pairs], "token_strs": texts}
+
+
+async def _detokenize(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:
+    named, tokens = read_detokenize(raw)
+    model, replica = _choose(named, state, account)
+    question = {"model": model.adapter or replica.model, "tokens": tokens}
+    answer = await ask_replica(replica, "/detokenize", question, state.session, _WHAT)
+    text = answer.get("prompt", answer.get("content"))
+    if not isinstance(text, str):
+        raise EngineFailed("The engine made no text of these tokens.")
+    return {"prompt": text, "content": text}, []
+
+
+def _choose(named: str | None, state: RouterState, account: Account) -> tuple[Model, Replica]:
+    """
+    The model that is named, or the one that fills in, or the first, and one of its replicas that tokenises.
+
+    Raises:
+        ModelNotFound: there is none of that name.
+        ModelDoesNotSupport: its engine has no route for that.
+        EngineUnavailable: it has no replica now.
+    """
+    table = state.table
+    name = named or first_that_fills_in(None, table, state.directory) or next((one.name for one in table.models), None)
+    if name is None:
+        raise InvalidRequest("`model` is missing.", param="model")
+    model = table.resolve(name)
+    account.labels["model"] = model.name
+    replicas = state.directory.of(*model.applications)
+    able = [one for one in replicas if PROFILES[one.profile].tokenises]
+    if replicas and not able:
+        raise ModelDoesNotSupport(f"The engine of the model {model.name!r} tells no tokens.", param="model")
+    replica = pick_replica(able, (), state.loop.time(), state.next_turn())
+    if replica is None:
+        raise EngineUnavailable(f"No replica of the model {model.name!r} is ready.", retry_after_s=5)
+    account.attempt(model, replica)
+    return model, replica
