@@ -56,6 +56,8 @@ async def test_streams_of_clients_are_noted(door: Door, engine: ScriptedEngine) 
     engine.script(go, STREAM)
     asking = asyncio.create_task(door.post(CHAT_STREAM))
     await eventually(lambda: len(engine.requests) == 3)
+    seen_at = door.state.loop.time()
+    await eventually(lambda: door.state.loop.time() > seen_at)  # the clock has steps
     go.set()
     await asking
     lately = door.state.load().first_tokens[APPLICATION]
