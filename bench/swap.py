@@ -8,6 +8,7 @@ are asked at once by many clients. Every answer must be whole.
 """
 
 import asyncio
+import contextlib
 import shutil
 import statistics
 import subprocess
@@ -38,17 +39,19 @@ async def ask(session: aiohttp.ClientSession, url: str, model: str) -> Told:
     asked_at, first_at, num_tokens, is_done = time.monotonic(), None, 0, False
     body = {"model": model, "prompt": "The house on the hill", "max_tokens": NUM_TOKENS, "stream": True}
     body |= {"ignore_eos": True, "temperature": 0, "stream_options": {"include_usage": True}}
-    async with session.post(f"{url}/completions", json=body) as answer:
-        async for line in answer.content:
-            payload = line.removeprefix(b"data: ").strip()
-            if not line.startswith(b"data: "):
-                continue
-            if payload == b"[DONE]":
-                is_done = True
-                continue
-            event = orjson.loads(payload)
-            first_at = first_at or (time.monotonic() if event.get("choices") else None)
-            num_tokens = (event.get("usage") or {}).get("completion_tokens", num_tokens)
+    # A broken answer is one that is not whole.
+    with contextlib.suppress(aiohttp.ClientError):
+        async with session.post(f"{url}/completions", json=body) as answer:
+            async for line in answer.content:
+                payload = line.removeprefix(b"data: ").strip()
+                if not line.startswith(b"data: "):
+                    continue
+                if payload == b"[DONE]":
+                    is_done = True
+                    continue
+                event = orjson.loads(payload)
+                first_at = first_at or (time.monotonic() if event.get("choices") else None)
+                num_tokens = (event.get("usage") or {}).get("completion_tokens", num_tokens)
     ttft_s = (first_at or time.monotonic()) - asked_at
     return Told(model, ttft_s, num_tokens, is_done and num_tokens == NUM_TOKENS)
 
