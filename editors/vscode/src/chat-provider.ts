@@ -11,6 +11,18 @@ import { textOf, turnsOf } from "./vscode-parts.ts";
 const CHARACTERS_PER_TOKEN = 3.5;
 const TOKENS_PER_MESSAGE = 4;
 
+/** What others may ask for beside the messages. VS Code's own chat adds options of its own, which no engine knows. */
+const OPTIONS = [
+  "frequency_penalty",
+  "max_tokens",
+  "presence_penalty",
+  "reasoning_effort",
+  "seed",
+  "stop",
+  "temperature",
+  "top_p",
+];
+
 type Progress = vscode.Progress<vscode.LanguageModelResponsePart>;
 type ThinkingPart = new (text: string) => vscode.LanguageModelTextPart;
 
@@ -122,7 +134,10 @@ function requestOf(
   messages: readonly vscode.LanguageModelChatRequestMessage[],
   { modelOptions, tools, toolMode }: vscode.ProvideLanguageModelChatResponseOptions,
 ): ChatRequest {
-  const request: ChatRequest = { ...modelOptions, model, messages: messagesOf(turnsOf(messages)) };
+  const request: ChatRequest = { model, messages: messagesOf(turnsOf(messages)) };
+  for (const name of OPTIONS.filter((option) => modelOptions?.[option] !== undefined)) {
+    request[name] = modelOptions?.[name];
+  }
   if (tools !== undefined && tools.length > 0) {
     request.tools = tools.map(({ name, description, inputSchema }) => {
       const parameters = inputSchema ?? { type: "object", properties: {} };

@@ -68,27 +68,17 @@ function modelOf(card: Record<string, unknown>): Model | undefined {
     contextLength: count(card["context_length"]) ?? count(card["max_model_len"]),
     maxOutputTokens: count(card["max_output_tokens"]),
     isReady: card["ready_replicas"] !== 0,
-    chats: task === "generate" && (able?.("completion", "chat") ?? true),
+    chats: task === "generate" && (able?.includes("chat") ?? true),
     // Where nothing is said, the engine refuses what it cannot do, and says why.
-    hasTools: able?.("tools", "tool_calling", "tool_calls") ?? true,
-    seesImages: able?.("vision", "image_input") ?? false,
-    fillsInMiddle: able?.("insert", "fim", "fill_in_middle"),
+    hasTools: able?.includes("tools") ?? true,
+    seesImages: able?.includes("vision") ?? false,
+    fillsInMiddle: able?.includes("fim"),
   };
 }
 
-/** Capabilities are a list of words, or an object of booleans. An object may leave out what it knows nothing of. */
-function abilitiesOf(said: unknown): ((...names: string[]) => boolean | undefined) | undefined {
-  if (Array.isArray(said)) {
-    // A list that says nothing of chats is one of other things: it does not deny them.
-    return (...names) => names.some((name) => said.includes(name)) || (names.includes("chat") ? undefined : false);
-  }
-  if (isRecord(said)) {
-    return (...names) => {
-      const values = names.map((name) => said[name]).filter((value) => typeof value === "boolean");
-      return values.length === 0 ? undefined : values.includes(true);
-    };
-  }
-  return undefined;
+/** An empty list is of a model that never ran, of which nothing is known. */
+function abilitiesOf(said: unknown): unknown[] | undefined {
+  return Array.isArray(said) && said.length > 0 ? said : undefined;
 }
 
 function count(value: unknown): number | undefined {
