@@ -1,5 +1,5 @@
 """
-A real VS Code in a real browser, before a real house. Nothing is collected but by `make test-vscode`, which installs both.
+A real VS Code in a real browser, before a real house. Nothing is collected but by `make test-vscode`.
 
 They are opened once: each test leaves the editor as it found it, with no dialog open and no chat running.
 """
@@ -62,7 +62,7 @@ if not collect_ignore_glob:
 
     @pytest.fixture(scope="session")
     def set_up_editor(fresh_editor: Editor, house: House) -> Editor:
-        """Set up as a user does it: first with a wrong key, then with the right one."""
+        """Set up as a user does it: first with a wrong key, then with the right one. And the chat is awake."""
         fresh_editor.run_command("Enginehouse: Set Up")
         fresh_editor.type_into_box("the cluster's address", f"127.0.0.1:{house.port}")
         fresh_editor.type_into_box("your key", "not-a-key")

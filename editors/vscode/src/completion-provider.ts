@@ -8,6 +8,8 @@ import { completes, section } from "./settings.ts";
 /** In tokens; a longer line is no use. */
 const MAX_LINE_TOKENS = 64;
 
+const TOO_LATE = "completion_too_late";
+
 /** What the status bar shows of completion. */
 export type Activity = { kind: "idle" } | { kind: "asking" } | { kind: "failed"; fault: Fault };
 
@@ -65,7 +67,9 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
 
   /** The same fault again and again, as a typist would cause it, is logged once. */
   #failed(error: unknown, token: vscode.CancellationToken): [] {
-    if (token.isCancellationRequested || isAbort(error)) {
+    // The cluster drops what would come too late for a typist.
+    const isLate = error instanceof Fault && error.code === TOO_LATE;
+    if (token.isCancellationRequested || isAbort(error) || isLate) {
       this.#show({ kind: "idle" });
       return [];
     }

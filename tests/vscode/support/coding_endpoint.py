@@ -81,16 +81,14 @@ class _Handler(BaseHTTPRequestHandler):
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/v1/completions":
             self.server.completions.append(body)
-            # What is asked for behind an accepted completion is nothing.
+            # What is asked for behind a completion that was accepted is nothing.
             text = "" if COMPLETION in body["prompt"] else COMPLETION
-            self._answer({"id": "c", "object": "text_completion", "created": 1, "model": NAME, "usage": USAGE,
-                          "choices": [{"index": 0, "text": text, "finish_reason": "stop"}]})  # fmt: skip
+            self._answer(_document("text_completion", {"text": text, "finish_reason": "stop"}, USAGE))
             return
         self.server.chats.append(body)
         if not body.get("stream"):
             message = {"role": "assistant", "content": "A title"}
-            self._answer({"id": "c", "object": "chat.completion", "created": 1, "model": NAME, "usage": USAGE,
-                          "choices": [{"index": 0, "message": message, "finish_reason": "stop"}]})  # fmt: skip
+            self._answer(_document("chat.completion", {"message": message, "finish_reason": "stop"}, USAGE))
             return
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
@@ -100,17 +98,16 @@ class _Handler(BaseHTTPRequestHandler):
             self._stream(body)
 
     def _stream(self, body: dict[str, Any]) -> None:
-        asked = json.dumps(body["messages"][-1]["content"])
-        if HOLD in asked:
-            self._hold()
+        asked = str(body["messages"][-1]["content"])
+        tools = [tool["function"]["name"] for tool in body.get("tools", [])]
         results = [message["content"] for message in body["messages"] if message["role"] == "tool"]
+        if HOLD in asked and tools:  # not where a title is made of it
+            self._hold()
+        _, wants_file, rest = asked.partition("Read «")
         if results:
-            self._say({"content": f"The file says: {results[-1].strip()}"}, {})
-        elif (path := _path_of(asked)) and any(tool["function"]["name"] == "read_file" for tool in body["tools"]):
-            arguments = json.dumps({"filePath": path, "startLine": 1, "endLine": 10})
-            call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "read_file", "arguments": ""}}
-            parts = [{"index": 0, "function": {"arguments": part}} for part in (arguments[:9], arguments[9:])]
-            self._say({"reasoning_content": THOUGHT}, {"content": WORDS}, *({"tool_calls": [p]} for p in (call, *parts)))
+            self._say({"content": f"The file says: {results[-1].strip()}"})
+        elif wants_file and "read_file" in tools:
+            self._say({"reasoning_content": THOUGHT}, {"content": WORDS}, *_call_of(rest.partition("»")[0]))
             self._end("tool_calls")
             return
         else:
@@ -119,23 +116,22 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _hold(self) -> None:
         """Write as long as nobody releases it: a client that is gone is noticed by that alone."""
-        self._say({"content": "Holding"})
+        self._say({"content": "Holding on "})
         self.server.is_holding.set()
         try:
             while not self.server.released.wait(0.05):
-                self._say({"content": "."})
+                self._say({"content": "and on "})
         except OSError:
             self.server.num_given_up += 1
             raise
 
     def _say(self, *deltas: dict[str, Any], finish: str | None = None) -> None:
         for delta in deltas:
-            choice = {"index": 0, "delta": delta, "finish_reason": finish}
-            self._event({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": NAME, "choices": [choice]})
+            self._event(_document("chat.completion.chunk", {"delta": delta, "finish_reason": finish}))
 
     def _end(self, reason: str) -> None:
         self._say({}, finish=reason)
-        self._event({"id": "c", "object": "chat.completion.chunk", "created": 1, "model": NAME, "choices": [], "usage": USAGE})
+        self._event({**_document("chat.completion.chunk", {}, USAGE), "choices": []})
         self.wfile.write(b"data: [DONE]\n\n")
 
     def _event(self, document: dict[str, Any]) -> None:
@@ -154,7 +150,14 @@ class _Handler(BaseHTTPRequestHandler):
 USAGE = {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15}
 
 
-def _path_of(asked: str) -> str | None:
-    """The path that the user asks to be read: `Read «/a/file».`"""
-    _, mark, rest = json.loads(asked).partition("Read «") if asked.startswith('"') else asked.partition("Read «")
-    return rest.partition("»")[0] if mark else None
+def _document(kind: str, choice: dict[str, Any], usage: dict[str, int] | None = None) -> dict[str, Any]:
+    whole = {"id": "c", "object": kind, "created": 1, "model": NAME, "choices": [{"index": 0, **choice}]}
+    return whole if usage is None else {**whole, "usage": usage}
+
+
+def _call_of(path: str) -> Iterator[dict[str, Any]]:
+    """The deltas of one call of the editor's tool, its arguments cut in the middle."""
+    arguments = json.dumps({"filePath": path, "startLine": 1, "endLine": 10})
+    yield {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "read_file"}}]}
+    for part in (arguments[:9], arguments[9:]):
+        yield {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}

@@ -6,8 +6,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from playwright.sync_api import TimeoutError as TooLate
 from playwright.sync_api import Locator, Page, expect, sync_playwright
+from playwright.sync_api import TimeoutError as TooLate
 
 DEADLINE_MS = 40_000
 """Only a broken window, or a machine without time, reaches it."""
@@ -140,7 +140,9 @@ class Editor:
         expect(line.first).to_be_visible(timeout=DEADLINE_MS)
 
     def _ghost(self) -> Locator:
-        return self._page.locator(".editor-instance .view-line").filter(has=self._page.locator(".ghost-text-decoration"))
+        return self._page.locator(".editor-instance .view-line").filter(
+            has=self._page.locator(".ghost-text-decoration")
+        )
 
     def _choose(self, picker: Locator, title: str) -> None:
         """Of the menu that the picker opens. One closes by itself where the window moves the focus: then once more."""
@@ -150,6 +152,7 @@ class Editor:
                 self._open(picker)
                 row.click(timeout=_TRY_MS)
                 return
+            self._page.keyboard.press("Escape")
         row.click()
 
     def _open(self, picker: Locator) -> None:
