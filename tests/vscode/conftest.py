@@ -21,7 +21,7 @@ if not collect_ignore_glob:
     from coding_endpoint import CodingEndpoint
     from editor import Editor, open_editor
     from house import House, open_house
-    from vscode_house import FILES, KEY, vscode_house
+    from vscode_house import FILES, KEY, SETTINGS, vscode_house
 
     SCREENSHOTS = os.environ.get("ENGINEHOUSE_TEST_SCREENSHOTS")
 
@@ -50,7 +50,7 @@ if not collect_ignore_glob:
         workspace.mkdir()
         for name, text in FILES.items():
             (workspace / name).write_text(text, encoding="utf-8")
-        with running_code_server(folder, workspace) as server:
+        with running_code_server(folder, workspace, SETTINGS) as server:
             yield server
 
     @pytest.fixture(scope="session")
@@ -62,7 +62,7 @@ if not collect_ignore_glob:
 
     @pytest.fixture(scope="session")
     def set_up_editor(fresh_editor: Editor, house: House) -> Editor:
-        """Set up as a user does it: first with a wrong key, then with the right one. And the chat is awake."""
+        """Set up as a user does it: first with a wrong key, then with the right one."""
         fresh_editor.run_command("Enginehouse: Set Up")
         fresh_editor.type_into_box("the cluster's address", f"127.0.0.1:{house.port}")
         fresh_editor.type_into_box("your key", "not-a-key")
@@ -70,6 +70,8 @@ if not collect_ignore_glob:
         fresh_editor.screenshot("wrong-key")
         fresh_editor.type_into_box("your key", KEY)
         fresh_editor.wait_for_text("Enginehouse is set up")
+        fresh_editor.screenshot("set-up")
+        fresh_editor.close_dialogs()
         return fresh_editor
 
     @pytest.fixture

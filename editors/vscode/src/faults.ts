@@ -8,6 +8,7 @@ export class Fault extends Error {
 
   constructor(message: string, status?: number, code?: string) {
     super(message);
+    this.stack = ""; // VS Code's chat would show it behind the message
     this.status = status;
     this.code = code;
   }

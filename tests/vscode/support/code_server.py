@@ -1,10 +1,11 @@
 """VS Code for a browser, started as its own program with nothing of this user's."""
 
 import contextlib
+import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -32,9 +33,11 @@ class CodeServer:
 
 
 @contextlib.contextmanager
-def running_code_server(folder: Path, workspace: Path) -> Iterator[CodeServer]:
+def running_code_server(folder: Path, workspace: Path, settings: Mapping[str, object]) -> Iterator[CodeServer]:
     """With our extension installed from its file, without a network. All of its processes end with it."""
     user_data, port = folder / "user", free_port()
+    (user_data / "User").mkdir(parents=True)
+    (user_data / "User/settings.json").write_text(json.dumps(settings), encoding="utf-8")
     options = [
         "--auth", "none", "--config", str(folder / "config.yaml"), "--user-data-dir", str(user_data),
         "--extensions-dir", str(folder / "extensions"), "--disable-telemetry", "--disable-update-check",

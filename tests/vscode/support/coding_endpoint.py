@@ -12,6 +12,7 @@ NAME = "scripted"
 CONTEXT = 65_536
 """In tokens: VS Code's agent needs some 20,000 for its instructions and tools."""
 THOUGHT, WORDS = "I should read it.", "I read it."
+NOTHING = "I have nothing to say."
 COMPLETION = "return a + b"
 HOLD = "Say nothing for now."
 """A chat that asks for this begins, and goes on when `release` is called, or ends when the client is gone."""
@@ -29,7 +30,8 @@ class CodingEndpoint(ThreadingHTTPServer):
         self.completions: list[dict[str, Any]] = []
         self.num_given_up = 0
         """Chats whose client went away while they were held."""
-        self.is_holding = threading.Event()
+        self.is_refusing = False
+        """Every chat is answered 400."""
         self.released = threading.Event()
 
     @classmethod
@@ -50,7 +52,7 @@ class CodingEndpoint(ThreadingHTTPServer):
         self.chats.clear()
         self.completions.clear()
         self.num_given_up = 0
-        self.is_holding.clear()
+        self.is_refusing = False
         self.released.clear()
 
     def release(self) -> None:
@@ -86,6 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(_document("text_completion", {"text": text, "finish_reason": "stop"}, USAGE))
             return
         self.server.chats.append(body)
+        if self.server.is_refusing:
+            self._answer({"error": {"message": "Not today.", "type": "invalid_request_error"}}, 400)
+            return
         if not body.get("stream"):
             message = {"role": "assistant", "content": "A title"}
             self._answer(_document("chat.completion", {"message": message, "finish_reason": "stop"}, USAGE))
@@ -111,13 +116,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._end("tool_calls")
             return
         else:
-            self._say({"content": "I have nothing to say."})
+            self._say({"content": NOTHING})
         self._end("stop")
 
     def _hold(self) -> None:
         """Write as long as nobody releases it: a client that is gone is noticed by that alone."""
         self._say({"content": "Holding on "})
-        self.server.is_holding.set()
         try:
             while not self.server.released.wait(0.05):
                 self._say({"content": "and on "})
@@ -138,9 +142,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"data: " + json.dumps(document).encode() + b"\n\n")
         self.wfile.flush()
 
-    def _answer(self, document: dict[str, Any]) -> None:
+    def _answer(self, document: dict[str, Any], status: int = 200) -> None:
         body = json.dumps(document).encode()
-        self.send_response(200)
+        self.send_response(status)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
         self.end_headers()

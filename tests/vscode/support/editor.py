@@ -68,21 +68,19 @@ class Editor:
 
     # the chat
 
-    def begin_chat(self, mode: str) -> None:
-        """An empty one. `mode` is `Agent` or `Ask`."""
+    def begin_chat(self) -> None:
+        """An empty one, in Agent mode."""
         self._page.locator(_CHAT).get_by_role("button", name=re.compile("^New Chat")).first.click()
         expect(self._page.locator(f"{_CHAT} .interactive-request")).to_have_count(0)
-        picker = self._page.locator(f"{_CHAT} .chat-input-picker-item").first
-        self._choose(picker, mode)
-        expect(picker).to_contain_text(mode)
 
     def offered_models(self) -> list[str]:
         """The names in the chat's list of models."""
         self._open(self._page.locator(_MODELS))
+        expect(self._page.locator(_MENU_ROW).last).to_contain_text("Manage Models")
         names = self._page.locator(f"{_MENU_ROW} .title").all_inner_texts()
-        self.screenshot("model-picker")
+        self.screenshot("models")
         self._page.keyboard.press("Escape")
-        return [name for name in names if "Manage Models" not in name]
+        return names[:-1]
 
     def choose_model(self, name: str) -> None:
         self._choose(self._page.locator(_MODELS), name)
@@ -95,17 +93,12 @@ class Editor:
         self._page.keyboard.press("Enter")
         expect(self._page.locator(f"{_CHAT} .interactive-request").last).to_contain_text(text[:20])
 
-    def answer(self) -> Locator:
-        """The last one, as it stands at any moment."""
-        return self._page.locator(f"{_CHAT} .interactive-response").last
-
     def wait_for_answer(self, text: str) -> None:
-        expect(self.answer()).to_contain_text(text, timeout=DEADLINE_MS)
+        """In the last one, which may go on."""
+        expect(self._last_answer()).to_contain_text(text)
 
-    def finished_answer(self) -> str:
-        """What the last answer says, once it is complete."""
-        self._page.locator(f"{_CHAT} .chat-response-loading").wait_for(state="detached", timeout=DEADLINE_MS)
-        return self.answer().locator(".value").inner_text().strip()
+    def last_answer(self) -> str:
+        return self._last_answer().inner_text()
 
     def stop_answer(self) -> None:
         self._page.locator(f"{_CHAT} .chat-input-toolbars").get_by_role("button", name=re.compile("^Cancel")).click()
@@ -139,27 +132,34 @@ class Editor:
         line = self._page.locator(".editor-instance .view-line").filter(has_text=text)
         expect(line.first).to_be_visible(timeout=DEADLINE_MS)
 
+    def _last_answer(self) -> Locator:
+        return self._page.locator(f"{_CHAT} .interactive-response").last
+
     def _ghost(self) -> Locator:
         return self._page.locator(".editor-instance .view-line").filter(
             has=self._page.locator(".ghost-text-decoration")
         )
 
     def _choose(self, picker: Locator, title: str) -> None:
-        """Of the menu that the picker opens. One closes by itself where the window moves the focus: then once more."""
+        """Of the menu that the picker opens."""
         row = self._page.locator(_MENU_ROW).filter(has=self._page.get_by_text(title, exact=True)).first
         for _ in range(_MAX_TRIES):
+            self._open(picker)
             with contextlib.suppress(TooLate):
-                self._open(picker)
                 row.click(timeout=_TRY_MS)
                 return
             self._page.keyboard.press("Escape")
         row.click()
 
     def _open(self, picker: Locator) -> None:
+        """A menu closes by itself where the window moves the focus in the same moment: then it is opened again."""
         menu = self._page.locator(_MENU_ROW).first
-        if not menu.is_visible():
+        for _ in range(_MAX_TRIES):
             picker.click()
-        menu.wait_for(timeout=_TRY_MS)
+            with contextlib.suppress(TooLate):
+                menu.wait_for(timeout=_TRY_MS)
+                return
+        menu.wait_for()
 
 
 @contextlib.contextmanager

@@ -9,6 +9,9 @@ KEY = KEYS[0]
 SECRET = "plum"
 FILES = {"notes.txt": f"The secret word is {SECRET}.\n", "add.py": "def add(a, b):\n    \n"}
 
+SETTINGS = {"chat.utilitySmallModel": "enginehouse/smollm2"}
+"""VS Code's, as a user would write them: titles and progress messages come from the small model."""
+
 
 def vscode_house(endpoint_port: int) -> tuple[Json, dict[str, str]]:
     """`coder` calls tools and fills in the middle; `smollm2` is llama.cpp's, and does neither. And its environment."""
