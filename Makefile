@@ -18,6 +18,7 @@ VLLM_PYTHON ?= python3.11
 
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
 CLIENTS := $(VENV)/clients
+CONTINUE := @continuedev/cli@1.5.47
 
 # The extension of VS Code, and a real VS Code that is tested with it: both are made by the environment's Node.
 EXTENSION := editors/vscode
@@ -70,15 +71,16 @@ test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; i
 	@$(BIN)/python -m pytest -m vllm
 
 .PHONY: test-clients
-test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 650 MB at first
+test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 730 MB at first
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
 
 .PHONY: vsix test-vscode
 vsix: $(VSIX) ## Make the extension of VS Code, dist/enginehouse-VERSION.vsix, which installs without a network
 
-test-vscode: setup-dev $(VSIX) $(VSCODE)/installed $(VENV)/chromium ## Run the tests in a real VS Code; installs 1 GB at first
+test-vscode: setup-dev $(VSIX) $(VSCODE)/installed $(VENV)/chromium ## Run the tests in a real VS Code, and with Continue; installs 1 GB at first
 	@$(WITH_NODE) ENGINEHOUSE_TEST_VSCODE=$(abspath $(VSCODE)) ENGINEHOUSE_TEST_VSIX=$(abspath $(VSIX)) \
 	    $(BIN)/python -m pytest tests/vscode
+	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(VSCODE)) $(BIN)/python -m pytest tests/router/clients/test_continue.py
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "ruff check";    $(BIN)/ruff check
@@ -109,6 +111,7 @@ doctor: setup ## Ask whether this machine can serve
 	@$(BIN)/enginehouse doctor
 
 clean: ## Remove .venv, caches and build output
+	@rm -rf $(EXTENSION)/node_modules $(EXTENSION)/out $(EXTENSION)/LICENSE
 	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -132,7 +135,7 @@ $(VENV)/redis: | $(VENV)/created
 $(CLIENTS): | $(VENV)/created
 	@command -v npm >/dev/null || { echo "The tests with clients need npm." >&2; exit 1; }
 	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $@.new \
-	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0
+	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 $(CONTINUE)
 	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
 
 $(EXTENSION)/node_modules: $(EXTENSION)/package-lock.json | $(VENV)/installed-dev
@@ -146,10 +149,11 @@ $(VSIX): $(EXTENSION)/node_modules $(EXTENSION)/package.json $(EXTENSION)/README
 
 # code-server is VS Code for a browser, with Microsoft's chat inside. Two of its parts are in C++ and are built here.
 $(VSCODE)/installed: requirements/vscode.txt | $(VENV)/installed-dev
+	@command -v c++ >/dev/null || { echo "Two parts of VS Code are built: install a C++ compiler (Debian: package g++)." >&2; exit 1; }
 	@echo "Installing VS Code and the driver of its browser: 450 MB to download, 1 GB on disk"
 	@rm -rf $(VSCODE) && mkdir -p $(VSCODE)
 	@$(INSTALL) --require-hashes -r $<
-	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $(VSCODE) $(CODE_SERVER) \
+	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $(VSCODE) $(CODE_SERVER) $(CONTINUE) \
 	    && cd $(VSCODE)/node_modules/code-server/lib/vscode && $(NPM_INSTALL) \
 	    && npm_config_ignore_scripts=false $(NPM) rebuild --silent @vscode/spdlog @vscode/native-watchdog \
 	    && cd extensions && $(NPM_INSTALL)

@@ -21,7 +21,7 @@ if not collect_ignore_glob:
     from coding_endpoint import CodingEndpoint
     from editor import Editor, open_editor
     from house import House, open_house
-    from vscode_house import FILES, KEY, SETTINGS, vscode_house
+    from vscode_house import FILES, KEY, SETTINGS, custom_endpoint, vscode_house
 
     SCREENSHOTS = os.environ.get("ENGINEHOUSE_TEST_SCREENSHOTS")
 
@@ -50,7 +50,8 @@ if not collect_ignore_glob:
         workspace.mkdir()
         for name, text in FILES.items():
             (workspace / name).write_text(text, encoding="utf-8")
-        with running_code_server(folder, workspace, SETTINGS) as server:
+        profile = {"settings.json": SETTINGS, "chatLanguageModels.json": custom_endpoint(house.base_url)}
+        with running_code_server(folder, workspace, profile) as server:
             yield server
 
     @pytest.fixture(scope="session")
@@ -70,15 +71,15 @@ if not collect_ignore_glob:
         fresh_editor.screenshot("wrong-key")
         fresh_editor.type_into_box("your key", KEY)
         fresh_editor.wait_for_text("Enginehouse is set up")
-        fresh_editor.screenshot("set-up")
         fresh_editor.close_dialogs()
         return fresh_editor
 
     @pytest.fixture
-    def editor(set_up_editor: Editor, endpoint: CodingEndpoint) -> Iterator[Editor]:
-        """Set up, with an empty chat."""
+    def editor(set_up_editor: Editor, endpoint: CodingEndpoint, code_server: CodeServer) -> Iterator[Editor]:
+        """Set up, before an endpoint that has not been asked anything."""
         set_up_editor.close_dialogs()
         endpoint.forget()
+        endpoint.file = code_server.workspace / "notes.txt"
         yield set_up_editor
         endpoint.release()
         set_up_editor.close_dialogs()

@@ -3,16 +3,16 @@
 import re
 
 from code_server import CodeServer
-from coding_endpoint import COMPLETION, HOLD, NOTHING, WORDS, CodingEndpoint
+from coding_endpoint import COMPLETION, HOLD, NOTHING, QUESTION, WORDS, CodingEndpoint
 from editor import Editor
-from vscode_house import KEY, SECRET
+from vscode_house import CUSTOM_NAME, KEY, SECRET
 from waiting import wait_for
 
 
 def test_the_clusters_models_are_in_the_list(editor: Editor) -> None:
-    """Every name that calls tools, an alias with what it stands for: VS Code's chat offers no others."""
+    """Every name that calls tools, an alias with what it stands for, beside others' models: VS Code offers no more."""
     editor.begin_chat()
-    assert ["coder", "default (coder)"] == sorted(editor.offered_models())
+    assert sorted(["coder", CUSTOM_NAME, "default (coder)"]) == sorted(editor.offered_models())
 
 
 def test_a_chat_is_answered(editor: Editor, endpoint: CodingEndpoint) -> None:
@@ -37,11 +37,11 @@ def test_a_real_model_for_small_things(editor: Editor, code_server: CodeServer) 
     assert 0 < int(tokens) <= 48
 
 
-def test_an_agents_round_of_tools(editor: Editor, endpoint: CodingEndpoint, code_server: CodeServer) -> None:
+def test_an_agents_round_of_tools(editor: Editor, endpoint: CodingEndpoint) -> None:
     """The model calls the editor's own tool, which reads the file; the answer is made of the tool's result."""
     editor.begin_chat()
     editor.choose_model("coder")
-    editor.ask(f"Read «{code_server.workspace / 'notes.txt'}».")
+    editor.ask(QUESTION)
     editor.wait_for_answer(f"The file says: The secret word is {SECRET}.")
     editor.screenshot("agent")
     assert [True] == [SECRET in result for result in endpoint.results()]

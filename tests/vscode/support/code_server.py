@@ -33,11 +33,17 @@ class CodeServer:
 
 
 @contextlib.contextmanager
-def running_code_server(folder: Path, workspace: Path, settings: Mapping[str, object]) -> Iterator[CodeServer]:
-    """With our extension installed from its file, without a network. All of its processes end with it."""
+def running_code_server(folder: Path, workspace: Path, profile: Mapping[str, object]) -> Iterator[CodeServer]:
+    """
+    With our extension installed from its file, without a network. All of its processes end with it.
+
+    Args:
+        profile: files of the user's profile, by name, each with its content.
+    """
     user_data, port = folder / "user", free_port()
     (user_data / "User").mkdir(parents=True)
-    (user_data / "User/settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    for name, content in profile.items():
+        (user_data / "User" / name).write_text(json.dumps(content), encoding="utf-8")
     options = [
         "--auth", "none", "--config", str(folder / "config.yaml"), "--user-data-dir", str(user_data),
         "--extensions-dir", str(folder / "extensions"), "--disable-telemetry", "--disable-update-check",

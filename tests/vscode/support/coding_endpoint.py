@@ -6,11 +6,13 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 NAME = "scripted"
 CONTEXT = 65_536
 """In tokens: VS Code's agent needs some 20,000 for its instructions and tools."""
+QUESTION = "What is the secret word in notes.txt?"
 THOUGHT, WORDS = "I should read it.", "I read it."
 NOTHING = "I have nothing to say."
 COMPLETION = "return a + b"
@@ -28,6 +30,8 @@ class CodingEndpoint(ThreadingHTTPServer):
         self.port: int = self.server_address[1]
         self.chats: list[dict[str, Any]] = []
         self.completions: list[dict[str, Any]] = []
+        self.file = Path()
+        """What the model has the editor read for the answer to `QUESTION`."""
         self.num_given_up = 0
         """Chats whose client went away while they were held."""
         self.is_refusing = False
@@ -108,11 +112,10 @@ class _Handler(BaseHTTPRequestHandler):
         results = [message["content"] for message in body["messages"] if message["role"] == "tool"]
         if HOLD in asked and tools:  # not where a title is made of it
             self._hold()
-        _, wants_file, rest = asked.partition("Read «")
         if results:
             self._say({"content": f"The file says: {results[-1].strip()}"})
-        elif wants_file and "read_file" in tools:
-            self._say({"reasoning_content": THOUGHT}, {"content": WORDS}, *_call_of(rest.partition("»")[0]))
+        elif QUESTION in asked and "read_file" in tools:
+            self._say({"reasoning_content": THOUGHT}, {"content": WORDS}, *_call_of(self.server.file))
             self._end("tool_calls")
             return
         else:
@@ -159,9 +162,9 @@ def _document(kind: str, choice: dict[str, Any], usage: dict[str, int] | None = 
     return whole if usage is None else {**whole, "usage": usage}
 
 
-def _call_of(path: str) -> Iterator[dict[str, Any]]:
+def _call_of(path: Path) -> Iterator[dict[str, Any]]:
     """The deltas of one call of the editor's tool, its arguments cut in the middle."""
-    arguments = json.dumps({"filePath": path, "startLine": 1, "endLine": 10})
+    arguments = json.dumps({"filePath": str(path), "startLine": 1, "endLine": 10})
     yield {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "read_file"}}]}
     for part in (arguments[:9], arguments[9:]):
         yield {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}

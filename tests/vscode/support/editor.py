@@ -16,6 +16,7 @@ _BOX = ".quick-input-widget:not(.hidden)"
 _CHAT = ".part.auxiliarybar"
 _MODELS = f"{_CHAT} .model-picker-name"
 _MENU_ROW = ".action-widget .monaco-list-row.action"
+_NO_MODELS = ("Other Models", "Manage Models...")
 _MAX_TRIES, _TRY_MS = 10, 1_000
 
 
@@ -29,7 +30,7 @@ class Editor:
     def screenshot(self, name: str) -> None:
         """Keep what is seen, where screenshots are wanted."""
         if self._screenshots is not None:
-            self._page.screenshot(path=self._screenshots / f"{name}.png")
+            self._page.screenshot(path=self._screenshots / f"vscode-{name}.png")
 
     # commands and boxes
 
@@ -75,15 +76,20 @@ class Editor:
 
     def offered_models(self) -> list[str]:
         """The names in the chat's list of models."""
-        self._open(self._page.locator(_MODELS))
-        expect(self._page.locator(_MENU_ROW).last).to_contain_text("Manage Models")
+        self._open_models()
         names = self._page.locator(f"{_MENU_ROW} .title").all_inner_texts()
         self.screenshot("models")
         self._page.keyboard.press("Escape")
-        return names[:-1]
+        return [name for name in names if name and name not in _NO_MODELS]
 
     def choose_model(self, name: str) -> None:
-        self._choose(self._page.locator(_MODELS), name)
+        row = self._page.locator(_MENU_ROW).filter(has=self._page.get_by_text(name, exact=True)).first
+        for _ in range(_MAX_TRIES):
+            self._open_models()
+            with contextlib.suppress(TooLate):
+                row.click(timeout=_TRY_MS)
+                break
+            self._page.keyboard.press("Escape")
         expect(self._page.locator(_MODELS)).to_contain_text(name)
 
     def ask(self, text: str) -> None:
@@ -140,26 +146,23 @@ class Editor:
             has=self._page.locator(".ghost-text-decoration")
         )
 
-    def _choose(self, picker: Locator, title: str) -> None:
-        """Of the menu that the picker opens."""
-        row = self._page.locator(_MENU_ROW).filter(has=self._page.get_by_text(title, exact=True)).first
+    def _open_models(self) -> None:
+        """A menu closes by itself where the window moves the focus in the same moment: then it is opened again."""
         for _ in range(_MAX_TRIES):
-            self._open(picker)
-            with contextlib.suppress(TooLate):
-                row.click(timeout=_TRY_MS)
+            self._page.locator(_MODELS).click()
+            with contextlib.suppress(TooLate, AssertionError):
+                self._unfold_models()
                 return
             self._page.keyboard.press("Escape")
-        row.click()
+        self._unfold_models()
 
-    def _open(self, picker: Locator) -> None:
-        """A menu closes by itself where the window moves the focus in the same moment: then it is opened again."""
-        menu = self._page.locator(_MENU_ROW).first
-        for _ in range(_MAX_TRIES):
-            picker.click()
-            with contextlib.suppress(TooLate):
-                menu.wait_for(timeout=_TRY_MS)
-                return
-        menu.wait_for()
+    def _unfold_models(self) -> None:
+        """Models that were not chosen before are behind a row of their own."""
+        self._page.locator(_MENU_ROW).first.wait_for(timeout=_TRY_MS)
+        others = self._page.locator(".action-widget .chat-model-picker-section-toggle")
+        if others.count() > 0 and others.get_attribute("aria-expanded", timeout=_TRY_MS) == "false":
+            others.click(timeout=_TRY_MS)
+            expect(others).to_have_attribute("aria-expanded", "true", timeout=_TRY_MS)
 
 
 @contextlib.contextmanager
@@ -179,5 +182,4 @@ def open_editor(url: str, screenshots: Path | None) -> Iterator[Editor]:
             expect(editor.status()).to_be_visible()
             yield editor
         finally:
-            editor.screenshot("last")
             browser.close()

@@ -9,8 +9,19 @@ KEY = KEYS[0]
 SECRET = "plum"
 FILES = {"notes.txt": f"The secret word is {SECRET}.\n", "add.py": "def add(a, b):\n    \n"}
 
-SETTINGS = {"chat.utilitySmallModel": "enginehouse/smollm2"}
-"""VS Code's, as a user would write them: titles and progress messages come from the small model."""
+SETTINGS = {"chat.utilitySmallModel": "enginehouse/smollm2", "workbench.startupEditor": "none"}
+"""VS Code's, as a user would write them: titles and progress messages come from the small model. No page of welcome."""
+
+CUSTOM_NAME = "coder by hand"
+
+
+def custom_endpoint(base_url: str) -> list[Json]:
+    """The content of `chatLanguageModels.json`, for Copilot Chat's own way to models: without our extension."""
+    model = {
+        "id": "coder", "name": CUSTOM_NAME, "url": f"{base_url}/chat/completions", "toolCalling": True, "vision": False,
+        "maxInputTokens": 49_152, "maxOutputTokens": 16_384, "requestHeaders": {"Authorization": f"Bearer {KEY}"},
+    }  # fmt: skip
+    return [{"vendor": "customendpoint", "name": "By hand", "models": [model]}]
 
 
 def vscode_house(endpoint_port: int) -> tuple[Json, dict[str, str]]:
