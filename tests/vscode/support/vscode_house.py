@@ -3,8 +3,6 @@
 from coding_endpoint import NAME
 from house_files import KEYS, KEYS_ENV, Json, free_port, model, router, serve_file
 
-from configs.router import ModelRoute
-
 KEY = KEYS[0]
 SECRET = "plum"
 FILES = {"notes.txt": f"The secret word is {SECRET}.\n", "add.py": "def add(a, b):\n    \n"}
@@ -28,11 +26,7 @@ def vscode_house(endpoint_port: int) -> tuple[Json, dict[str, str]]:
     """`coder` calls tools and fills in the middle; `smollm2` is llama.cpp's, and does neither. And its environment."""
     table = router(free_port(), {"coder": ["default"], "smollm2": []}, api_keys={"env": KEYS_ENV})
     routes = table["deployments"][0]["user_config"]["models"]
-    known = ModelRoute.model_fields
-    if "capabilities" in known:
-        routes["coder"]["capabilities"] = {"tools": True, "fim": True}
-    if "fim" in known:
-        routes["coder"]["fim"] = {"template": "native"}
+    routes["coder"] |= {"capabilities": {"tools": True}, "fim": {"template": "native"}}
     routes["smollm2"]["limits"] = {"max_completion_tokens": 48}
     config = serve_file(
         table,
