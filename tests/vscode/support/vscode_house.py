@@ -1,0 +1,38 @@
+"""The house that VS Code is pointed at: a real model, and an endpoint whose answers the tests write."""
+
+from coding_endpoint import NAME
+from house_files import KEYS, KEYS_ENV, Json, free_port, model, router, serve_file
+
+KEY = KEYS[0]
+SECRET = "plum"
+FILES = {"notes.txt": f"The secret word is {SECRET}.\n", "add.py": "def add(a, b):\n    \n"}
+
+SETTINGS = {"chat.utilitySmallModel": "enginehouse/smollm2", "workbench.startupEditor": "none"}
+"""VS Code's, as a user would write them: titles and progress messages come from the small model. No page of welcome."""
+
+CUSTOM_NAME = "coder by hand"
+
+
+def custom_endpoint(base_url: str) -> list[Json]:
+    """The content of `chatLanguageModels.json`, for Copilot Chat's own way to models: without our extension."""
+    model = {
+        "id": "coder", "name": CUSTOM_NAME, "url": f"{base_url}/chat/completions", "toolCalling": True, "vision": False,
+        "maxInputTokens": 49_152, "maxOutputTokens": 16_384, "requestHeaders": {"Authorization": f"Bearer {KEY}"},
+    }  # fmt: skip
+    return [{"vendor": "customendpoint", "name": "By hand", "models": [model]}]
+
+
+def vscode_house(endpoint_port: int) -> tuple[Json, dict[str, str]]:
+    """`coder` calls tools and fills in the middle; `smollm2` is llama.cpp's, and does neither. And its environment."""
+    table = router(free_port(), {"coder": ["default"], "smollm2": []}, api_keys={"env": KEYS_ENV})
+    routes = table["deployments"][0]["user_config"]["models"]
+    routes["coder"] |= {"capabilities": {"tools": True}, "fim": {"template": "native"}}
+    routes["smollm2"]["limits"] = {"max_completion_tokens": 48}
+    config = serve_file(
+        table,
+        [
+            model("coder", engine="openai", model_source=NAME, base_url=f"http://127.0.0.1:{endpoint_port}/v1"),
+            model("smollm2", engine="llama_cpp", max_model_len=8192, max_num_seqs=1, num_threads=2),
+        ],
+    )
+    return config, {KEYS_ENV: ",".join(KEYS)}
