@@ -27,11 +27,11 @@ from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figur
 from deployments.swap_report import read_turns
 from router.app import RouterApp
 from router.auth import KeyRing
-from router.capabilities import Statement
 from router.model_table import ModelTable, RefusedTable
 from router.replicas import Figures, Replica
 from router.router_load import RouterLoad
 from router.routing.policy import PolicyNotFound
+from router.statement import Statement
 
 logger = logging.getLogger("enginehouse.router")
 

@@ -1,54 +1,16 @@
 """What models can do: by what their engines say, and by the settings, which go before. Never by a model's name."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from router.fim.template import set_template
+from router.model_table import Model
+from router.replicas import Replica
+from router.statement import ABILITIES, Ability
 
-if TYPE_CHECKING:  # they need this module
-    from router.model_table import Model
-    from router.replicas import Replica
-
-Ability: TypeAlias = Literal["tools", "vision", "fim", "reasoning", "structured_output"]
-ABILITIES: tuple[Ability, ...] = ("tools", "vision", "fim", "reasoning", "structured_output")
-"""What some models that generate can do, and others cannot."""
 _OF_TASKS: Mapping[str, tuple[str, ...]] = {"embed": ("embeddings",), "rerank": ("rerank",)}
 
 
-@dataclass(slots=True, frozen=True)
-class Statement:
-    """What an engine says of its model. None: it does not say."""
-
-    chat: bool | None = None
-    """It has a template by which messages become a prompt."""
-    tools: bool | None = None
-    forced_tools: bool | None = None
-    """It makes a call that a request demands, whether or not it calls by itself. None: as `tools`."""
-    vision: bool | None = None
-    fim: bool | None = None
-    reasoning: bool | None = None
-    structured_output: bool | None = None
-    architecture: str | None = None
-    """As the model's own file has it: `llama`, `qwen2`."""
-    num_parameters: int | None = None
-    size_bytes: int | None = None
-    """Of the weights."""
-    quantization: str | None = None
-    file_format: str | None = None
-    """`gguf` or `safetensors`."""
-
-    @classmethod
-    def of(cls, given: Mapping[str, Any]) -> Self:
-        """What of `given` is known here: a replica of another version may say more, or less."""
-        known = {field.name for field in fields(cls)}
-        return cls(**{name: value for name, value in given.items() if name in known})
-
-
-NOTHING_SAID = Statement()
-
-
-def ability_of(model: "Model", replica: "Replica", ability: Ability) -> bool | None:
+def ability_of(model: Model, replica: Replica, ability: Ability) -> bool | None:
     """Whether the model can do it on this replica; None where nobody says."""
     if ability == "fim":
         return _fills_in(model, replica)
@@ -57,20 +19,20 @@ def ability_of(model: "Model", replica: "Replica", ability: Ability) -> bool | N
     return None if said is None else bool(said)
 
 
-def _fills_in(model: "Model", replica: "Replica") -> bool | None:
+def _fills_in(model: Model, replica: Replica) -> bool | None:
     """By the template of the settings, or of the model's tokeniser; else by what the engine says."""
     template = set_template(model.fim) or replica.template
     return replica.statement.fim if template.name == "unknown" else template.name != "none"
 
 
-def can_be_forced(model: "Model", replica: "Replica") -> bool | None:
+def can_be_forced(model: Model, replica: Replica) -> bool | None:
     """Whether it makes the tool call that a request demands; None where nobody says."""
     if model.capabilities.tools is not None or replica.statement.forced_tools is None:
         return ability_of(model, replica, "tools")
     return replica.statement.forced_tools
 
 
-def capabilities_of(model: "Model", replicas: "Sequence[Replica]") -> list[str]:
+def capabilities_of(model: Model, replicas: Sequence[Replica]) -> list[str]:
     """
     What can be asked of a model wherever its requests go: what no replica denies, and one affirms.
 
@@ -86,12 +48,12 @@ def capabilities_of(model: "Model", replicas: "Sequence[Replica]") -> list[str]:
     return said + [name for name in ABILITIES if _all_can(model, replicas, name)]
 
 
-def _all_can(model: "Model", replicas: "Sequence[Replica]", ability: Ability) -> bool:
+def _all_can(model: Model, replicas: Sequence[Replica], ability: Ability) -> bool:
     answers = {ability_of(model, replica, ability) for replica in replicas}
     return True in answers and False not in answers
 
 
-def max_output_tokens(model: "Model", max_model_len: int | None) -> int | None:
+def max_output_tokens(model: Model, max_model_len: int | None) -> int | None:
     """The longest answer, in tokens: what is set for the model, or all of the context. None where nobody says."""
     limit = model.limits.max_completion_tokens
     return min((count for count in (limit, max_model_len) if count is not None), default=None)

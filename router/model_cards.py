@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from configs.routing import AutoRoute
-from router.capabilities import ABILITIES, capabilities_of, max_output_tokens
+from router.capabilities import capabilities_of, max_output_tokens
 from router.model_table import Model
 from router.replicas import Replica
 from router.routing.auto import Auto
 from router.state import RouterState
+from router.statement import ABILITIES
 
 
 def model_cards(state: RouterState, model: Model, created_at: int) -> list[dict[str, Any]]:

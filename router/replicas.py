@@ -9,9 +9,9 @@ from typing import Protocol
 
 from configs.engine import Task
 from configs.roles import RoleRefusal
-from router.capabilities import NOTHING_SAID, Statement
 from router.fim.template import UNKNOWN, FimTemplate
 from router.reliability.breaker import Breaker
+from router.statement import NOTHING_SAID, Statement
 
 WARM_UP_S = 30.0
 """How long a replica that joins warm ones is given less than its share, in seconds: its KV cache is empty."""

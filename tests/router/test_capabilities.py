@@ -14,10 +14,11 @@ from configs.engine import Task
 from configs.fim import FimPolicy
 from configs.limits import ModelLimits
 from configs.router import RouterUserConfig
-from router.capabilities import Statement, ability_of, can_be_forced, capabilities_of, max_output_tokens
+from router.capabilities import ability_of, can_be_forced, capabilities_of, max_output_tokens
 from router.fim.template import FAMILIES, NONE
 from router.model_table import Model, ModelTable
 from router.replicas import Replica
+from router.statement import Statement
 
 TOOL: dict[str, object] = {"type": "function", "function": {"name": "look", "parameters": {"type": "object"}}}
 OTHER: dict[str, object] = {"type": "function", "function": {"name": "hear", "parameters": {"type": "object"}}}

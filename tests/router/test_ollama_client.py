@@ -11,9 +11,9 @@ from simulated_engines import SimulatedEngine
 from wire import CALL_STREAM, DONE, HELLO_STREAM, STREAM_HEAD, TOKENS, USAGE_EVENT, WHOLE, chunk, event, stream, whole
 
 from configs.router import RequestSettings
-from router.capabilities import Statement
 from router.metrics import PROMPT_TOKENS, REQUESTS
 from router.replicas import Replica
+from router.statement import Statement
 
 SAID = [{"role": "user", "content": "hi"}]
 LOOK = {

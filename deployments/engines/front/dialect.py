@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import aiohttp
 
 from deployments.engines.load import EngineLoad
-from router.capabilities import Statement
+from router.statement import Statement
 
 JsonObject: TypeAlias = dict[str, Any]
 

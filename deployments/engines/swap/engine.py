@@ -20,7 +20,7 @@ from deployments.engines.swap.board import Board
 from deployments.engines.swap.door import Door
 from deployments.engines.swap.sleeping import put_to_sleep, wake
 from deployments.engines.swap.turns import Member, State, advance
-from router.capabilities import Statement
+from router.statement import Statement
 
 POLL_S = 0.05
 """How often a member looks at what its group says, in seconds. Measured: 0.8 % of a core."""

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from router.asgi import Headers
 from router.bodies import parse_object
 from router.call import Account
-from router.capabilities import NOTHING_SAID, Statement, capabilities_of
+from router.capabilities import capabilities_of
 from router.model_cards import auto_capabilities
 from router.model_table import Model
 from router.replicas import Replica
 from router.state import RouterState
+from router.statement import NOTHING_SAID, Statement
 from router.wire_apis.ollama.names import asked_model, known_name, models_of
 from router.wire_apis.pieces import Json
 
