@@ -88,7 +88,8 @@ class CanaryRule(Settings):
     """Requests that either side must have answered before anything is concluded."""
 
     max_error_ratio_increase: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """By how much the canary's share of failed requests may exceed that of the others, 0 to 1."""
+    """By how much the canary's share of failed requests may exceed that of the others, 0 to 1. What chance may explain,
+    for shares of so many requests, does not count."""
 
     max_ttft_increase_ratio: Annotated[float, Field(ge=0, le=100)] = 0.5
     """By how much the canary's median time to first token may exceed that of the others, as a part of theirs: 0.5 is

@@ -1,5 +1,6 @@
 """When a canary is to be aborted, and why. Pure."""
 
+import math
 from collections.abc import Callable, Mapping
 
 from configs.backends import CanaryRule
@@ -12,7 +13,7 @@ def reason_to_abort(rule: CanaryRule, sides: Mapping[Side, Course]) -> str | Non
 
     Both what is recent and all since the beginning are looked at: a canary that breaks after a good day is seen by the
     one, one with few requests by the other. Nothing is concluded from fewer requests than `rule.min_requests` on
-    either side, and nothing of times that chance may explain.
+    either side, and nothing that chance may explain.
     """
     if not rule.enabled:
         return None
@@ -33,7 +34,7 @@ def reason_to_abort(rule: CanaryRule, sides: Mapping[Side, Course]) -> str | Non
 def _worse(rule: CanaryRule, stable: Tally, canary: Tally) -> str | None:
     if min(stable.num_answered, canary.num_answered) < rule.min_requests:
         return None
-    if canary.error_ratio > stable.error_ratio + rule.max_error_ratio_increase:
+    if canary.error_ratio - stable.error_ratio - _error_doubt(stable, canary) > rule.max_error_ratio_increase:
         return (
             f"{canary.num_failed} of its {canary.num_answered} requests failed ({canary.error_ratio:.1%}), of the "
             f"others' {stable.num_answered} {stable.num_failed} ({stable.error_ratio:.1%})"
@@ -41,6 +42,12 @@ def _worse(rule: CanaryRule, stable: Tally, canary: Tally) -> str | None:
     return _slower(
         "time to first token", rule.max_ttft_increase_ratio, rule.min_requests, stable.ttft_s, canary.ttft_s
     ) or _slower("time per output token", rule.max_tpot_increase_ratio, rule.min_requests, stable.tpot_s, canary.tpot_s)
+
+
+def _error_doubt(stable: Tally, canary: Tally) -> float:
+    """How much smaller the true difference of two shares of failures may be: two standard deviations."""
+    variances = (each.error_ratio * (1 - each.error_ratio) / each.num_answered for each in (stable, canary))
+    return 2 * math.sqrt(sum(variances))
 
 
 def _slower(what: str, max_increase: float, min_requests: int, stable: Durations, canary: Durations) -> str | None:

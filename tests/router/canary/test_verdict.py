@@ -34,9 +34,15 @@ def test_equals_go_on() -> None:
 def test_more_errors_than_the_others_end_it() -> None:
     """By more than the rule allows; the reason has both sides' figures."""
     assert (
-        "in the last 10 minutes, 2 of its 20 requests failed (10.0%), of the others' 100 4 (4.0%)"
-        == reason_to_abort(RULE, sides(tally(96, 4), tally(18, 2)))
+        "in the last 10 minutes, 10 of its 40 requests failed (25.0%), of the others' 100 4 (4.0%)"
+        == reason_to_abort(RULE, sides(tally(96, 4), tally(30, 10)))
     )
+
+
+def test_errors_that_chance_may_explain_do_not() -> None:
+    """Two of twenty are a tenth, and say little; twenty of two hundred are one, too, and say more."""
+    assert reason_to_abort(RULE, sides(tally(1000), tally(18, 2))) is None
+    assert reason_to_abort(RULE, sides(tally(1000), tally(180, 20))) is not None
 
 
 def test_errors_that_the_others_have_too_do_not() -> None:
