@@ -1,5 +1,6 @@
 """Asking every router of a running house, for subcommands."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ def ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
     from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
     from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
 
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells how it asks, among the answers
     try:
         with existing_cluster(address):
             answers = ask_all_routers(method, *arguments)
