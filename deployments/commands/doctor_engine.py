@@ -73,7 +73,12 @@ async def examine_engine(
     show: Callable[[Diagnosis], None],
     on_line: Callable[[str, str], None],
 ) -> list[Diagnosis]:
-    """Starts the engine, asks, and stops it. `show` gets each diagnosis at once, and each phase of the start."""
+    """
+    Starts the engine, asks, and stops it. `show` gets each diagnosis at once, and each phase of the start.
+
+    One that takes turns with others is started alone: the routes by which it sleeps are closed then.
+    """
+    settings = settings.model_copy(update={"swap": None})
     found: list[Diagnosis] = []
 
     def keep(diagnosis: Diagnosis) -> None:

@@ -66,6 +66,7 @@ class SimulatedEngine:
             "start_delay_s": settings.start_delay_s,
             "wake_delay_s": settings.wake_delay_s,
             "gpu_file": settings.gpu_file,
+            "takes_turns": settings.swap is not None,
             "host": address.host,
             "port": address.port,
             "secret": address.secret,

@@ -37,6 +37,8 @@ class House:
     """The whole value of the header that a request must have."""
     scheduler: Scheduler
     gpu: SimulatedGpu
+    takes_turns: bool = False
+    """Whether it may be put to sleep, as vLLM may where its routes for that are open."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ class Connection(asyncio.Protocol):
         if request.authorization != self._house.authorization:
             self._respond(401, b'{"error":"Unauthorized"}')  # vLLM's own shape here, unlike its other errors
             return
-        expected = _METHODS.get(path)
+        expected = _METHODS.get(path) or (_TURN_METHODS.get(path) if self._house.takes_turns else None)
         if expected is None:
             raise ApiError(404, "Not Found", kind="NotFoundError")
         if request.method != expected:
@@ -306,6 +308,8 @@ _METHODS = {
     b"/tokenize": b"POST",
     b"/v1/models": b"GET",
     b"/metrics": b"GET",
+}
+_TURN_METHODS = {
     b"/is_sleeping": b"GET",
     b"/sleep": b"POST",
     b"/wake_up": b"POST",

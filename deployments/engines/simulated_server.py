@@ -37,6 +37,7 @@ class Launch(TypedDict):
     start_delay_s: float
     wake_delay_s: float
     gpu_file: str | None
+    takes_turns: bool
     host: str
     port: int
     secret: str
@@ -63,7 +64,7 @@ async def serve(launch: Launch) -> None:
         max_prefills=launch["max_prefills"],
     )
     authorization = f"Bearer {launch['secret']}".encode()
-    house = House(launch["model"], launch["max_model_len"], authorization, Scheduler(pace), gpu)
+    house = House(launch["model"], launch["max_model_len"], authorization, Scheduler(pace), gpu, launch["takes_turns"])
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(house), launch["host"], launch["port"], backlog=BACKLOG)
     print(f"the simulated engine serves {launch['model']} at {launch['host']}:{launch['port']}", flush=True)  # noqa: T201  the log

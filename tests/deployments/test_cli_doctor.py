@@ -52,6 +52,12 @@ async def test_every_promise_is_asked_of_an_engine() -> None:
     assert (0, []) == (code, missing), output
 
 
+async def test_an_engine_that_takes_turns_is_asked_alone() -> None:
+    """Else the question whether its routes are closed would put it to sleep."""
+    code, output = await doctor("--engine", "simulated", "--set", "swap={group: gpu0}", *UNABLE)
+    assert 0 == code, output
+
+
 async def test_each_deviation_is_printed() -> None:
     """An engine that breaks a promise ends with 1, with what was expected and what was found."""
     code, output = await doctor("--engine", "simulated")

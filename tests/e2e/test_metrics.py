@@ -15,6 +15,7 @@ from streaming_load import PROMPT, Outcome, Pace, sdk, streamed, whole
 from waiting import eventually
 
 from router.metrics import (
+    AWAKE,
     BACKEND_ATTEMPTS,
     BACKEND_FIRST_TOKEN,
     BACKEND_TOKEN_TIME,
@@ -39,6 +40,10 @@ from router.metrics import (
     SHADOW_DIFFERENCES,
     SHADOW_REQUESTS,
     SHADOW_SECONDS,
+    SWAP_STATE_TIME,
+    SWAP_TIME,
+    SWAP_WAITING,
+    SWAPS,
     TIME_TO_FIRST_TOKEN,
     Metric,
 )
@@ -51,8 +56,12 @@ OF_CANARIES = (
     BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
 OF_TROUBLE = (REFUSED_RETRIES, RESUMES, HEDGES, QUEUED, QUEUE_TIME)
-ELSEWHERE = (MERGED_INPUTS, ROUTED, *OF_CANARIES, *OF_TROUBLE)
-"""Metrics that only houses with embeddings, rules or several backends have, or with more trouble than here."""
+OF_TURNS = (SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, SWAP_WAITING)
+ELSEWHERE = (MERGED_INPUTS, ROUTED, *OF_CANARIES, *OF_TROUBLE, *OF_TURNS)
+"""
+Metrics that only houses with embeddings, rules, several backends or models that take turns have, or with more trouble
+than here.
+"""
 HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric not in ELSEWHERE]
 NUM_STREAMS = 4
 PACE = Pace(20, token_ms=30, prefill_ms=120)
