@@ -1,7 +1,7 @@
 """The marks by which a model knows what it is to fill in, and the prompt that is made with them. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 import orjson
@@ -76,10 +76,10 @@ class FimTemplate:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        fields: dict[str, Any] = orjson.loads(text)
-        for name, value in fields.items():
-            fields[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**fields)
+        """What of it is known here: a replica of another version may say more, or less."""
+        said: dict[str, Any] = orjson.loads(text)
+        known = {field.name for field in fields(cls)}
+        return cls(**{name: tuple(it) if isinstance(it, list) else it for name, it in said.items() if name in known})
 
 
 def plain_text(extra: Iterable[ExtraFile]) -> str:
