@@ -105,5 +105,15 @@ def test_a_wrong_key_is_never_nobody() -> None:
 
 
 def test_a_dummy_that_is_a_key_is_a_key() -> None:
-    """What is in the list of keys counts."""
-    assert tenant_of("dummy") == KeyRing(["dummy"], serves_anonymous=True, dummies=["dummy"]).check(scope("dummy"))
+    """What is in the list of keys counts, also beside another."""
+    ring = KeyRing(["dummy"], serves_anonymous=True, dummies=["dummy"])
+    sent = scope("dummy")["headers"]
+    assert isinstance(sent, list)
+    assert tenant_of("dummy") == ring.check({"headers": sent})
+    assert tenant_of("dummy") == ring.check({"headers": [*sent, (b"x-api-key", b"wrong")]})
+
+
+def test_a_dummy_does_not_hide_the_key_in_another_header() -> None:
+    """SDKs send a Bearer, whatever their user has set beside it."""
+    headers = [(b"authorization", b"Bearer dummy"), (b"x-api-key", KEY.encode())]
+    assert tenant_of(KEY) == KeyRing([KEY], dummies=["dummy"]).check({"headers": headers})
