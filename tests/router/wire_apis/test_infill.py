@@ -6,7 +6,7 @@ import orjson
 import pytest
 from door import APPLICATION, Door, OpenDoor
 from polling import eventually
-from raw_client import ClientAnswer
+from raw_client import ClientAnswer, request
 from scripted_engine import ScriptedEngine
 from wire import DONE, LAST_CHUNK, STREAM_HEAD, chunk, event, stream
 
@@ -258,6 +258,21 @@ async def test_the_path_below_v1_is_the_same(coder: Door) -> None:
     """For clients whose address ends with it."""
     answer = await coder.post(TYPED, "/v1/infill")
     assert "a + b" == orjson.loads(answer.body)["content"]
+
+
+async def test_a_table_that_comes_meanwhile_is_for_the_next(coder: Door) -> None:
+    """A request that had begun to arrive is answered by the table that it found, and that one alone."""
+    body = orjson.dumps(TYPED)
+    with await coder.client() as client:
+        await client.send(request("POST", "/infill", {"content-length": str(len(body)), "expect": "100-continue"}))
+        await client.until(b"100 Continue\r\n\r\n")  # the router waits for the body
+        other = RouterUserConfig(models={"other": ModelRoute(application=APPLICATION)})
+        coder.state.take_over_table(ModelTable(other))
+        await client.send(body)
+        old = await client.answer()
+    assert [(200, "m"), (200, "other")] == [
+        (answer.status, orjson.loads(answer.body).get("model")) for answer in (old, await ask(coder))
+    ]
 
 
 async def test_an_engine_that_breaks_is_an_error(coder: Door, engine: ScriptedEngine) -> None:
