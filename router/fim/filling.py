@@ -48,9 +48,10 @@ def first_that_fills_in(named: str | None, table: ModelTable, directory: Replica
 
 
 def _can_fill_in(model: Model, directory: ReplicaDirectory) -> bool:
-    """Whether that is known."""
-    template = template_of(model, directory)
-    return template is not None and template.name not in ("none", "unknown")
+    """Whether that is known, by whichever marks: while a canary runs, its applications may differ in them."""
+    own = set_template(model.fim)
+    templates = [own] if own else [replica.template for replica in directory.of(*model.applications)]
+    return bool(templates) and all(template.name not in ("none", "unknown") for template in templates)
 
 
 def template_of(model: Model, directory: ReplicaDirectory) -> FimTemplate | None:

@@ -10,6 +10,7 @@ from raw_client import ClientAnswer, request
 from scripted_engine import ScriptedEngine
 from wire import DONE, LAST_CHUNK, STREAM_HEAD, chunk, event, stream
 
+from cache.memory_store import MemoryStore
 from configs.router import ModelRoute, RouterUserConfig
 from router.fim.template import FAMILIES, NATIVE, NONE, ExtraFile, FimTemplate
 from router.model_table import ModelTable
@@ -273,6 +274,27 @@ async def test_a_table_that_comes_meanwhile_is_for_the_next(coder: Door) -> None
     assert [(200, "m"), (200, "other")] == [
         (answer.status, orjson.loads(answer.body).get("model")) for answer in (old, await ask(coder))
     ]
+
+
+async def test_a_model_of_two_families_fills_in(coder: Door, engine: ScriptedEngine) -> None:
+    """It is found without its name, as long as none of its engines is known to be unable."""
+    coder.fall_back_on(replica(engine, FAMILIES["codestral"], "f2"))
+    assert 200 == (await ask(coder)).status
+    coder.fall_back_on(replica(engine, NONE, "f3"))
+    assert 404 == (await ask(coder)).status
+
+
+async def test_other_files_make_another_answer(open_door: OpenDoor, engine: ScriptedEngine) -> None:
+    """Also where the prompt is made late, since the model's applications know different marks."""
+    door = await open_door(store=MemoryStore(10**6, 10**5))
+    door.fall_back_on(replica(engine, FAMILIES["codestral"], "f2"))
+    own = replica(engine, QWEN)
+    own.fingerprint = "f"
+    door.serve_with(own)
+    engine.otherwise = [WHOLE]
+    files = [[{"filename": "a.py", "text": text}] for text in ("A = 1", "A = 2", "A = 2")]
+    answers = [await ask(door, temperature=0, input_extra=extra) for extra in files]
+    assert ["miss", "miss", "hit"] == [answer.headers["x-enginehouse-cache"] for answer in answers]
 
 
 async def test_an_engine_that_breaks_is_an_error(coder: Door, engine: ScriptedEngine) -> None:
