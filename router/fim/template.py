@@ -166,7 +166,8 @@ def detect(token_ids: Mapping[str, int]) -> FimTemplate:
         token_ids: of `TOLD_BY` those that are one token, with its id.
     """
     for one in (*FAMILIES.values(), *_OTHER_SPELLINGS):
-        if all(mark in token_ids for mark in one.marks):
+        marks = {token_ids.get(mark) for mark in one.marks}
+        if None not in marks and len(marks) == len(one.marks):  # some make one token of whatever they do not know
             family = FAMILIES[_BY_END[found]] if (found := _end_of(one, token_ids)) else one
             return _as_known(family, token_ids)
     return NONE
