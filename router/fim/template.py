@@ -79,7 +79,10 @@ class FimTemplate:
         """What of it is known here: a replica of another version may say more, or less."""
         said: dict[str, Any] = orjson.loads(text)
         known = {field.name for field in fields(cls)}
-        return cls(**{name: tuple(it) if isinstance(it, list) else it for name, it in said.items() if name in known})
+        told: dict[str, Any] = {name: value for name, value in said.items() if name in known}
+        for name, value in told.items():
+            told[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**told)
 
 
 def plain_text(extra: Iterable[ExtraFile]) -> str:
