@@ -103,6 +103,11 @@ class _InfillAnswer(Answer):
         document = documents[0] if len(documents) == 1 else documents
         super().send_whole(200, orjson.dumps(document))
 
+    def forget_unsent(self) -> None:
+        if self.status is None:
+            self.has_content = False
+            self.writer.forget()
+
     def forget_time(self) -> None:
         if self._timer is not None:
             self._timer.cancel()

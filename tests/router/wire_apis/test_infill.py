@@ -13,6 +13,7 @@ from wire import DONE, LAST_CHUNK, STREAM_HEAD, chunk, event, stream
 from cache.memory_store import MemoryStore
 from configs.router import ModelRoute, RouterUserConfig
 from router.fim.template import FAMILIES, NATIVE, NONE, ExtraFile, FimTemplate
+from router.generation import Generation
 from router.model_table import ModelTable
 from router.replicas import Replica
 from router.wire_apis.infill.requests import Asked, cut_to_fit
@@ -274,6 +275,27 @@ async def test_a_table_that_comes_meanwhile_is_for_the_next(coder: Door) -> None
     assert [(200, "m"), (200, "other")] == [
         (answer.status, orjson.loads(answer.body).get("model")) for answer in (old, await ask(coder))
     ]
+
+
+async def test_a_superseded_one_is_empty(coder: Door, engine: ScriptedEngine) -> None:
+    """Also where a part of it was there: that would be taken for all there is."""
+    gate = asyncio.Event()
+    engine.otherwise = [STREAM_HEAD, chunk(text("a +")), gate, chunk(text("", finish="stop") + DONE), LAST_CHUNK]
+    older = asyncio.create_task(ask(coder))
+    await eventually(lambda: any(one._answer.has_content for one in generations(coder)))
+    newer = asyncio.create_task(ask(coder, prompt="    return a"))
+    answer = await older
+    gate.set()
+    await newer
+    assert ("true", "", "eos") == (
+        answer.headers["x-enginehouse-superseded"],
+        orjson.loads(answer.body)["content"],
+        orjson.loads(answer.body)["stop_type"],
+    )
+
+
+def generations(door: Door) -> list[Generation]:
+    return [one for one in door.state.generations if isinstance(one, Generation)]
 
 
 async def test_a_model_of_two_families_fills_in(coder: Door, engine: ScriptedEngine) -> None:
