@@ -18,6 +18,6 @@ class RolePolicy(Settings):
 
     refuses: tuple[RoleRefusal, ...] | None = None
     """What the template does not take. `developer`: the role, which then becomes `system`. `system`: that role
-    anywhere; the user says it. `late_system`: the same behind the first other message. `neighbours`: two messages of
-    one role behind each other, which then become one. Default: what the engine is found to refuse when it starts.
-    `[]`: nothing is changed."""
+    anywhere; the user says it. `late_system`: the same behind the first other message, and several at the beginning,
+    which then become one. `neighbours`: two messages of one role behind each other, which then become one. Default:
+    what the engine is found to refuse when it starts. `[]`: nothing is changed."""

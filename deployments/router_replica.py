@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Any
 
 from ray import serve
@@ -38,6 +38,7 @@ logger = logging.getLogger("enginehouse.router")
 ENGINE_DEPLOYMENT = "Engine"
 FIGURES_INTERVAL_S = 1.0
 """How often the replicas' own figures are read, in seconds: as often as they are published."""
+_TOLD = frozenset(field.name for field in fields(Replica) if field.init)
 EMPTY_TABLE = ModelTable(RouterUserConfig(models={}))
 
 
@@ -221,7 +222,9 @@ class RouterReplica:
 
 
 def _replica_of(running: RunningReplica) -> Replica:
-    told = {**running.metadata, "statement": Statement.of(running.metadata.get("statement") or {})}
+    """What of it is known here: a replica of another version may say more, or less."""
+    told = {name: value for name, value in running.metadata.items() if name in _TOLD}
+    told["statement"] = Statement.of(told.get("statement") or {})
     return Replica(replica_id=running.replica_id, **told)
 
 

@@ -117,6 +117,9 @@ class Answer:
         """Send an answer that is not streamed."""
         self._send_body(status, body, headers)
 
+    def forget_unsent(self) -> None:
+        """Where an answer is gathered before any of it is sent: the client is to have none of what there is so far."""
+
     def fail(self, error: ServingError) -> None:
         """
         Send the error, in whichever form is still possible.

@@ -254,10 +254,10 @@ class Attempts:
         is_completion = self._ticket.lane.is_completion
         replica.begin(is_completion=is_completion)
         replica.prefills[self] = len(call.raw)
-        replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
         try:
             name = model.adapter_at(replica.application) or replica.model
             call = fit_for(replica, call, model)
+            replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
             max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
             encoded = call.encode_for(name, priority)

@@ -1,7 +1,7 @@
 """Who may ask: API keys in the three headers that clients use, and who is served without one."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from router.asgi import Scope
 from router.errors import InvalidApiKey
@@ -13,11 +13,12 @@ def parse_keys(text: str) -> frozenset[str]:
     return frozenset(" ".join(lines).replace(",", " ").split())
 
 
-def presented_key(scope: Scope) -> str | None:
+def presented_key(scope: Scope, dummies: Collection[str] = ()) -> str | None:
     """
     The key that came with a request: `Authorization: Bearer`, `x-api-key` or `api-key`, in this order.
 
-    An empty header counts as none: editors send one when their user has set no key.
+    An empty header counts as none: editors send one when their user has set no key. One of `dummies` is found only
+    where there is no other: some clients must send a Bearer, and have the key itself in a header of their user's.
     """
     found: dict[bytes, bytes] = {}
     for name, value in scope["headers"]:
@@ -25,8 +26,9 @@ def presented_key(scope: Scope) -> str | None:
             found.setdefault(name, value)
     scheme, _, token = found.get(b"authorization", b"").partition(b" ")
     bearer = token.strip() if scheme.lower() == b"bearer" else b""
-    key = bearer or found.get(b"x-api-key", b"").strip() or found.get(b"api-key", b"").strip()
-    return key.decode(errors="surrogateescape") if key else None
+    sent = (bearer, found.get(b"x-api-key", b"").strip(), found.get(b"api-key", b"").strip())
+    keys = [key.decode(errors="surrogateescape") for key in sent if key]
+    return next((key for key in keys if key not in dummies), keys[0] if keys else None)
 
 
 class KeyRing:
@@ -51,9 +53,10 @@ class KeyRing:
             dummies: what clients send where their users have set no key; they count as none.
             are_in_paths: whether a key may be in the path.
         """
-        self._digests = frozenset(_digest(key) for key in keys)
+        accepted = frozenset(keys)
+        self._digests = frozenset(map(_digest, accepted))
         self._serves_anonymous = serves_anonymous
-        self._dummies = frozenset(dummies)
+        self._dummies = frozenset(dummies) - accepted
         self.are_in_paths = are_in_paths
 
     @property
@@ -70,7 +73,7 @@ class KeyRing:
         """
         if not self._digests:
             return ""
-        key = presented_key(scope)
+        key = presented_key(scope, self._dummies)
         digest = None if key is None else _digest(key)
         if digest is not None and digest in self._digests:
             return digest.hex()

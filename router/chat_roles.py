@@ -44,18 +44,18 @@ def adapt(messages: Sequence[Message], refusals: Collection[RoleRefusal]) -> lis
     if "developer" in refusals:
         adapted = [{**one, "role": "system"} if one["role"] == "developer" else one for one in adapted]
     if "system" in refusals:
-        adapted = list(_said_by_user(adapted, 0))
-    elif "late_system" in refusals:
+        adapted = list(_said_by_user(adapted))
+    elif "late_system" in refusals:  # the second of two at the beginning is late to such a template, too
         num_first = next((place for place, one in enumerate(adapted) if one["role"] != "system"), len(adapted))
-        adapted = list(_said_by_user(adapted, num_first))
+        adapted = [*_merged(adapted[:num_first]), *_said_by_user(adapted[num_first:])]
     return list(_merged(adapted)) if "neighbours" in refusals else adapted
 
 
-def _said_by_user(messages: Sequence[Message], first: int) -> Iterable[Message]:
-    """The system's messages from the place `first` on are the user's, and never between calls and their results."""
+def _said_by_user(messages: Iterable[Message]) -> Iterable[Message]:
+    """The system's messages are the user's, and never between calls and their results."""
     owed: list[Message] = []
-    for place, message in enumerate(messages):
-        if place >= first and message["role"] == "system":
+    for message in messages:
+        if message["role"] == "system":
             owed.append(_as_user(message))
             continue
         if message["role"] not in _NEVER_MERGED:
@@ -116,6 +116,8 @@ def _both(first: Any, second: Any) -> Any:  # noqa: ANN401 - JSON
         return first or second
     if isinstance(first, str) and isinstance(second, str):
         return f"{first}\n{second}"
+    if not isinstance(first, str | list) or not isinstance(second, str | list):
+        return second  # of a field that is the engine's to judge
     return [*_parts(first), *_parts(second)]
 
 

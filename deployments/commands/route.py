@@ -14,7 +14,7 @@ import click
 from configs.check import examine
 from configs.serve_file import ServeFile
 from router.asgi import Headers
-from router.auth import presented_key, tenant_of
+from router.auth import ANONYMOUS_TENANT, presented_key, tenant_of
 from router.bodies import encode_object
 from router.call import ROUTES, Call, parse_call
 from router.errors import ServingError
@@ -161,10 +161,14 @@ def _call(path: str, body: Mapping[str, Any]) -> Call:
 
 
 def _tenant(file: ServeFile, headers: Headers) -> str:
-    """Where the router has no keys, nobody has a name, whatever was sent."""
+    """Where the router has no keys, nobody has a name, whatever was sent. Any key that is no dummy is taken for one."""
     keys = file.router_app().args.api_keys
-    key = presented_key({"headers": headers})
-    return tenant_of(key) if key is not None and (keys.env or keys.file) else ""
+    if not (keys.env or keys.file):
+        return ""
+    key = presented_key({"headers": headers}, keys.dummy_keys)
+    if key is None or key in keys.dummy_keys:
+        return ANONYMOUS_TENANT if keys.allow_anonymous else ""
+    return tenant_of(key)
 
 
 # what goes out

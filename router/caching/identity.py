@@ -56,6 +56,7 @@ def identity_of(call: Call, fingerprint: str, adapter: str | None, tenant: str, 
         "tenant": tenant,
         "namespace": namespace,
         "body": _canonical(call.body),
+        "extra": [[one.name, one.text] for one in call.extra],  # in the body's prompt only once its marks are known
     }
 
 

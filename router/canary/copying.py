@@ -15,6 +15,7 @@ from router.canary.tally import Side
 from router.errors import EngineTimeout, EngineUnavailable, ServingError
 from router.event_stream import Usage
 from router.exchange import Exchange
+from router.fim.filling import as_written
 from router.fitting import fit_for
 from router.metrics import SHADOW_DIFFERENCES, SHADOW_REQUESTS, SHADOW_SECONDS
 from router.model_table import Model
@@ -74,7 +75,7 @@ class Copy:
     async def _ask(self, replica: Replica, heard: Heard, begin: Callable[[Exchange], None]) -> ServingError | None:
         state, model = self.state, self.model
         check_abilities(self.call, model, replica)
-        call = fit_for(replica, self.call, model)
+        call = fit_for(replica, as_written(self.call), model)
         name = self.shadow.backend.adapter or replica.model
         body = await fit_limit(call, call.encode_for(name), name, replica, state, model.limits.max_prompt_tokens)
         # A fresh connection: one that has served before may be ending, which would be no fault of the engine.

@@ -20,6 +20,8 @@ from router.token_limits import LIMIT_FIELDS
 _PATH = "/v1/completions"
 _LIMITS = (*LIMIT_FIELDS, "n_predict")
 """llama.cpp's own name is the last."""
+_MADE = ("prompt", "suffix", "stop", "stop_token_ids")
+"""Fields that a template changes."""
 
 
 def who_fills_in(call: Call, choice: Choice, table: ModelTable, directory: ReplicaDirectory) -> Choice:
@@ -48,9 +50,10 @@ def first_that_fills_in(named: str | None, table: ModelTable, directory: Replica
 
 
 def _can_fill_in(model: Model, directory: ReplicaDirectory) -> bool:
-    """Whether that is known."""
-    template = template_of(model, directory)
-    return template is not None and template.name not in ("none", "unknown")
+    """Whether that is known, by whichever marks: while a canary runs, its applications may differ in them."""
+    own = set_template(model.fim)
+    templates = [own] if own else [replica.template for replica in directory.of(*model.applications)]
+    return bool(templates) and all(template.name not in ("none", "unknown") for template in templates)
 
 
 def template_of(model: Model, directory: ReplicaDirectory) -> FimTemplate | None:
@@ -86,6 +89,16 @@ def fill_in_for(replica: Replica, call: Call, model: Model) -> Call:
     if call.route.path != _PATH or call.unfilled is not None or not _has_suffix(call):
         return call
     return _filled(call, set_template(model.fim) or replica.template, model)
+
+
+def as_written(call: Call) -> Call:
+    """The call with the client's own prompt again, for an engine of which nobody knew when it was made into one."""
+    written = call.unfilled
+    if written is None or not isinstance(written.get("suffix"), str):
+        return call
+    body = {name: value for name, value in call.body.items() if name not in _MADE}
+    body |= {name: written[name] for name in _MADE if name in written}
+    return replace(call, body=body, raw=encode_object(body), unfilled=None)
 
 
 def _the_same(templates: Iterable[FimTemplate]) -> FimTemplate | None:

@@ -1,7 +1,7 @@
 """The marks by which a model knows what it is to fill in, and the prompt that is made with them. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final, Self
 
 import orjson
@@ -76,10 +76,13 @@ class FimTemplate:
 
     @classmethod
     def decode(cls, text: str) -> Self:
-        fields: dict[str, Any] = orjson.loads(text)
-        for name, value in fields.items():
-            fields[name] = tuple(value) if isinstance(value, list) else value
-        return cls(**fields)
+        """What of it is known here: a replica of another version may say more, or less."""
+        said: dict[str, Any] = orjson.loads(text)
+        known = {field.name for field in fields(cls)}
+        told: dict[str, Any] = {name: value for name, value in said.items() if name in known}
+        for name, value in told.items():
+            told[name] = tuple(value) if isinstance(value, list) else value
+        return cls(**told)
 
 
 def plain_text(extra: Iterable[ExtraFile]) -> str:
@@ -166,7 +169,8 @@ def detect(token_ids: Mapping[str, int]) -> FimTemplate:
         token_ids: of `TOLD_BY` those that are one token, with its id.
     """
     for one in (*FAMILIES.values(), *_OTHER_SPELLINGS):
-        if all(mark in token_ids for mark in one.marks):
+        marks = {token_ids.get(mark) for mark in one.marks}
+        if None not in marks and len(marks) == len(one.marks):  # some make one token of whatever they do not know
             family = FAMILIES[_BY_END[found]] if (found := _end_of(one, token_ids)) else one
             return _as_known(family, token_ids)
     return NONE

@@ -94,6 +94,7 @@ def answer_nothing(answer: Answer, call: Call) -> None:
     """
     if answer.is_complete:
         return
+    answer.forget_unsent()
     reason = "length" if answer.has_content else "stop"
     choice: dict[str, object] = {"index": 0, "text": "", "logprobs": None, "finish_reason": reason}
     document: dict[str, object] = {

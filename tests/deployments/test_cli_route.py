@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 
 import configs
 from deployments.commands.route import route
+from router.auth import ANONYMOUS_TENANT
 
 CONFIGS = Path(configs.__file__).parent
 CHAT: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "fix src/main.rs"}]}
@@ -69,6 +70,19 @@ def test_a_decision_is_explained_to_a_person(config: Path) -> None:
         "max_tokens 64",
         "header x-enginehouse-route: model=simulated; application=simulated; rule=auto/night",
     } <= {*lines}
+
+
+@pytest.mark.parametrize("headers", [{}, {"authorization": "Bearer dummy"}])
+def test_who_has_no_key_is_a_tenant_where_that_is_allowed(config: Path, headers: dict[str, str]) -> None:
+    """A rule for that tenant is explained as the router would decide it."""
+    document = yaml.safe_load(config.read_text(encoding="utf-8"))
+    router = document["applications"][0]
+    router["args"]["api_keys"]["allow_anonymous"] = True
+    rules = router["deployments"][0]["user_config"]["auto"]["auto"]["rules"]
+    rules.insert(0, {"name": "nobody", "when": {"tenants": [ANONYMOUS_TENANT[:16]]}, "model": "simulated"})
+    config.write_text(yaml.safe_dump(document), encoding="utf-8")
+    request = {"body": CHAT, "headers": headers}
+    assert ["nobody"] == chosen(run(config, request, "--at", "2026-11-30T12:00", "--format", "json"))
 
 
 def test_a_request_may_come_with_headers_and_its_path(config: Path) -> None:

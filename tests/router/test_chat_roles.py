@@ -51,6 +51,11 @@ COPILOT = [said("system", "s"), said("user", "a"), said("user", "b")]
             [said("system", "a\nb"), said("user")],
         ),
         ([said("developer", "a"), said("system", "b")], EVERYTHING[:1], [said("system", "a"), said("system", "b")]),
+        (
+            [said("developer", "a"), said("system", "b"), said("user")],
+            ("developer", "late_system"),
+            [said("system", "a\nb"), said("user")],
+        ),
     ],
 )
 def test_what_a_template_refuses_is_said_otherwise(
@@ -81,6 +86,13 @@ def test_what_the_model_said_and_called_is_one_message() -> None:
     """An empty text beside calls adds nothing."""
     messages = [said("assistant", "I look."), said("assistant", "", tool_calls=[CALL])]
     assert [said("assistant", "I look.", tool_calls=[CALL])] == adapt(messages, ("neighbours",))
+
+
+@pytest.mark.parametrize("reasoning", [5, {"text": "x"}, True])
+def test_what_is_no_text_is_not_joined(reasoning: object) -> None:
+    """The router does not check every field: that of the second message is left for the engine to judge."""
+    messages = [said("assistant", "a", reasoning_content=reasoning), said("assistant", "b", reasoning_content="why")]
+    assert [said("assistant", "a\nb", reasoning_content="why")] == adapt(messages, ("neighbours",))
 
 
 def test_images_stay_where_they_are() -> None:

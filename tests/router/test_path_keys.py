@@ -75,6 +75,31 @@ async def test_letters_of_any_kind(open_door: OpenDoor, engine: ScriptedEngine) 
     assert ["m", "default"] == [card["id"] for card in orjson.loads(answer.body)["data"]]
 
 
+@pytest.mark.parametrize("path", ["/k/ab%2Fc%2B%25==/v1/models", "/k/ab%2fc+%25==/v1/models"])
+async def test_a_slash_in_a_key_does_not_end_it(
+    path: str, open_door: OpenDoor, engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Keys that are random bytes in base64 have some; what is behind it is not taken for a path, and repeated."""
+    caplog.set_level(logging.DEBUG)
+    door = await open_door(keys=["ab/c+%=="])
+    door.serve_with(engine.replica("r1"))
+    assert 200 == (await door.ask("GET", path)).status
+    door.state.keys = KeyRing(["ab/c+%=="], are_in_paths=False)
+    answer = await door.ask("GET", path, {"x-api-key": "ab/c+%=="})
+    assert "There is nothing at /k/***/v1/models." == answer.error["message"]
+    assert "c+%" not in caplog.text
+
+
+async def test_an_empty_key_is_none(locked: Door) -> None:
+    """An address that was made without a key does not hide that of a header."""
+    assert 200 == (await locked.ask("GET", "/k//v1/models", {"x-api-key": KEY})).status
+
+
+async def test_the_letter_before_a_key_may_be_written_otherwise(locked: Door) -> None:
+    """What servers decode is the same path."""
+    assert 200 == (await locked.ask("GET", f"/%6b/{KEY}/v1/models")).status
+
+
 # those without a key
 
 
@@ -105,5 +130,15 @@ def test_a_wrong_key_is_never_nobody() -> None:
 
 
 def test_a_dummy_that_is_a_key_is_a_key() -> None:
-    """What is in the list of keys counts."""
-    assert tenant_of("dummy") == KeyRing(["dummy"], serves_anonymous=True, dummies=["dummy"]).check(scope("dummy"))
+    """What is in the list of keys counts, also beside another."""
+    ring = KeyRing(["dummy"], serves_anonymous=True, dummies=["dummy"])
+    sent = scope("dummy")["headers"]
+    assert isinstance(sent, list)
+    assert tenant_of("dummy") == ring.check({"headers": sent})
+    assert tenant_of("dummy") == ring.check({"headers": [*sent, (b"x-api-key", b"wrong")]})
+
+
+def test_a_dummy_does_not_hide_the_key_in_another_header() -> None:
+    """SDKs send a Bearer, whatever their user has set beside it."""
+    headers = [(b"authorization", b"Bearer dummy"), (b"x-api-key", KEY.encode())]
+    assert tenant_of(KEY) == KeyRing([KEY], dummies=["dummy"]).check({"headers": headers})

@@ -43,8 +43,12 @@ class InfillWriter:
         self._arrived_at = arrived_at
         self._now = now
         self._first_at: float | None = None
-        self._choices = [_Choice() for _ in range(1 if asked.is_prefetch else asked.num_choices)]
+        self.forget()
         self._num_prompt_tokens = self._num_completion_tokens = self._num_cached_tokens = 0
+
+    def forget(self) -> None:
+        """Begin the answers anew."""
+        self._choices = [_Choice() for _ in range(1 if self._asked.is_prefetch else self._asked.num_choices)]
 
     @property
     def has_text(self) -> bool:

@@ -17,8 +17,9 @@ from router.event_stream import encode_event, read_events
 from router.fim.filling import first_that_fills_in
 from router.generation import Generation
 from router.model_cards import max_model_len_of
-from router.model_table import Model
+from router.model_table import Model, ModelTable
 from router.prefix_key import session_of
+from router.replicas import ReplicaDirectory
 from router.state import RouterState
 from router.wire_apis.completing import COMPLETION_ROUTE, completion_call
 from router.wire_apis.error_words import OpenAiErrors
@@ -102,6 +103,11 @@ class _InfillAnswer(Answer):
         document = documents[0] if len(documents) == 1 else documents
         super().send_whole(200, orjson.dumps(document))
 
+    def forget_unsent(self) -> None:
+        if self.status is None:
+            self.has_content = False
+            self.writer.forget()
+
     def forget_time(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -162,7 +168,7 @@ class _InfillGeneration(Generation):
     def _read_call(self, raw: bytes) -> Call:
         state, answer = self._state, self._infill
         named, asked = read_request(raw)
-        name = _model_for(named, state)
+        name = _model_for(named, self._table, state.directory)
         if self._table.find_auto(name) is None:
             asked = cut_to_fit(asked, max_model_len_of(state, self._table.resolve(name)))
         answer.asked = asked
@@ -177,7 +183,7 @@ class _InfillGeneration(Generation):
         await super()._give(call, model, tenant)
 
 
-def _model_for(named: str | None, state: RouterState) -> str:
+def _model_for(named: str | None, table: ModelTable, directory: ReplicaDirectory) -> str:
     """
     The model that is named, where there is one and it can fill in; else who does so here.
 
@@ -186,8 +192,7 @@ def _model_for(named: str | None, state: RouterState) -> str:
     Raises:
         ModelNotFound: nobody does.
     """
-    table = state.table
-    chosen = first_that_fills_in(named, table, state.directory)
+    chosen = first_that_fills_in(named, table, directory)
     if chosen is None:
         wanted = "names no model" if named is None else f"names {named[:200]!r}, which does not exist"
         raise ModelNotFound(f"The request {wanted}, and no model here is known to fill in.", param="model")

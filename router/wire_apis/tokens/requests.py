@@ -8,6 +8,8 @@ from router.wire_apis.fields import fault
 from router.wire_apis.pieces import Json
 
 _TEMPLATE_FIELDS = ("messages", "tools", "chat_template_kwargs", "add_generation_prompt", "continue_final_message")
+_MAX_TOKEN = 2**31 - 1
+"""Engines keep a token in 32 bits."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -73,9 +75,13 @@ def read_detokenize(raw: bytes) -> tuple[str | None, list[int]]:
     """
     document = parse_object(raw)
     tokens = document.get("tokens")
-    if not isinstance(tokens, list) or not all(isinstance(one, int) and not isinstance(one, bool) for one in tokens):
-        raise fault("tokens", "an array of integers")
+    if not isinstance(tokens, list) or not all(map(_is_token, tokens)):
+        raise fault("tokens", f"an array of integers from 0 to {_MAX_TOKEN}")
     return _model(document), tokens
+
+
+def _is_token(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _MAX_TOKEN
 
 
 def _chat_of(document: Json) -> Json:

@@ -10,7 +10,7 @@ from router.fim.filling import first_that_fills_in
 from router.model_cards import max_model_len_of
 from router.model_table import Model
 from router.profiles import PROFILES
-from router.replica_questions import ask_replica
+from router.replica_questions import ask_for_client
 from router.replicas import Replica, pick_replica
 from router.state import RouterState
 from router.wire_apis.error_words import OpenAiErrors
@@ -70,12 +70,13 @@ async def _apply_template(state: RouterState, raw: bytes, account: Account) -> t
     model, replica = _choose(asked.model, state, account)
     chat = {**asked.body, "messages": adapt(asked.body["messages"], refusals_of(model, replica))}
     if PROFILES[replica.profile].applies_template is not None:
-        answer = await ask_replica(replica, "/apply-template", chat, state.session, _WHAT)
+        answer = await ask_for_client(replica, "/apply-template", chat, state.session, _WHAT)
     else:
         name = model.adapter or replica.model
-        tokens = (await ask_replica(replica, "/tokenize", {"model": name, **chat}, state.session, _WHAT)).get("tokens")
+        rendered = await ask_for_client(replica, "/tokenize", {"model": name, **chat}, state.session, _WHAT)
+        tokens = rendered.get("tokens")
         question = {"model": name, "tokens": tokens}
-        answer = await ask_replica(replica, "/detokenize", question, state.session, _WHAT) if tokens else {}
+        answer = await ask_for_client(replica, "/detokenize", question, state.session, _WHAT) if tokens else {}
     prompt = answer.get("prompt")
     if not isinstance(prompt, str):
         raise EngineFailed("The engine made no prompt of this; a chat that its template refuses is one reason.")
@@ -102,15 +103,15 @@ async def _asked_of(replica: Replica, name: str, asked: TextOrChat, state: Route
     if PROFILES[replica.profile].counts_tokens is not None:
         own = asked.chat or {"prompt": asked.text, "add_special_tokens": asked.has_specials}
         question = {"model": name, **own, "return_token_strs": asked.wants_pieces}
-        return await ask_replica(replica, "/tokenize", question, state.session, _WHAT)
+        return await ask_for_client(replica, "/tokenize", question, state.session, _WHAT)
     text, has_specials = asked.text, asked.has_specials
     if asked.chat is not None:
-        prompt = (await ask_replica(replica, "/apply-template", asked.chat, state.session, _WHAT)).get("prompt")
+        prompt = (await ask_for_client(replica, "/apply-template", asked.chat, state.session, _WHAT)).get("prompt")
         if not isinstance(prompt, str):
             return {}
         text, has_specials = prompt, True
     question = {"content": text, "add_special": has_specials, "parse_special": True, "with_pieces": asked.wants_pieces}
-    answer = await ask_replica(replica, "/tokenize", question, state.session, _WHAT)
+    answer = await ask_for_client(replica, "/tokenize", question, state.session, _WHAT)
     return _without_pieces(answer) if asked.wants_pieces else answer
 
 
@@ -126,7 +127,7 @@ async def _detokenize(state: RouterState, raw: bytes, account: Account) -> tuple
     named, tokens = read_detokenize(raw)
     model, replica = _choose(named, state, account)
     question = {"model": model.adapter or replica.model, "tokens": tokens}
-    answer = await ask_replica(replica, "/detokenize", question, state.session, _WHAT)
+    answer = await ask_for_client(replica, "/detokenize", question, state.session, _WHAT)
     text = answer.get("prompt", answer.get("content"))
     if not isinstance(text, str):
         raise EngineFailed("The engine made no text of these tokens.")

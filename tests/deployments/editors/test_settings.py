@@ -68,6 +68,12 @@ def test_the_hugging_face_extension_gets_the_key_in_its_address() -> None:
     assert ORIGIN == unkeyed["huggingface.localEndpoint"]
 
 
+def test_a_key_in_an_address_is_written_as_addresses_are() -> None:
+    """Keys that are random bytes in base64 have slashes."""
+    settings = json.loads(text_of("huggingface", Setup(ORIGIN, MODELS, Key("ENGINEHOUSE_KEY", "ab/c+=="))))
+    assert "http://127.0.0.1:8000/k/ab%2Fc%2B%3D%3D" == settings["huggingface.customTGIEndpoint"]
+
+
 def test_continue_gets_a_model_for_each_role() -> None:
     """Its addresses end with a slash, as its adapters join them without one."""
     models = yaml.safe_load(text_of("continue"))["models"]

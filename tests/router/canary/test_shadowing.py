@@ -1,6 +1,7 @@
 """router.canary.shadowing: copies of requests, through a router with two engines."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from door import APPLICATION, MAX_ENTRY_BYTES, Door, OpenDoor
@@ -12,10 +13,16 @@ from cache.memory_store import MemoryStore
 from configs.backends import ShadowSettings
 from configs.router import ModelRoute, RouterUserConfig
 from router.canary.tally import FAILED, Course, Side
+from router.fim.template import FAMILIES
 from router.metrics import COMPLETION_TOKENS, PICKS, REQUESTS, SHADOW_DIFFERENCES, SHADOW_REQUESTS
 from router.model_table import ModelTable
 
 TALLY = "shadow:m:dark"
+TEXT = {
+    "id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m",
+    "choices": [{"index": 0, "text": "x", "logprobs": None, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4},
+}  # fmt: skip
 
 
 def cast_shadow(door: Door, dark: ScriptedEngine, **settings: object) -> None:
@@ -145,6 +152,25 @@ async def test_what_is_kept_is_the_clients_answer(
     second = await door.post(GREEDY)
     assert ("hit", first.body) == (second.headers["x-enginehouse-cache"], second.body)
     assert 1 == len(other_engine.requests)
+
+
+async def test_a_shadow_of_another_family_gets_its_own_marks(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """A text that is to be filled in is compared with what another model makes of it, and not of the first's marks."""
+    qwen, codestral = FAMILIES["qwen_coder"], FAMILIES["codestral"]
+    door.serve_with(replace(engine.replica("r3"), fim=qwen.encode()))
+    cast_shadow(door, other_engine)
+    door.state.take_over_replicas("dark", [replace(other_engine.replica("r4"), fim=codestral.encode())])
+    engine.script(whole(TEXT))
+    other_engine.script(whole(TEXT))
+    body = {"model": "m", "prompt": "a", "suffix": "b", "stop": "c", "max_tokens": 5}
+    assert 200 == (await door.post(body, "/v1/completions")).status
+    await eventually(lambda: counts(door, "shadow"))
+    assert [qwen.prompt("a", "b"), codestral.prompt("a", "b")] == [
+        one.requests[0].document["prompt"] for one in (engine, other_engine)
+    ]
+    assert ["c", *codestral.stop, *codestral.marks] == other_engine.requests[0].document["stop"]
 
 
 async def test_vectors_are_not_copied(door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> None:

@@ -11,6 +11,7 @@ from scripted_engine import Ending, ScriptedEngine
 from wire import DONE, STREAM_HEAD, chunk, event, stream, whole
 
 from cache.memory_store import MemoryStore
+from configs.reliability import BreakerPolicy
 from configs.router import ModelRoute, RouterUserConfig
 from router.fim.template import FAMILIES, NATIVE, NONE, FimTemplate
 from router.model_table import ModelTable
@@ -180,6 +181,16 @@ async def test_replicas_that_differ_are_asked_each_in_its_own_way(
     assert PROMPT_OF_QWEN == (await asked(door, engine, fim()))["prompt"]
     door.serve_with()
     assert "[SUFFIX]): pass[PREFIX]def f(" == (await asked(door, other_engine, fim()))["prompt"]
+
+
+async def test_a_refused_suffix_is_no_try_of_a_replica_that_failed(door: Door, engine: ScriptedEngine) -> None:
+    """It is refused before the engine is asked, so the next request may try whether that is back."""
+    door.fall_back_on(replica_with(QWEN, engine, "r2"))
+    recovering = replica_with(NONE, engine)
+    recovering.breaker.failed(0.0, BreakerPolicy(first_pause_ms=1), 0.5, is_lost=True)
+    door.serve_with(recovering)
+    assert (400, "unsupported_parameter", "suffix") == await refused(door, fim())
+    assert recovering.breaker.blocked_until < door.state.loop.time()
 
 
 PROMPT_OF_QWEN = "<|fim_prefix|>def f(<|fim_suffix|>): pass<|fim_middle|>"

@@ -109,6 +109,17 @@ def test_a_template_travels_as_text(template: FimTemplate) -> None:
     assert template == FimTemplate.decode(template.encode())
 
 
+def test_a_tokeniser_that_knows_no_mark_has_no_family() -> None:
+    """To those without bytes of their own, every text that they do not know is one and the same token."""
+    assert NONE == detect(dict.fromkeys(TOLD_BY, 3))
+
+
+def test_a_newer_replica_may_say_more() -> None:
+    """While one version replaces another, routers of the old one go on with what they know."""
+    newer = '{"name":"qwen_coder","prefix":"<p>","stop":["<s>"],"of_tomorrow":[1]}'
+    assert FimTemplate("qwen_coder", "<p>", stop=("<s>",)) == FimTemplate.decode(newer)
+
+
 def test_every_mark_is_asked_for() -> None:
     """A family of which a mark is not would never be found."""
     assert set() == {mark for one in FAMILIES.values() for mark in one.marks} - set(TOLD_BY)

@@ -6,12 +6,14 @@ import orjson
 import pytest
 from door import APPLICATION, Door, OpenDoor
 from polling import eventually
-from raw_client import ClientAnswer
+from raw_client import ClientAnswer, request
 from scripted_engine import ScriptedEngine
 from wire import DONE, LAST_CHUNK, STREAM_HEAD, chunk, event, stream
 
+from cache.memory_store import MemoryStore
 from configs.router import ModelRoute, RouterUserConfig
 from router.fim.template import FAMILIES, NATIVE, NONE, ExtraFile, FimTemplate
+from router.generation import Generation
 from router.model_table import ModelTable
 from router.replicas import Replica
 from router.wire_apis.infill.requests import Asked, cut_to_fit
@@ -258,6 +260,63 @@ async def test_the_path_below_v1_is_the_same(coder: Door) -> None:
     """For clients whose address ends with it."""
     answer = await coder.post(TYPED, "/v1/infill")
     assert "a + b" == orjson.loads(answer.body)["content"]
+
+
+async def test_a_table_that_comes_meanwhile_is_for_the_next(coder: Door) -> None:
+    """A request that had begun to arrive is answered by the table that it found, and that one alone."""
+    body = orjson.dumps(TYPED)
+    with await coder.client() as client:
+        await client.send(request("POST", "/infill", {"content-length": str(len(body)), "expect": "100-continue"}))
+        await client.until(b"100 Continue\r\n\r\n")  # the router waits for the body
+        other = RouterUserConfig(models={"other": ModelRoute(application=APPLICATION)})
+        coder.state.take_over_table(ModelTable(other))
+        await client.send(body)
+        old = await client.answer()
+    assert [(200, "m"), (200, "other")] == [
+        (answer.status, orjson.loads(answer.body).get("model")) for answer in (old, await ask(coder))
+    ]
+
+
+async def test_a_superseded_one_is_empty(coder: Door, engine: ScriptedEngine) -> None:
+    """Also where a part of it was there: that would be taken for all there is."""
+    gate = asyncio.Event()
+    engine.otherwise = [STREAM_HEAD, chunk(text("a +")), gate, chunk(text("", finish="stop") + DONE), LAST_CHUNK]
+    older = asyncio.create_task(ask(coder))
+    await eventually(lambda: any(one._answer.has_content for one in generations(coder)))
+    newer = asyncio.create_task(ask(coder, prompt="    return a"))
+    answer = await older
+    gate.set()
+    await newer
+    assert ("true", "", "eos") == (
+        answer.headers["x-enginehouse-superseded"],
+        orjson.loads(answer.body)["content"],
+        orjson.loads(answer.body)["stop_type"],
+    )
+
+
+def generations(door: Door) -> list[Generation]:
+    return [one for one in door.state.generations if isinstance(one, Generation)]
+
+
+async def test_a_model_of_two_families_fills_in(coder: Door, engine: ScriptedEngine) -> None:
+    """It is found without its name, as long as none of its engines is known to be unable."""
+    coder.fall_back_on(replica(engine, FAMILIES["codestral"], "f2"))
+    assert 200 == (await ask(coder)).status
+    coder.fall_back_on(replica(engine, NONE, "f3"))
+    assert 404 == (await ask(coder)).status
+
+
+async def test_other_files_make_another_answer(open_door: OpenDoor, engine: ScriptedEngine) -> None:
+    """Also where the prompt is made late, since the model's applications know different marks."""
+    door = await open_door(store=MemoryStore(10**6, 10**5))
+    door.fall_back_on(replica(engine, FAMILIES["codestral"], "f2"))
+    own = replica(engine, QWEN)
+    own.fingerprint = "f"
+    door.serve_with(own)
+    engine.otherwise = [WHOLE]
+    files = [[{"filename": "a.py", "text": text}] for text in ("A = 1", "A = 2", "A = 2")]
+    answers = [await ask(door, temperature=0, input_extra=extra) for extra in files]
+    assert ["miss", "miss", "hit"] == [answer.headers["x-enginehouse-cache"] for answer in answers]
 
 
 async def test_an_engine_that_breaks_is_an_error(coder: Door, engine: ScriptedEngine) -> None:

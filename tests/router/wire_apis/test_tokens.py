@@ -77,6 +77,8 @@ async def test_a_chat_is_counted_as_it_is_asked(door: Door, engine: ScriptedEngi
         ("/apply-template", {"model": "m"}, "messages"),
         ("/detokenize", {"model": "m"}, "tokens"),
         ("/detokenize", {"model": "m", "tokens": ["a"]}, "tokens"),
+        ("/detokenize", {"model": "m", "tokens": [-1]}, "tokens"),
+        ("/detokenize", {"model": "m", "tokens": [2**31]}, "tokens"),
     ],
 )
 async def test_bad_fields_are_named(path: str, body: dict[str, object], param: str, door: Door) -> None:
@@ -96,6 +98,22 @@ async def test_an_engine_that_does_not_say_is_an_error(door: Door) -> None:
     """And nothing that a client would count with."""
     answer = await door.post({"model": "m", "prompt": "a"}, "/tokenize")
     assert (500, "engine_failed") == (answer.status, answer.error["code"])
+
+
+@pytest.mark.parametrize("path", ["/tokenize", "/detokenize", "/apply-template"])
+@pytest.mark.parametrize("profile", ["vllm", "llama_cpp"])
+async def test_what_the_engine_refuses_is_the_clients_mistake(
+    path: str, profile: str, door: Door, engine: ScriptedEngine
+) -> None:
+    """In the engine's words: a chat that its template does not take, or a token that its vocabulary has not."""
+    door.serve_with(engine.replica("t1", profile=profile))
+    engine.otherwise = [whole({"error": {"message": "Roles must alternate."}}, 400)]
+    answer = await door.post({"model": "m", "messages": HI, "tokens": [1]}, path)
+    assert (400, "invalid_request", "Roles must alternate.") == (
+        answer.status,
+        answer.error["code"],
+        answer.error["message"],
+    )
 
 
 async def test_a_model_without_replicas_is_unavailable(door: Door) -> None:
