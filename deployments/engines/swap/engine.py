@@ -1,6 +1,7 @@
 """An engine that takes turns with others on one GPU."""
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from deployments.engines.swap.door import Door
 from deployments.engines.swap.sleeping import put_to_sleep, wake
 from deployments.engines.swap.turns import Member, State, advance
 from router.capabilities import Statement
+
+logger = logging.getLogger("enginehouse.engine")
 
 POLL_S = 0.05
 """How often a member looks at what its group says, in seconds. Measured: 0.8 % of a core."""
@@ -230,7 +233,7 @@ class SwappedEngine:
             await asyncio.sleep(POLL_S)
 
     async def _take_turns(self) -> None:
-        """For ever, or until the engine does not sleep or wake any more: then Serve replaces the replica."""
+        """For ever, or until that cannot go on: then Serve replaces the replica."""
         try:
             while True:
                 before = self._state
@@ -244,9 +247,15 @@ class SwappedEngine:
                 elif before is State.LEAVING and self._state is State.AWAKE:  # those who wanted its place have left
                     self._door.open(self._runtime.address)
                 await asyncio.sleep(POLL_S)
-        except (EngineError, OSError, ValueError) as error:  # the last two: the group's files cannot be used
-            self._failure = str(error)
-            self._door.give_up()
+        except EngineError as error:  # the engine does not sleep or wake any more
+            self._give_up(error.message)
+        except Exception as error:  # whatever it is: else all would wait for ever for turns that nobody takes
+            logger.exception("the turns of %s ended", self._settings.model)
+            self._give_up(repr(error))
+
+    def _give_up(self, failure: str) -> None:
+        self._failure = failure
+        self._door.give_up()
 
     async def _decide(self, wanted_since: float | None) -> None:
         mine = Member(

@@ -260,6 +260,22 @@ async def test_an_engine_that_does_not_wake_is_dead(
             await one.check()
 
 
+async def test_one_that_cannot_read_its_group_is_dead(
+    make_swapped: MakeSwapped, gpu: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """As after an update, when others write what it does not know: it is replaced, and stopping it works."""
+    one = make_swapped(simulated("one", gpu))
+    await one.start()
+    (tmp_path / "group" / "members.json").write_text('{"two": {"model": "two", "state": "asleep", "new": 1}}')
+    await eventually(lambda: one._task is not None and one._task.done())
+    with pytest.raises(EngineDied, match="one cannot take its turn: TypeError"):
+        await one.check()
+    with pytest.raises(aiohttp.ClientError):
+        await ask(one)
+    await one.stop()
+    assert ["one takes"] == notes(gpu)
+
+
 async def test_a_failed_start_leaves_its_place(make_swapped: MakeSwapped, gpu: Path) -> None:
     """The next one starts."""
     broken = make_swapped(simulated("broken", gpu / "no such folder" / "gpu"))
