@@ -77,13 +77,14 @@ class SwappedEngine:
         make_runtime: a new runtime each time, whose engine listens on this machine only: the door is before it.
         settings: of the engine, with `swap`.
         place: where turns are taken.
-        on_phase: as that of `EngineRuntime`; told of the wait for a turn.
+        on_phase: as that of `EngineRuntime`; told of the wait for a turn. Of the start only, for it may block until
+            Ray's head answers, and nobody's turn waits for that.
         on_swap: told of each change between awake and asleep.
     """
 
     def __init__(
         self,
-        make_runtime: Callable[[], EngineRuntime],
+        make_runtime: Callable[[OnPhase], EngineRuntime],
         settings: EngineSettings,
         place: Place,
         on_phase: OnPhase,
@@ -99,7 +100,7 @@ class SwappedEngine:
         self._board = Board(place.folder, place.member_id)
         self._member_id = place.member_id
         self._door = Door(place.host, secrets.token_urlsafe(32), settings.model, settings.swap)
-        self._runtime = make_runtime()
+        self._runtime = make_runtime(on_phase)
         self._lock: int | None = None
         self._address: EngineAddress | None = None
         self._state = State.ASLEEP
@@ -289,7 +290,7 @@ class SwappedEngine:
         self._is_changing = True
         mode = self._runtime.sleep_mode
         if mode is None:
-            self._runtime = self._make_runtime()
+            self._runtime = self._make_runtime(lambda _: None)
             await self._start_runtime()
         else:
             await wake(mode, self._settings.start_timeout_s)

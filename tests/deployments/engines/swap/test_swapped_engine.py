@@ -13,7 +13,7 @@ import pytest
 from configs.engine import EngineSettings, LlamaCppSettings, SimulatedSettings
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineStartError
-from deployments.engines.runtime import EngineRuntime
+from deployments.engines.runtime import EngineRuntime, OnPhase
 from deployments.engines.swap.engine import Place, Swap, SwappedEngine
 
 MakeSwapped = Callable[[EngineSettings], SwappedEngine]
@@ -32,18 +32,26 @@ def swaps() -> list[tuple[str, bool]]:
 
 
 @pytest.fixture
-async def make_swapped(tmp_path: Path, swaps: list[tuple[str, bool]]) -> AsyncIterator[MakeSwapped]:
+def phases() -> list[str]:
+    """Which phases engines went through, as they said."""
+    return []
+
+
+@pytest.fixture
+async def make_swapped(
+    tmp_path: Path, swaps: list[tuple[str, bool]], phases: list[str]
+) -> AsyncIterator[MakeSwapped]:
     made: list[SwappedEngine] = []
 
     def make(settings: EngineSettings) -> SwappedEngine:
         def swapped(swap: Swap) -> None:
             swaps.append((settings.model, swap.is_awake))
 
-        def runtime() -> EngineRuntime:
-            return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, lambda _: None)
+        def runtime(on_phase: OnPhase) -> EngineRuntime:
+            return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, on_phase)
 
         place = Place(tmp_path / "group", f"{settings.model}-{len(made)}", "127.0.0.1")
-        made.append(SwappedEngine(runtime, settings, place, lambda _: None, swapped))
+        made.append(SwappedEngine(runtime, settings, place, phases.append, swapped))
         return made[-1]
 
     yield make
@@ -285,8 +293,13 @@ async def test_a_failed_start_leaves_its_place(make_swapped: MakeSwapped, gpu: P
     assert ["one takes"] == notes(gpu)
 
 
-async def test_llama_cpp_sleeps_by_ending(make_swapped: MakeSwapped, gpu: Path, swaps: list[tuple[str, bool]]) -> None:
-    """Its process is gone while the other has its turn, and another one answers afterwards."""
+async def test_llama_cpp_sleeps_by_ending(
+    make_swapped: MakeSwapped, gpu: Path, swaps: list[tuple[str, bool]], phases: list[str]
+) -> None:
+    """
+    Its process is gone while the other has its turn, and another one answers afterwards. Its phases are not told again:
+    that waits for Ray's head.
+    """
     small = {"max_model_len": 128, "max_num_seqs": 1, "swap": {"group": "g", "min_awake_s": 0.01}}
     llama = make_swapped(LlamaCppSettings.model_validate({"engine": "llama_cpp", "model": "llama", **small}))
     other = make_swapped(simulated("other", gpu))
@@ -295,6 +308,8 @@ async def test_llama_cpp_sleeps_by_ending(make_swapped: MakeSwapped, gpu: Path, 
     await other.start()
     assert llama._runtime.pid is None or not llama._runtime._child.is_running
     await llama.check()
+    of_starts = list(phases)
     assert 200 == (await ask(llama))[0]
+    assert of_starts == phases
     assert first != llama._runtime.pid
     assert [("llama", True), ("llama", False), ("other", True), ("other", False), ("llama", True)] == swaps
