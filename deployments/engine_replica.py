@@ -124,7 +124,7 @@ class EngineReplica:
             logger.warning("the engine was stopped before its last requests were finished")
         await self._runtime.stop()
         if self._swap_report is not None:
-            self._swap_report.close()
+            await self._swap_report.close()
         self._metrics.close()
         if self._load_task is not None:  # why a replica never started stays there to be read
             forget_phase(self._application, self._replica_id)
