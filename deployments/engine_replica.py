@@ -50,7 +50,9 @@ class EngineReplica:
         self._swap_report: SwapReport | None = None
         # For an engine that is itself a program of Ray's: vLLM over several nodes.
         os.environ["ENGINEHOUSE_RAY"] = f"{ray.get_runtime_context().gcs_address} {ray.__version__}"
-        self._runtime = self._take_place() if settings.swap is not None else self._make_runtime(node_host(), self._enter_phase)
+        self._runtime = (
+            self._take_place() if settings.swap is not None else self._make_runtime(node_host(), self._enter_phase)
+        )
         self._load_task: asyncio.Task[None] | None = None
         self._num_published = 0
 

@@ -12,7 +12,6 @@ from deployments.engines.swap.engine import Swap
 from deployments.swap_report import SwapReport
 from router.metrics import Metric
 
-
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 

@@ -38,9 +38,7 @@ def phases() -> list[str]:
 
 
 @pytest.fixture
-async def make_swapped(
-    tmp_path: Path, swaps: list[tuple[str, bool]], phases: list[str]
-) -> AsyncIterator[MakeSwapped]:
+async def make_swapped(tmp_path: Path, swaps: list[tuple[str, bool]], phases: list[str]) -> AsyncIterator[MakeSwapped]:
     made: list[SwappedEngine] = []
 
     def make(settings: EngineSettings) -> SwappedEngine:
