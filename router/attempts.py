@@ -39,8 +39,6 @@ from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 _MAY_BE_ASKED_AGAIN = (EngineUnavailable, EngineOverloaded)
 _MAY_GO_ELSEWHERE = (*_MAY_BE_ASKED_AGAIN, EngineTimeout)
 """The same for streams: a whole answer that takes too long would take too long again."""
-_WORTH_NO_WAIT = (EngineOverloaded, EngineTimeout)
-"""Failures that a new replica would not mend."""
 
 
 class Attempts:
