@@ -161,6 +161,7 @@ class SwappedEngine:
             began_at = time.monotonic()
             await self._start_runtime()
             self._enter(State.AWAKE, began_at)
+            self._door.has_server_asleep = self._runtime.sleep_mode is not None
             self._door.open(self._runtime.address)
         except BaseException:
             await self.stop()

@@ -161,6 +161,21 @@ async def test_a_client_that_leaves_wants_nothing(make_swapped: MakeSwapped, gpu
     assert one._door.wanted_since is None
 
 
+async def test_tokens_are_counted_while_a_model_sleeps(make_swapped: MakeSwapped, gpu: Path) -> None:
+    """Routers count a prompt to fit a request's limit, and would have to send it as it is; nobody is woken for that."""
+    one, two = make_swapped(simulated("one", gpu)), make_swapped(simulated("two", gpu, min_awake_s=600))
+    await one.start()
+    await two.start()
+    url, key = f"http://{one.address.host}:{one.address.port}/tokenize", f"Bearer {one.address.secret}"
+    body = {"model": "one", "prompt": "one two three"}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": key}, timeout=aiohttp.ClientTimeout(total=5)) as session,
+        session.post(url, json=body) as response,
+    ):
+        answer = await response.json()
+    assert (4, False) == (answer["count"], one.is_awake)
+
+
 async def test_what_the_engine_refuses_is_passed_on(make_swapped: MakeSwapped, gpu: Path) -> None:
     """Status and words are its own."""
     one = make_swapped(simulated("one", gpu))
