@@ -228,10 +228,12 @@ class SwappedEngine:
 
     async def _wait_for_turn(self) -> None:
         wanted_since = time.monotonic()
-        while self._state is not State.WAKING:
-            if self._is_stopping:
-                raise EngineStartError(f"{self._settings.model} was stopped before it had its turn")
+        while True:
             await self._decide(wanted_since)
+            if self._is_stopping:  # it has left the group, whatever it was told
+                raise EngineStartError(f"{self._settings.model} was stopped before it had its turn")
+            if self._state is State.WAKING:
+                return
             await asyncio.sleep(POLL_S)
 
     async def _take_turns(self) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from configs.engine import EngineSettings, LlamaCppSettings, SimulatedSettings
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineStartError
 from deployments.engines.runtime import EngineRuntime, OnPhase
+from deployments.engines.swap.board import Choose
 from deployments.engines.swap.engine import Place, Swap, SwappedEngine
+from deployments.engines.swap.turns import Member
 
 MakeSwapped = Callable[[EngineSettings], SwappedEngine]
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
@@ -263,6 +266,27 @@ async def test_one_that_is_stopped_before_its_turn_wants_none(
     with pytest.raises(EngineStartError, match="two was stopped before it had its turn"):
         await starting
     await eventually(lambda: '"two"' not in board.read_text())
+
+
+async def test_one_that_is_stopped_while_it_looks_does_not_start(
+    make_swapped: MakeSwapped, gpu: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has left its group by the time it finds that it is its turn: another may have the GPU."""
+    one = make_swapped(simulated("one", gpu))
+    take_turn, is_stopped = one._board.take_turn, threading.Event()
+
+    def look_late(mine: Member, choose: Choose) -> Member:
+        is_stopped.wait(10)
+        return take_turn(mine, choose)
+
+    monkeypatch.setattr(one._board, "take_turn", look_late)
+    starting = asyncio.create_task(one.start())
+    await eventually(lambda: one._address is not None)
+    await one.stop()
+    is_stopped.set()
+    with pytest.raises(EngineStartError, match="one was stopped before it had its turn"):
+        await starting
+    assert not await asyncio.to_thread(gpu.exists)
 
 
 async def test_an_engine_that_does_not_wake_is_dead(
