@@ -6,7 +6,6 @@ from configs.finding import KeyPath, Problem
 from configs.serve_file import ModelApplication, ServeFile
 from configs.swap import SwapSettings
 
-
 _TURNS_OF_ONE_MODEL = "is for several replicas, which take turns with each other as well where they share a GPU"
 
 
