@@ -91,6 +91,7 @@ def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[
     yield from engine_rules.drains_fit_into_shutdowns(file)
     yield from swap_rules.groups_agree(file)
     yield from swap_rules.groups_share_gpus(file)
+    yield from swap_rules.replicas_take_turns(file)
     yield from swap_rules.turns_are_waited_for(file)
 
 

@@ -6,6 +6,8 @@ from configs.finding import KeyPath, Problem
 from configs.serve_file import ModelApplication, ServeFile
 from configs.swap import SwapSettings
 
+_TURNS_OF_ONE_MODEL = "is for several replicas, which take turns with each other as well where they share a GPU"
+
 
 def groups_agree(file: ServeFile) -> Iterator[Problem]:
     """On how many of them are awake at once; and a group of one takes turns with nobody."""
@@ -31,6 +33,18 @@ def groups_share_gpus(file: ServeFile) -> Iterator[Problem]:
             if options is not None and options.num_gpus is not None and options.num_gpus >= 1:
                 place = (*path[:2], "deployments", number, "ray_actor_options", "num_gpus")
                 yield Problem(place, "must be a part of a GPU, such as 0.1, for other models of the group to share it")
+
+
+def replicas_take_turns(file: ServeFile) -> Iterator[Problem]:
+    """Also those of one model, where Ray puts them on one GPU, as it does while there is room: more of them slow it."""
+    for path, application, _ in _swapped(file):
+        for number, deployment in enumerate(application.deployments):
+            place: KeyPath = (*path[:2], "deployments", number)
+            scaling = deployment.autoscaling_config
+            if deployment.num_replicas not in (None, 1):
+                yield Problem((*place, "num_replicas"), _TURNS_OF_ONE_MODEL, "warning")
+            elif scaling is not None and scaling.max_replicas > 1:
+                yield Problem((*place, "autoscaling_config"), _TURNS_OF_ONE_MODEL, "warning")
 
 
 def turns_are_waited_for(file: ServeFile) -> Iterator[Problem]:

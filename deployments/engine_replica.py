@@ -16,7 +16,7 @@ from configs.engine import EngineSettings
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.load import EngineLoad
-from deployments.engines.runtime import LOOPBACK, EngineRuntime
+from deployments.engines.runtime import LOOPBACK, EngineRuntime, OnPhase
 from deployments.engines.swap.engine import SwappedEngine
 from deployments.fingerprint import build_of, fingerprint_of
 from deployments.node_host import node_host
@@ -47,16 +47,17 @@ class EngineReplica:
         self._replica_id = context.replica_id.unique_id
         self._labels = {"model": settings.model, "engine": engine_name, "replica": self._replica_id}
         self._metrics = RayMetrics()
-        # For an engine that is itself a program of Ray's: vLLM over several nodes.
         self._swap_report: SwapReport | None = None
+        # For an engine that is itself a program of Ray's: vLLM over several nodes.
         os.environ["ENGINEHOUSE_RAY"] = f"{ray.get_runtime_context().gcs_address} {ray.__version__}"
-        self._runtime = self._take_place() if settings.swap is not None else self._make_runtime(node_host())
+        self._runtime = (
+            self._take_place() if settings.swap is not None else self._make_runtime(node_host(), self._enter_phase)
+        )
         self._load_task: asyncio.Task[None] | None = None
         self._num_published = 0
 
-    def _make_runtime(self, host: str) -> EngineRuntime:
-        engine = create_engine(self._settings)
-        return EngineRuntime(engine, self._settings, host, self._log_line, self._enter_phase)
+    def _make_runtime(self, host: str, on_phase: OnPhase) -> EngineRuntime:
+        return EngineRuntime(create_engine(self._settings), self._settings, host, self._log_line, on_phase)
 
     def _take_place(self) -> SwappedEngine:
         """For an engine that takes turns: it listens on loopback, behind its door."""
@@ -125,7 +126,7 @@ class EngineReplica:
             logger.warning("the engine was stopped before its last requests were finished")
         await self._runtime.stop()
         if self._swap_report is not None:
-            self._swap_report.close()
+            await self._swap_report.close()
         self._metrics.close()
         if self._load_task is not None:  # why a replica never started stays there to be read
             forget_phase(self._application, self._replica_id)

@@ -9,10 +9,11 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import astuple, dataclass, field
 from typing import Generic, TypeVar
 
-from ray.exceptions import RayError
+import orjson
 
 from router.first_tokens import FirstTokens, together
 from router.replicas import MAX_FIGURES_AGE_S, Figures
@@ -37,6 +38,23 @@ class Board:
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
     routers: Mapping[str, tuple[int, RouterLoad]] = field(default_factory=dict)
+
+
+def write_word(number: int, load: RouterLoad) -> bytes:
+    """A router's, as `read_words` reads it."""
+    first_tokens = {name: astuple(word) for name, word in load.first_tokens.items()}
+    return orjson.dumps([number, load.demand, first_tokens])
+
+
+def read_words(words: Mapping[str, bytes]) -> dict[str, tuple[int, RouterLoad]]:
+    """Those of routers of another version, which may be long dead, are left out."""
+    read = {}
+    for router_id, word in words.items():
+        with suppress(ValueError, TypeError, AttributeError):
+            number, demand, first_tokens = orjson.loads(word)
+            began = {name: FirstTokens(*told) for name, told in first_tokens.items()}
+            read[router_id] = number, RouterLoad(demand, began)
+    return read
 
 
 class Living(Generic[T]):
@@ -115,6 +133,7 @@ class BoardReader:
         while True:
             try:
                 self.look()
-            except RayError as error:  # what was heard last becomes too old, and then nothing is decided
-                logger.warning("the load of engines and routers could not be read: %s", error)
+            except Exception as error:  # noqa: BLE001 - without this thread no model would wake or grow any more
+                # What was heard last becomes too old, and then nothing is decided.
+                logger.warning("the load of engines and routers could not be read: %r", error)
             time.sleep(INTERVAL_S)

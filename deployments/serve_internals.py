@@ -22,9 +22,8 @@ from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
-from deployments.load_board import Board
+from deployments.load_board import Board, read_words, write_word
 from deployments.placement import Node
-from router.first_tokens import FirstTokens
 from router.replicas import Figures
 from router.router_load import RouterLoad
 
@@ -146,12 +145,8 @@ def publish_load(router_id: str, number: int, load: RouterLoad) -> None:
     Raises:
         RayError: the head does not answer.
     """
-    first_tokens = {name: astuple(word) for name, word in load.first_tokens.items()}
     internal_kv._internal_kv_put(  # noqa: SLF001
-        _ROUTER_LOAD + router_id.encode(),
-        orjson.dumps([number, load.demand, first_tokens]),
-        overwrite=True,
-        namespace=_KV_NAMESPACE,
+        _ROUTER_LOAD + router_id.encode(), write_word(number, load), overwrite=True, namespace=_KV_NAMESPACE
     )
 
 
@@ -170,13 +165,8 @@ def read_board(replica_ids: Sequence[str]) -> Board:
     client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
     keys = client.internal_kv_keys(_ROUTER_LOAD, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
     found = client.internal_kv_multi_get(keys, _KV_NAMESPACE, timeout=_KV_TIMEOUT_S) if keys else {}
-    routers = {key[len(_ROUTER_LOAD) :].decode(): _read_load(value) for key, value in found.items()}
-    return Board(read_figures(replica_ids) if replica_ids else {}, routers)
-
-
-def _read_load(value: bytes) -> tuple[int, RouterLoad]:
-    number, demand, first_tokens = orjson.loads(value)
-    return number, RouterLoad(demand, {name: FirstTokens(*word) for name, word in first_tokens.items()})
+    words = {key[len(_ROUTER_LOAD) :].decode(): value for key, value in found.items()}
+    return Board(read_figures(replica_ids) if replica_ids else {}, read_words(words))
 
 
 def read_nodes() -> list[Node]:

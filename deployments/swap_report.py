@@ -1,5 +1,6 @@
 """What is told of an engine that takes turns on a GPU: in metrics, in the log, and to `enginehouse status`."""
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -12,9 +13,8 @@ import ray
 from ray.exceptions import RayError
 
 from deployments.engines.swap.engine import Place, Swap
-from deployments.ray_metrics import RayMetrics
 from deployments.serve_internals import forget_notes, put_note, read_notes
-from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS
+from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS, MetricSink
 
 logger = logging.getLogger("enginehouse.engine")
 
@@ -44,13 +44,15 @@ def read_turns(replica_ids: Collection[str]) -> list[dict[str, Any]]:
 
 
 class SwapReport:
-    """Of one replica."""
+    """Of one replica. Belongs to one event loop, which never waits for Ray's head: answers pass through it."""
 
-    def __init__(self, metrics: RayMetrics, labels: dict[str, str], group: str, application: str) -> None:
+    def __init__(self, metrics: MetricSink, labels: dict[str, str], group: str, application: str) -> None:
         self._metrics = metrics
         self._labels = labels
         self._group = group
         self._key = f"{NOTES}{application}:{labels['replica']}"
+        self._note: bytes | None = None
+        self._telling: asyncio.Task[None] | None = None
 
     def swapped(self, swap: Swap) -> None:
         """Its engine is awake, or asleep, from now on."""
@@ -64,11 +66,22 @@ class SwapReport:
         self._metrics.record(SWAP_STATE_TIME, swap.before_s + swap.took_s, {**self._labels, "state": before})
         self._metrics.record(AWAKE, float(swap.is_awake), self._labels)
         note = {"group": self._group, "model": self._labels["model"], "state": state, "since": time.time()}
-        with contextlib.suppress(RayError):  # it is only shown
-            put_note(self._key, orjson.dumps(note))
+        self._note = orjson.dumps(note)
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.get_running_loop().create_task(self._tell())
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """The replica is no more."""
         self._metrics.record(AWAKE, 0.0, self._labels)
+        self._note = None
+        if self._telling is not None:
+            await self._telling
         with contextlib.suppress(RayError):
-            forget_notes(self._key)
+            await asyncio.to_thread(forget_notes, self._key)
+
+    async def _tell(self) -> None:
+        """The newest note, until it is the one that was told."""
+        while self._note is not None:
+            note, self._note = self._note, None
+            with contextlib.suppress(RayError):  # it is only shown
+                await asyncio.to_thread(put_note, self._key, note)

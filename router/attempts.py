@@ -39,8 +39,6 @@ from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 _MAY_BE_ASKED_AGAIN = (EngineUnavailable, EngineOverloaded)
 _MAY_GO_ELSEWHERE = (*_MAY_BE_ASKED_AGAIN, EngineTimeout)
 """The same for streams: a whole answer that takes too long would take too long again."""
-_WORTH_NO_WAIT = (EngineOverloaded, EngineTimeout)
-"""Failures that a new replica would not mend."""
 
 
 class Attempts:
@@ -230,7 +228,8 @@ class Attempts:
         """The first token of a replica is there, and not yet passed on."""
         replica.breaker.succeeded()
         now = self._state.loop.time()
-        if self._ticket.lane.priority == "interactive" and not self._resumption.is_under_way:
+        is_looked_at = self._ticket.lane.priority == "interactive" and not self._picking.has_lacked_replica
+        if is_looked_at and not self._resumption.is_under_way:
             self._state.first_tokens.note(replica.application, now, now - self._account.arrived_at)
         if self._model.reliability.hedging.enabled:
             self._record.note_first_token(now - asked_at)

@@ -1,8 +1,9 @@
 """
 How long clients wait for their first token, for whoever decides how many replicas there are.
 
-From a request's arrival at the router to the first token, so whatever it waits for is in it: a replica, its turn, its
-prompt. Only streams of interactive requests are looked at; the others wait because they may.
+From a request's arrival at the router to the first token, so whatever it waits for is in it: its turn, its prompt. Only
+streams of interactive requests are looked at; the others wait because they may. Those that came while there was no
+replica are left out: how long a model takes to wake is no reason to have two of it.
 """
 
 from collections import deque

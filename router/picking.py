@@ -39,6 +39,8 @@ class Picking:
         self._num_rounds = 0
         self._has_entered = self._is_waiting = False
         self._beginning: Beginning | None = None
+        self.has_lacked_replica = False
+        """Whether the request has waited for want of any replica."""
 
     def leave(self) -> None:
         """The request is over."""
@@ -81,7 +83,7 @@ class Picking:
             wake_at = deadline
             if failure is not None and tried and num_left > 1:
                 wake_at = min(deadline, state.loop.time() + self._next_pause_s())
-            self._is_waiting = True
+            self._is_waiting = self.has_lacked_replica = True
             state.demand.enter(self, model)
             try:
                 async with asyncio.timeout_at(wake_at):

@@ -1,9 +1,10 @@
 """What counts of what routers and engines said."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deployments.load_board import Board, BoardReader, Living
+from deployments.load_board import Board, BoardReader, Living, read_words, write_word
 from router.first_tokens import FirstTokens
 from router.replicas import Figures
 from router.router_load import RouterLoad
@@ -63,3 +64,34 @@ def test_only_the_replicas_that_run_are_heard() -> None:
     reader.figures_of("small", ["a", "new"])
     reader.look()
     assert [figures["a"]] == reader.figures_of("small", ["a", "new"])
+
+
+def test_words_are_read_as_they_were_written() -> None:
+    """All that is in them."""
+    load = RouterLoad({"small": 2}, {"large": FirstTokens(3, 1.5)})
+    assert {"r1": (7, load)} == read_words({"r1": write_word(7, load)})
+
+
+def test_words_of_other_versions_are_left_out() -> None:
+    """A router that is long dead may have left one behind: the others' words count."""
+    load = RouterLoad({"small": 2})
+    others = (b'[1, {"small": 1}]', b'[1, {}, {"small": [1, 2.0, 3]}]', b"[1, {}, 5]", b"7", b"not JSON", b"")
+    words = {f"other{number}": word for number, word in enumerate(others)}
+    assert {"r1": (1, load)} == read_words({**words, "r1": write_word(1, load)})
+
+
+def test_a_failure_ends_nothing() -> None:
+    """Whatever it is: the board is read on."""
+    cluster = Cluster(routers={"r1": (1, RouterLoad({"small": 2}))})
+    failures = [ValueError("nobody thought of it")]
+
+    def read(replica_ids: Sequence[str]) -> Board:
+        if failures:
+            raise failures.pop()
+        return cluster.read(replica_ids)
+
+    reader = BoardReader(read)
+    deadline = time.monotonic() + 10
+    while not reader.num_waiting("small") and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert 2 == reader.num_waiting("small")

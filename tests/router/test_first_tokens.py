@@ -63,3 +63,16 @@ async def test_streams_of_clients_are_noted(door: Door, engine: ScriptedEngine) 
     lately = door.state.load().first_tokens[APPLICATION]
     assert 1 == lately.num_streams
     assert lately.ttft_s > 0
+
+
+async def test_a_stream_that_waited_for_the_first_replica_is_not_noted(door: Door, engine: ScriptedEngine) -> None:
+    """The demand for it was told meanwhile; how long a model took to wake would else ask for a second replica."""
+    engine.otherwise = [STREAM]
+    door.serve_with()
+    asking = asyncio.create_task(door.post(CHAT_STREAM))
+    await eventually(lambda: door.state.load().demand[APPLICATION] == 1)
+    door.serve_with(engine.replica("r1"))
+    assert 200 == (await asking).status
+    assert {} == door.state.load().first_tokens
+    await door.post(CHAT_STREAM)
+    assert 1 == door.state.load().first_tokens[APPLICATION].num_streams

@@ -64,12 +64,10 @@ class Board:
             return members[self._id]
 
     def leave(self) -> None:
-        """The member is no more; its engine must be gone. May be called again."""
+        """The member is no more, which the others see by its lock; its engine must be gone. May be called again."""
         if self._lock is None:
             return
-        with self._mutex():
-            self._write({name: one for name, one in self._read().items() if name != self._id})
-            self._lock_file(self._id).unlink(missing_ok=True)
+        self._lock_file(self._id).unlink(missing_ok=True)
         os.close(self._lock)
         self._lock = None
 

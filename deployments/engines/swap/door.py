@@ -21,6 +21,7 @@ RETRY_AFTER_S = 5
 CONNECT_TIMEOUT_S = 5.0
 """The engine is on this machine; it accepts within this time, in seconds, or it is lost."""
 
+_NEED_NO_GPU = frozenset({"/tokenize", "/detokenize"})
 _ASKED_HEADERS = ("Content-Type", "X-Request-Id")
 _ANSWERED_HEADERS = ("Content-Type", "Content-Length", "Retry-After")
 _LOST = (aiohttp.ClientError, OSError, TimeoutError)
@@ -39,8 +40,9 @@ class Door:
     Listens at `host`, on a port of its own choice, and passes requests to the engine, byte for byte, while it is open.
 
     `/health` is 200 without a key, open or not; every other path wants `secret`. While the door is shut POSTs wait, and
-    all else is 503. An engine that is lost within a request takes the client's connection with it, as if there were no
-    door.
+    all else is 503. Whoever only asks for tokens waits for nobody where the engine's server is there while it sleeps:
+    routers ask that before they send a request, and for a few seconds only. An engine that is lost within a request
+    takes the client's connection with it, as if there were no door.
 
     Args:
         host: where to listen.
@@ -60,6 +62,8 @@ class Door:
         self._waiting: dict[asyncio.Future[None], float] = {}
         self._session: aiohttp.ClientSession | None = None
         self._runner: web.AppRunner | None = None
+        self.has_server_asleep = False
+        """Whether the engine's server answers while the engine sleeps, as far as that takes no GPU."""
         self.num_running = 0
         """Requests that the engine has, or is about to get."""
         self.last_used_at = time.monotonic()
@@ -124,9 +128,12 @@ class Door:
         given = request.headers.get("Authorization", "").encode(errors="surrogateescape")
         if not hmac.compare_digest(given, f"Bearer {self._secret}".encode()):
             return refusal(401, "Unauthorized", code="invalid_api_key")
-        if not self._is_open and request.method != "POST":
+        needs_turn = not (self.has_server_asleep and request.path in _NEED_NO_GPU)
+        if not self._is_open and needs_turn and request.method != "POST":
             return refusal(503, f"The model {self._model!r} sleeps.", code="engine_unavailable")
         body = await request.read()
+        if not needs_turn:
+            return await self._pass_on(request, body)
         try:
             with await self._admitted():
                 return await self._pass_on(request, body)

@@ -1,6 +1,7 @@
 """An engine that takes turns with others on one GPU."""
 
 import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable
@@ -21,6 +22,8 @@ from deployments.engines.swap.door import Door
 from deployments.engines.swap.sleeping import put_to_sleep, wake
 from deployments.engines.swap.turns import Member, State, advance
 from router.statement import Statement
+
+logger = logging.getLogger("enginehouse.engine")
 
 POLL_S = 0.05
 """How often a member looks at what its group says, in seconds. Measured: 0.8 % of a core."""
@@ -74,13 +77,14 @@ class SwappedEngine:
         make_runtime: a new runtime each time, whose engine listens on this machine only: the door is before it.
         settings: of the engine, with `swap`.
         place: where turns are taken.
-        on_phase: as that of `EngineRuntime`; told of the wait for a turn.
+        on_phase: as that of `EngineRuntime`; told of the wait for a turn. Of the start only, for it may block until
+            Ray's head answers, and nobody's turn waits for that.
         on_swap: told of each change between awake and asleep.
     """
 
     def __init__(
         self,
-        make_runtime: Callable[[], EngineRuntime],
+        make_runtime: Callable[[OnPhase], EngineRuntime],
         settings: EngineSettings,
         place: Place,
         on_phase: OnPhase,
@@ -96,7 +100,7 @@ class SwappedEngine:
         self._board = Board(place.folder, place.member_id)
         self._member_id = place.member_id
         self._door = Door(place.host, secrets.token_urlsafe(32), settings.model, settings.swap)
-        self._runtime = make_runtime()
+        self._runtime = make_runtime(on_phase)
         self._lock: int | None = None
         self._address: EngineAddress | None = None
         self._state = State.ASLEEP
@@ -157,6 +161,7 @@ class SwappedEngine:
             began_at = time.monotonic()
             await self._start_runtime()
             self._enter(State.AWAKE, began_at)
+            self._door.has_server_asleep = self._runtime.sleep_mode is not None
             self._door.open(self._runtime.address)
         except BaseException:
             await self.stop()
@@ -223,14 +228,16 @@ class SwappedEngine:
 
     async def _wait_for_turn(self) -> None:
         wanted_since = time.monotonic()
-        while self._state is not State.WAKING:
-            if self._is_stopping:
-                raise EngineStartError(f"{self._settings.model} was stopped before it had its turn")
+        while True:
             await self._decide(wanted_since)
+            if self._is_stopping:  # it has left the group, whatever it was told
+                raise EngineStartError(f"{self._settings.model} was stopped before it had its turn")
+            if self._state is State.WAKING:
+                return
             await asyncio.sleep(POLL_S)
 
     async def _take_turns(self) -> None:
-        """For ever, or until the engine does not sleep or wake any more: then Serve replaces the replica."""
+        """For ever, or until that cannot go on: then Serve replaces the replica."""
         try:
             while True:
                 before = self._state
@@ -244,9 +251,15 @@ class SwappedEngine:
                 elif before is State.LEAVING and self._state is State.AWAKE:  # those who wanted its place have left
                     self._door.open(self._runtime.address)
                 await asyncio.sleep(POLL_S)
-        except (EngineError, OSError, ValueError) as error:  # the last two: the group's files cannot be used
-            self._failure = str(error)
-            self._door.give_up()
+        except EngineError as error:  # the engine does not sleep or wake any more
+            self._give_up(error.message)
+        except Exception as error:  # whatever it is: else all would wait for ever for turns that nobody takes
+            logger.exception("the turns of %s ended", self._settings.model)
+            self._give_up(repr(error))
+
+    def _give_up(self, failure: str) -> None:
+        self._failure = failure
+        self._door.give_up()
 
     async def _decide(self, wanted_since: float | None) -> None:
         mine = Member(
@@ -280,7 +293,7 @@ class SwappedEngine:
         self._is_changing = True
         mode = self._runtime.sleep_mode
         if mode is None:
-            self._runtime = self._make_runtime()
+            self._runtime = self._make_runtime(lambda _: None)
             await self._start_runtime()
         else:
             await wake(mode, self._settings.start_timeout_s)

@@ -1,6 +1,7 @@
 """Putting a running engine to sleep and waking it, by its server's own requests."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 import aiohttp
@@ -10,8 +11,14 @@ from deployments.engines.contract import SleepMode, SleepRequest
 from deployments.engines.errors import EngineUnresponsive
 
 STATE_POLL_S = 0.05
+REFUSED_FOR_S = 1.0
+"""How long an engine may refuse to sleep, in seconds: it may yet have to hear that the last client has left."""
 
 _BROKEN = (aiohttp.ClientError, OSError, TimeoutError)
+
+
+class _RefusedError(EngineUnresponsive):
+    """The server said no."""
 
 
 async def put_to_sleep(mode: SleepMode, timeout_s: float) -> None:
@@ -19,9 +26,18 @@ async def put_to_sleep(mode: SleepMode, timeout_s: float) -> None:
     Returns when the GPU's memory is free.
 
     Raises:
-        EngineUnresponsive: the server refused, or did not say so within `timeout_s`.
+        EngineUnresponsive: the server went on refusing, or did not say so within `timeout_s`.
     """
-    await _bring(mode, mode.sleep, timeout_s, is_asleep=True)
+    deadline = time.monotonic() + REFUSED_FOR_S
+    while True:
+        try:
+            await _bring(mode, mode.sleep, timeout_s, is_asleep=True)
+        except _RefusedError:
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(STATE_POLL_S)
+        else:
+            return
 
 
 async def wake(mode: SleepMode, timeout_s: float) -> None:
@@ -29,7 +45,7 @@ async def wake(mode: SleepMode, timeout_s: float) -> None:
     Returns when requests may come.
 
     Raises:
-        EngineUnresponsive: as `put_to_sleep`.
+        EngineUnresponsive: the server refused, or did not say so within `timeout_s`.
     """
     await _bring(mode, mode.wake, timeout_s, is_asleep=False)
 
@@ -43,7 +59,7 @@ async def _bring(mode: SleepMode, requests: Sequence[SleepRequest], timeout_s: f
                 async with session.post(mode.url + request.path, json=request.body) as response:
                     if response.status != 200:
                         words = (await response.text())[:500]
-                        raise EngineUnresponsive(f"it did not {aim}: {request.path}: {response.status} {words}")
+                        raise _RefusedError(f"it did not {aim}: {request.path}: {response.status} {words}")
             while await _is_asleep(mode, session) is not is_asleep:  # noqa: ASYNC110  its server tells no event
                 await asyncio.sleep(STATE_POLL_S)
     except _BROKEN as error:

@@ -19,6 +19,8 @@ class SleepingServer:
     port: int = 0
     asked: list[tuple[str, object]] = field(default_factory=list)
     status: int = 200
+    num_refusals: int = 0
+    """Requests that are refused before others are answered with `status`."""
     is_asleep: bool = False
     state: dict[str, object] | None = None
 
@@ -31,6 +33,9 @@ class SleepingServer:
         if request.method == "GET":
             return web.json_response({"is_sleeping": self.is_asleep} if self.state is None else self.state)
         self.asked.append((request.path_qs, await request.json() if request.can_read_body else None))
+        if self.num_refusals:
+            self.num_refusals -= 1
+            return web.Response(status=500, text="requests run")
         if self.status == 200:
             self.is_asleep = request.path == "/sleep" or request.query_string == "tags=weights"
         return web.Response(status=self.status, text="" if self.status == 200 else "CUDA out of memory")
@@ -76,6 +81,13 @@ async def test_a_refusal_is_told(server: SleepingServer, change: Callable[..., A
     server.status = 500
     with pytest.raises(EngineUnresponsive, match=rf"did not {aim}: /\w+.*: 500 CUDA out of memory"):
         await change(vllm_sleep_mode(server.address, level=1), timeout_s=5)
+
+
+async def test_one_that_has_yet_to_hear_that_a_client_left_is_asked_again(server: SleepingServer) -> None:
+    """Its refusal would else have the engine replaced, for a client who closed a connection at the wrong moment."""
+    server.num_refusals = 2
+    await put_to_sleep(vllm_sleep_mode(server.address, level=1), timeout_s=5)
+    assert [("/sleep?level=1", None)] * 3 == server.asked
 
 
 async def test_one_that_only_says_that_it_sleeps_is_not_asleep(server: SleepingServer) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -13,8 +14,10 @@ import pytest
 from configs.engine import EngineSettings, LlamaCppSettings, SimulatedSettings
 from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineStartError
-from deployments.engines.runtime import EngineRuntime
+from deployments.engines.runtime import EngineRuntime, OnPhase
+from deployments.engines.swap.board import Choose
 from deployments.engines.swap.engine import Place, Swap, SwappedEngine
+from deployments.engines.swap.turns import Member
 
 MakeSwapped = Callable[[EngineSettings], SwappedEngine]
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
@@ -32,18 +35,24 @@ def swaps() -> list[tuple[str, bool]]:
 
 
 @pytest.fixture
-async def make_swapped(tmp_path: Path, swaps: list[tuple[str, bool]]) -> AsyncIterator[MakeSwapped]:
+def phases() -> list[str]:
+    """Which phases engines went through, as they said."""
+    return []
+
+
+@pytest.fixture
+async def make_swapped(tmp_path: Path, swaps: list[tuple[str, bool]], phases: list[str]) -> AsyncIterator[MakeSwapped]:
     made: list[SwappedEngine] = []
 
     def make(settings: EngineSettings) -> SwappedEngine:
         def swapped(swap: Swap) -> None:
             swaps.append((settings.model, swap.is_awake))
 
-        def runtime() -> EngineRuntime:
-            return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, lambda _: None)
+        def runtime(on_phase: OnPhase) -> EngineRuntime:
+            return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, on_phase)
 
         place = Place(tmp_path / "group", f"{settings.model}-{len(made)}", "127.0.0.1")
-        made.append(SwappedEngine(runtime, settings, place, lambda _: None, swapped))
+        made.append(SwappedEngine(runtime, settings, place, phases.append, swapped))
         return made[-1]
 
     yield make
@@ -155,6 +164,21 @@ async def test_a_client_that_leaves_wants_nothing(make_swapped: MakeSwapped, gpu
     assert one._door.wanted_since is None
 
 
+async def test_tokens_are_counted_while_a_model_sleeps(make_swapped: MakeSwapped, gpu: Path) -> None:
+    """Routers count a prompt to fit a request's limit, and would have to send it as it is; nobody is woken for that."""
+    one, two = make_swapped(simulated("one", gpu)), make_swapped(simulated("two", gpu, min_awake_s=600))
+    await one.start()
+    await two.start()
+    url, key = f"http://{one.address.host}:{one.address.port}/tokenize", f"Bearer {one.address.secret}"
+    body = {"model": "one", "prompt": "one two three"}
+    async with (
+        aiohttp.ClientSession(headers={"Authorization": key}, timeout=aiohttp.ClientTimeout(total=5)) as session,
+        session.post(url, json=body) as response,
+    ):
+        answer = await response.json()
+    assert (4, False) == (answer["count"], one.is_awake)
+
+
 async def test_what_the_engine_refuses_is_passed_on(make_swapped: MakeSwapped, gpu: Path) -> None:
     """Status and words are its own."""
     one = make_swapped(simulated("one", gpu))
@@ -244,6 +268,27 @@ async def test_one_that_is_stopped_before_its_turn_wants_none(
     await eventually(lambda: '"two"' not in board.read_text())
 
 
+async def test_one_that_is_stopped_while_it_looks_does_not_start(
+    make_swapped: MakeSwapped, gpu: Path, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has left its group by the time it finds that it is its turn: another may have the GPU."""
+    one = make_swapped(simulated("one", gpu))
+    take_turn, is_stopped = one._board.take_turn, threading.Event()
+
+    def look_late(mine: Member, choose: Choose) -> Member:
+        is_stopped.wait(10)
+        return take_turn(mine, choose)
+
+    monkeypatch.setattr(one._board, "take_turn", look_late)
+    starting = asyncio.create_task(one.start())
+    await eventually(lambda: one._address is not None)
+    await one.stop()
+    is_stopped.set()
+    with pytest.raises(EngineStartError, match="one was stopped before it had its turn"):
+        await starting
+    assert not await asyncio.to_thread(gpu.exists)
+
+
 async def test_an_engine_that_does_not_wake_is_dead(
     make_swapped: MakeSwapped, gpu: Path, eventually: Eventually
 ) -> None:
@@ -260,6 +305,22 @@ async def test_an_engine_that_does_not_wake_is_dead(
             await one.check()
 
 
+async def test_one_that_cannot_read_its_group_is_dead(
+    make_swapped: MakeSwapped, gpu: Path, tmp_path: Path, eventually: Eventually
+) -> None:
+    """As after an update, when others write what it does not know: it is replaced, and stopping it works."""
+    one = make_swapped(simulated("one", gpu))
+    await one.start()
+    (tmp_path / "group" / "members.json").write_text('{"two": {"model": "two", "state": "asleep", "new": 1}}')
+    await eventually(lambda: one._task is not None and one._task.done())
+    with pytest.raises(EngineDied, match="one cannot take its turn: TypeError"):
+        await one.check()
+    with pytest.raises(aiohttp.ClientError):
+        await ask(one)
+    await one.stop()
+    assert ["one takes"] == notes(gpu)
+
+
 async def test_a_failed_start_leaves_its_place(make_swapped: MakeSwapped, gpu: Path) -> None:
     """The next one starts."""
     broken = make_swapped(simulated("broken", gpu / "no such folder" / "gpu"))
@@ -269,8 +330,13 @@ async def test_a_failed_start_leaves_its_place(make_swapped: MakeSwapped, gpu: P
     assert ["one takes"] == notes(gpu)
 
 
-async def test_llama_cpp_sleeps_by_ending(make_swapped: MakeSwapped, gpu: Path, swaps: list[tuple[str, bool]]) -> None:
-    """Its process is gone while the other has its turn, and another one answers afterwards."""
+async def test_llama_cpp_sleeps_by_ending(
+    make_swapped: MakeSwapped, gpu: Path, swaps: list[tuple[str, bool]], phases: list[str]
+) -> None:
+    """
+    Its process is gone while the other has its turn, and another one answers afterwards. Its phases are not told again:
+    that waits for Ray's head.
+    """
     small = {"max_model_len": 128, "max_num_seqs": 1, "swap": {"group": "g", "min_awake_s": 0.01}}
     llama = make_swapped(LlamaCppSettings.model_validate({"engine": "llama_cpp", "model": "llama", **small}))
     other = make_swapped(simulated("other", gpu))
@@ -279,6 +345,8 @@ async def test_llama_cpp_sleeps_by_ending(make_swapped: MakeSwapped, gpu: Path, 
     await other.start()
     assert llama._runtime.pid is None or not llama._runtime._child.is_running
     await llama.check()
+    of_starts = list(phases)
     assert 200 == (await ask(llama))[0]
+    assert of_starts == phases
     assert first != llama._runtime.pid
     assert [("llama", True), ("llama", False), ("other", True), ("other", False), ("llama", True)] == swaps
