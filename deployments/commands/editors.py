@@ -68,6 +68,9 @@ def _key(variable: str | None) -> Key | None:
     text = os.environ.get(variable, "")
     if not text:
         raise click.BadParameter(f"the variable {variable} is not set, or empty", param_hint="--key-env")
+    if not (text.isascii() and text.isprintable()):
+        raise click.BadParameter(f"the key in {variable} has a line's end or a letter that no header can have",
+                                 param_hint="--key-env")  # fmt: skip
     return Key(variable, text)
 
 
