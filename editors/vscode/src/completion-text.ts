@@ -63,7 +63,7 @@ function withoutRepeatedLines(text: string, suffix: string): string {
 
 /** Models close the brackets that the editor has closed already: `foo(a)` before `)`. */
 function withoutOverlap(text: string, suffix: string): string {
-  const rest = suffix.slice(0, endOr(suffix, suffix.indexOf("\n"))).trimEnd();
+  const rest = suffix.slice(0, endOr(suffix, suffix.indexOf("\n"))).trim();
   for (let length = Math.min(rest.length, text.length); length > 0; length--) {
     if (text.endsWith(rest.slice(0, length)) && closesMore(text, rest.slice(0, length))) {
       return text.slice(0, -length);

@@ -70,6 +70,7 @@ const TRIMMED: [string, string, string, string][] = [
     "return 1",
   ],
   ["brackets that are closed already are not closed again", "print(|)", "a)", "a"],
+  ["also behind blanks", "print(| )", "a)", "a"],
   ["nor quotes", 'print("|")', 'hello")', "hello"],
   ["brackets of its own stay", "print(|)", "len(a)", "len(a)"],
   ["and both", "print(|)", "len(a))", "len(a)"],
