@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 from deployments.editors.offered import OfferedModel
 from deployments.editors.picks import Picks, Role, pick
@@ -34,7 +35,7 @@ class Setup:
     @property
     def keyed_origin(self) -> str:
         """With the key in the path, for clients that cannot send one."""
-        return f"{self.origin}/k/{self.key.text}" if self.key else self.origin
+        return f"{self.origin}/k/{quote(self.key.text, safe='')}" if self.key else self.origin
 
     @property
     def picks(self) -> Picks:

@@ -209,3 +209,11 @@ async def test_a_file_is_written_once(keyed_house: Door, tmp_path: Path) -> None
     path = tmp_path / ".claude/settings.json"
     assert KEY == orjson.loads(path.read_bytes())["env"]["ANTHROPIC_AUTH_TOKEN"]
     assert 0o600 == path.stat().st_mode & 0o777
+
+
+async def test_a_home_that_cannot_be_written_to(keyed_house: Door, tmp_path: Path) -> None:
+    """Is told of, with the reason."""
+    (tmp_path / ".claude").write_text("a file where a folder should be")
+    arguments = ("claude-code", "--write", "--address", _origin(keyed_house), "--key-env", "K")
+    result = await command(*arguments, env={"K": KEY, "HOME": str(tmp_path)})
+    assert (1, True) == (result.exit_code, "cannot be written: " in result.output), result.output
