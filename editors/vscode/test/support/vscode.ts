@@ -29,6 +29,24 @@ export const Disposable = {
   }),
 };
 
+export const InlineCompletionTriggerKind = { Invoke: 0, Automatic: 1 };
+
+export class Range {
+  readonly start: unknown;
+  readonly end: unknown;
+  constructor(start: unknown, end: unknown) {
+    this.start = start;
+    this.end = end;
+  }
+}
+
+export class InlineCompletionItem {
+  readonly insertText: string;
+  constructor(insertText: string) {
+    this.insertText = insertText;
+  }
+}
+
 export const settings = new Map<string, unknown>();
 const configuration = new EventEmitter();
 
