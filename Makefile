@@ -151,11 +151,12 @@ $(CLIENTS): | $(VENV)/installed-dev
 	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 cline@3.0.65 $(CONTINUE)
 	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
 
-$(EXTENSION)/node_modules: $(EXTENSION)/package-lock.json | $(VENV)/installed-dev
+# npm makes the folder first, so the folder does not say that it is whole.
+$(EXTENSION)/node_modules/installed: $(EXTENSION)/package-lock.json | $(VENV)/installed-dev
 	@cd $(EXTENSION) && export $(WITH_NODE) && $(NPM) ci --silent --no-audit --no-fund
 	@touch $@
 
-$(VSIX): $(EXTENSION)/node_modules $(EXTENSION)/package.json $(EXTENSION)/README.md LICENSE \
+$(VSIX): $(EXTENSION)/node_modules/installed $(EXTENSION)/package.json $(EXTENSION)/README.md LICENSE \
     $(wildcard $(EXTENSION)/src/*.ts $(EXTENSION)/test/*.ts $(EXTENSION)/*.json)
 	@mkdir -p $(@D) && cp LICENSE $(EXTENSION)/LICENSE && rm -rf $(EXTENSION)/out
 	@cd $(EXTENSION) && export $(WITH_NODE) && $(NPM) run --silent check && $(NPM) run --silent package -- --out $(abspath $@)

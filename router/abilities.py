@@ -71,6 +71,10 @@ _TOOL_FIELDS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
 
 
 def _is_forced(choice: object) -> bool:
+    """A choice of `allowed_tools` says itself whether one of them must be called."""
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        allowed = choice.get("allowed_tools")
+        return isinstance(allowed, dict) and allowed.get("mode") == "required"
     return choice == "required" or isinstance(choice, dict)
 
 

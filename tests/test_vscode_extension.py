@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
@@ -50,6 +51,21 @@ def test_its_lock_has_hashes_and_no_address() -> None:
     packages = {name: one for name, one in json.loads(text)["packages"].items() if name}
     assert [] == [name for name, package in packages.items() if "integrity" not in package]
     assert [] == [name for name, package in packages.items() if "resolved" in package]
+
+
+def test_an_install_that_was_interrupted_is_done_again(tmp_path: Path) -> None:
+    """npm makes its folder first: that there is one does not say that it is whole."""
+    for name in ("Makefile", "pyproject.toml", "LICENSE"):
+        shutil.copy2(ROOT / name, tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+    shutil.copytree(EXTENSION, tmp_path / "editors/vscode", ignore=shutil.ignore_patterns("node_modules", "out"))
+    (tmp_path / "editors/vscode/node_modules/half").mkdir(parents=True)
+    (tmp_path / ".venv").mkdir()
+    for made in ("created", "locked", "locked-dev", "installed", "installed-dev"):
+        (tmp_path / ".venv" / made).touch()
+    make = str(shutil.which("make"))
+    planned = subprocess.run([make, "-n", "vsix"], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert " ci --silent" in planned.stdout
 
 
 def test_every_command_is_declared() -> None:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -68,6 +69,9 @@ def _key(variable: str | None) -> Key | None:
     text = os.environ.get(variable, "")
     if not text:
         raise click.BadParameter(f"the variable {variable} is not set, or empty", param_hint="--key-env")
+    if not (text.isascii() and text.isprintable()):
+        raise click.BadParameter(f"the key in {variable} has a line's end or a letter that no header can have",
+                                 param_hint="--key-env")  # fmt: skip
     return Key(variable, text)
 
 
@@ -108,16 +112,21 @@ def _write(clients: Sequence[Client], setup: Setup) -> None:
         raise click.UsageError(f"{clients[0].title} has no file of its own that could be written: paste its settings.")
     for part in files:
         path = Path.home() / str(part.home_file)
-        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            raise click.ClickException(
-                f"{path} is there already; it was left alone. Print the settings instead."
-            ) from None
-        with open(number, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
-            file.write(part.text.rstrip() + "\n")
+            _write_new(path, part.text.rstrip() + "\n")
+        except OSError as error:
+            raise click.ClickException(f"{path} cannot be written: {error.strerror}") from None
         click.echo(f"wrote {path}")
+
+
+def _write_new(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        number = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        raise click.ClickException(f"{path} is there already; it was left alone. Print the settings instead.") from None
+    with open(number, "w", encoding="utf-8") as file:  # noqa: PTH123 - of a descriptor
+        file.write(text)
 
 
 # the check
@@ -144,4 +153,6 @@ _WORDS = {
 
 
 def _without_key(text: str, setup: Setup) -> str:
-    return text.replace(setup.key.text, YOUR_KEY) if setup.key else text
+    if setup.key is None:
+        return text
+    return text.replace(setup.key.text, YOUR_KEY).replace(quote(setup.key.text, safe=""), YOUR_KEY)

@@ -69,6 +69,8 @@ class Router:
         cards = answer.document.get("data") if isinstance(answer.document, dict) else None
         if answer.status != 200 or not isinstance(cards, list):
             raise Fault(f"there is no list of models: status {answer.status}: {answer.shown}")
+        if not all(isinstance(card, dict) and isinstance(card.get("id"), str) for card in cards):
+            raise Fault(f"a model has no `id`: {answer.shown}")
         return [offered_model(card) for card in cards]
 
     def _connect(self) -> http.client.HTTPConnection:

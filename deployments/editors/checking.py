@@ -61,7 +61,10 @@ def _is_too_long(step: Step, answer: Answer) -> bool:
     """Whether it was refused for its length, in words that the client knows, by a model that is smaller than it."""
     if not step.num_tokens or answer.status != 400 or step.max_model_len >= step.num_tokens * 2:
         return False
-    error = answer.document.get("error")
+    try:
+        error = answer.document["error"]
+    except (Fault, KeyError, TypeError):  # of something in between, which the rules say
+        return False
     if not isinstance(error, dict):
         return False
     return error.get("code") == "context_length_exceeded" or "too long" in str(error.get("message"))

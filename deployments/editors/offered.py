@@ -15,6 +15,8 @@ _WORDS: Mapping[Ability, frozenset[str]] = {
     "vision": frozenset({"vision", "images", "image_input"}),
     "completion": frozenset({"insert", "fim", "fill_in_the_middle", "infill"}),
 }
+ASSUMED_TOKENS = 32_768
+"""The context of a model that does not say it. VS Code takes the same of an Ollama."""
 _CODE_MODELS = re.compile(
     r"coder|codestral|starcoder|code-?llama|code-?gemma|granite|stable-?code|seed-?coder", re.IGNORECASE
 )
@@ -30,6 +32,11 @@ class OfferedModel:
     capabilities: frozenset[str] | None = None
     """In the router's words; None where it does not say."""
     root: str = ""
+
+    @property
+    def told_model_len(self) -> int:
+        """The context for settings that must have one: of 0 tokens, clients would send and take nothing."""
+        return self.max_model_len or ASSUMED_TOKENS
 
     @property
     def is_alias(self) -> bool:
@@ -56,9 +63,9 @@ def offered_model(card: Mapping[str, Any]) -> OfferedModel:
 
 
 def _capabilities(said: object) -> frozenset[str] | None:
-    """Lists name what a model can; objects say yes or no to each word."""
+    """Lists name what a model can; objects say yes or no to each word. Of a model that never ran a list is empty."""
     if isinstance(said, Mapping):
         return frozenset(str(word).lower() for word, is_able in said.items() if is_able)
     if isinstance(said, Iterable) and not isinstance(said, str):
-        return frozenset(str(word).lower() for word in said)
+        return frozenset(str(word).lower() for word in said) or None
     return None

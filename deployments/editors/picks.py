@@ -65,7 +65,7 @@ def has_agent_context(model: OfferedModel) -> bool:
 def calls_tools(model: OfferedModel) -> bool:
     """Whether to tell a client so. Where nobody knows, a model with the context for agents is thought to."""
     can = model.can("tools")
-    return has_agent_context(model) if can is None else can
+    return model.told_model_len >= AGENT_TOKENS if can is None else can
 
 
 def _fitness_of_agent(model: OfferedModel) -> tuple[object, ...]:

@@ -193,12 +193,13 @@ def model_cards(body: bytes) -> list[JsonObject] | None:
 def statement_of(card: JsonObject) -> Statement | None:
     """
     By the entry in a list of models, where that is another house's: a list of `capabilities` in our words. What such a
-    list leaves out is denied, since it names all that the model can do.
+    list leaves out may be denied there or not be known, and only that house can tell: it is asked. `chat` is
+    in it unless it is denied.
     """
     told = card.get("capabilities")
     if not isinstance(told, list) or "completion" not in told:
         return None
-    return Statement.of({name: name in told for name in ("chat", *ABILITIES)})
+    return Statement.of({"chat": "chat" in told, **{name: True for name in ABILITIES if name in told}})
 
 
 def _tls(settings: EndpointTlsSettings) -> ssl.SSLContext:

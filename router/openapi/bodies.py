@@ -58,6 +58,57 @@ _ANTHROPIC_FIELDS: Schema = {
     "tools": {"type": "array", "items": _ANTHROPIC_TOOL},
 }
 
+
+_OLLAMA_MESSAGE = _object(
+    {
+        "role": {"enum": ["user", "assistant", "system", "tool"]},
+        "content": {"type": "string", "minLength": 1},
+        "tool_calls": {
+            "type": "array",
+            "items": _object(
+                {"function": _object({"name": _TEXT, "arguments": {"type": "object"}}, ["name"])}, ["function"]
+            ),
+        },
+    },
+    ["role", "content"],
+)
+_OLLAMA_FIELDS: Schema = {
+    "stream": {"type": "boolean", "default": True},
+    "format": {"anyOf": [{"enum": ["json"]}, {"type": "object"}]},
+    "options": {
+        "type": "object",
+        "properties": {
+            "num_predict": {"type": "integer"},
+            "temperature": COMPLETION_FIELDS["temperature"].schema,
+            "top_p": COMPLETION_FIELDS["top_p"].schema,
+            "seed": {"type": "integer"},
+            "stop": COMPLETION_FIELDS["stop"].schema,
+        },
+    },
+    "think": {"anyOf": [{"type": "boolean"}, {"enum": ["low", "medium", "high"]}]},
+}
+_FIM = _checked(
+    {name: COMPLETION_FIELDS[name] for name in ("max_tokens", "stop", "temperature", "top_p", "n", "stream")},
+    prompt=_TEXT,
+)
+_FIM_REQUEST: Schema = {
+    **_FIM, "properties": {**_FIM["properties"], "suffix": _TEXT, "random_seed": {"type": "integer"}},
+}  # fmt: skip
+_TEXTS: Schema = {"anyOf": [_TEXT, {"type": "array", "items": _TEXT, "minItems": 1}]}
+_SCORE_REQUEST = _object({"model": _NAME, "text_1": _TEXT, "text_2": _TEXTS}, ["model", "text_1", "text_2"])
+_INFILL_REQUEST = _object(
+    {
+        "model": _NAME,
+        "input_prefix": _TEXT,
+        "input_suffix": _TEXT,
+        "prompt": _TEXT,
+        "input_extra": {"type": "array", "items": _object({"text": _TEXT, "filename": _TEXT}, ["text"])},
+        "n_predict": {"type": "integer", "minimum": -1, "maximum": 2**31 - 1},
+        "stream": {"type": "boolean"},
+    },
+    ["input_prefix", "input_suffix"],
+)
+
 REQUESTS: Mapping[str, Schema] = {
     "/v1/chat/completions": _checked(CHAT_FIELDS, messages=_MESSAGES),
     "/v1/completions": _checked(COMPLETION_FIELDS, "prompt"),
@@ -78,6 +129,48 @@ REQUESTS: Mapping[str, Schema] = {
         },
         ["model", "input"],
     ),
+    "/v1/fim/completions": _FIM_REQUEST,
+    "/fim/completions": _FIM_REQUEST,
+    "/v1/score": _SCORE_REQUEST,
+    "/score": _SCORE_REQUEST,
+    "/tokenize": {
+        "anyOf": [
+            _object({"model": _NAME, "prompt": _TEXT}, ["prompt"]),
+            _object({"model": _NAME, "content": _TEXT}, ["content"]),
+            _object({"model": _NAME, "messages": _MESSAGES}, ["messages"]),
+        ]
+    },
+    "/detokenize": _object({"model": _NAME, "tokens": {"type": "array", "items": {"type": "integer"}}}, ["tokens"]),
+    "/apply-template": _object({"model": _NAME, "messages": _MESSAGES}, ["messages"]),
+    "/infill": _INFILL_REQUEST,
+    "/v1/infill": _INFILL_REQUEST,
+    "/api/show": _object({"model": _NAME}, ["model"]),
+    "/api/chat": _object(
+        {
+            "model": _NAME,
+            "messages": {"type": "array", "items": _OLLAMA_MESSAGE},
+            "tools": {
+                "type": "array",
+                "items": _object({"function": _object({"name": _TEXT}, ["name"])}, ["function"]),
+            },
+            **_OLLAMA_FIELDS,
+        },
+        ["model"],
+    ),
+    "/api/generate": _object(
+        {
+            "model": _NAME,
+            **dict.fromkeys(("prompt", "suffix", "system"), _TEXT),
+            "raw": {"type": "boolean"},
+            **_OLLAMA_FIELDS,
+        },
+        ["model"],
+    ),
+    "/api/embed": _object(
+        {"model": _NAME, "input": {"anyOf": [_TEXT, {"type": "array", "items": _TEXT}]}, "dimensions": _COUNT},
+        ["model"],
+    ),
+    "/api/embeddings": _object({"model": _NAME, "prompt": _TEXT}, ["model"]),
     "/v1/batches": _object(
         {
             "input_file_id": {"type": "string", "minLength": 1},
@@ -129,7 +222,10 @@ ANSWERS: Mapping[str, Schema] = {
     "/v1/files": _object({"object": _TEXT}, ["object"]),
     "/v1/batches": _object({"object": _TEXT}, ["object"]),
 }
-STREAMING = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses"})
+STREAMING = frozenset(
+    {"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/v1/fim/completions",
+     "/fim/completions", "/infill", "/v1/infill"}
+)  # fmt: skip
 """Paths whose answer is a sequence of server-sent events where the request says `stream`."""
 
 OPENAI_ERROR = _object(

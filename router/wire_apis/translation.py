@@ -6,7 +6,9 @@ A request in an API of its own: it becomes a chat completion, text completion or
 Everything between is the path of a request in OpenAI's API, which knows nothing of it.
 """
 
+import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -125,6 +127,8 @@ class TranslatedAnswer(Answer):
     form: StreamForm = EVENTS
     misread: EngineFailed | None = None
     """What the client was told of an answer that is none."""
+    on_misread: Callable[[], None] | None = None
+    """Called where that was in a stream, of which no more is wanted."""
 
     def take_over(self, reading: Reading) -> None:
         """From here on there may be something to write."""
@@ -145,6 +149,8 @@ class TranslatedAnswer(Answer):
             )
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self._misread(error)
+            if self.on_misread is not None and not is_last:
+                self.on_misread()
             return
         if written or is_last:
             super().write(written, is_last=is_last)
@@ -182,9 +188,24 @@ class TranslatedGeneration(Generation):
         self._account.route = api.path
 
     async def _serve(self) -> None:
-        await super()._serve()
-        if self._translated.misread is not None:
-            raise self._translated.misread
+        """Where its answer is none, the request ends at once: else the client would wait for its engine's last word."""
+        translated, task = self._translated, asyncio.current_task()
+
+        def stop() -> None:
+            if task is not None and asyncio.current_task() is not task:  # a kept answer is written in one go
+                task.cancel()
+
+        translated.on_misread = stop
+        try:
+            await super()._serve()
+        except asyncio.CancelledError:
+            if task is None or translated.misread is None or self._departure.has_left:
+                raise
+            task.uncancel()
+        finally:
+            translated.on_misread = None
+        if translated.misread is not None:
+            raise translated.misread
 
     def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
         if self._api.id_header is not None:

@@ -26,6 +26,10 @@ NAMED: dict[str, object] = {"type": "function", "function": {"name": "look"}}
 IMAGE: dict[str, object] = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
+def allowed_tools(mode: str) -> dict[str, object]:
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": [NAMED]}}
+
+
 def model_with(**settings: bool) -> Model:
     return Model("m", ("a",), capabilities=CapabilitySettings(**settings))
 
@@ -166,8 +170,8 @@ async def asked(
     return await door.post({**CHAT, **fields})
 
 
-@pytest.mark.parametrize("choice", [None, "auto", "none"])
-async def test_tools_that_are_only_allowed(choice: str | None, door: Door, engine: ScriptedEngine) -> None:
+@pytest.mark.parametrize("choice", [None, "auto", "none", allowed_tools("auto")])
+async def test_tools_that_are_only_allowed(choice: object, door: Door, engine: ScriptedEngine) -> None:
     """Are left out where the model calls none, so that every engine answers in words; a header says so."""
     wish = {} if choice is None else {"tool_choice": choice}
     answer = await asked(door, engine, Statement(tools=False), tools=[TOOL], parallel_tool_calls=False, **wish)
@@ -175,7 +179,7 @@ async def test_tools_that_are_only_allowed(choice: str | None, door: Door, engin
     assert CHAT == engine.requests[0].document
 
 
-@pytest.mark.parametrize("choice", ["required", NAMED])
+@pytest.mark.parametrize("choice", ["required", NAMED, allowed_tools("required")])
 async def test_tools_that_are_demanded(choice: object, door: Door, engine: ScriptedEngine) -> None:
     """Are refused where the model calls none: an answer without a call would not be what was asked for."""
     answer = await asked(door, engine, Statement(tools=False), tools=[TOOL], tool_choice=choice)

@@ -17,8 +17,9 @@ from deployments.commands.editors import editors
 from deployments.editors.asking import Router
 from deployments.editors.checking import Outcome, Report, check
 from deployments.editors.client import Key, Setup
+from deployments.editors.offered import OfferedModel
 from deployments.editors.registry import CLIENTS
-from deployments.editors.step import Fault, Step
+from deployments.editors.step import Answer, Fault, Step
 
 KEY = "key-of-a-person"
 
@@ -82,6 +83,23 @@ async def test_a_model_that_is_too_small_is_no_fault(door: Door, engine: Scripte
         agent.reason,
     )
     assert Outcome.FAULTY is reports["chat"].outcome
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"[]", b"{}"])
+def test_a_refusal_that_is_not_the_routers(body: bytes) -> None:
+    """As of a proxy that finds a request too large, is a fault of that request and of no other."""
+    setup = Setup("http://h", [OfferedModel("m", 2048)])
+    reports = list(check(CLIENTS["copilot"], setup, lambda _: Answer(400, {}, body)))
+    assert 6 == len(reports)
+    assert {Outcome.FAULTY} == {report.outcome for report in reports}
+
+
+@pytest.mark.parametrize("cards", [["m"], [{"object": "model"}]])
+async def test_a_list_of_other_things(cards: list[object], engine: ScriptedEngine) -> None:
+    """Is no list of models."""
+    engine.otherwise = [whole({"data": cards})]
+    with pytest.raises(Fault, match="has no `id`"):
+        await asyncio.to_thread(Router(f"http://127.0.0.1:{engine.port}", 20).models, {})
 
 
 async def test_a_stream_that_breaks_is_a_fault(door: Door, engine: ScriptedEngine) -> None:
@@ -158,6 +176,7 @@ async def test_the_check_fails(door: Door, engine: ScriptedEngine) -> None:
         ((), {}, 1, "asks for a key: name its variable with --key-env"),
         (("--key-env", "K"), {}, 2, "the variable K is not set"),
         (("--key-env", "K"), {"K": "another"}, 1, "does not accept the key in K"),
+        (("--key-env", "K"), {"K": "another\n"}, 2, "has a line's end"),
         (("--write",), {"K": KEY}, 2, "needs a CLIENT"),
         (("copilot", "--write"), {"K": KEY}, 2, "has no file of its own"),
         (("nobody",), {}, 2, "'nobody' is not one of"),
@@ -190,3 +209,11 @@ async def test_a_file_is_written_once(keyed_house: Door, tmp_path: Path) -> None
     path = tmp_path / ".claude/settings.json"
     assert KEY == orjson.loads(path.read_bytes())["env"]["ANTHROPIC_AUTH_TOKEN"]
     assert 0o600 == path.stat().st_mode & 0o777
+
+
+async def test_a_home_that_cannot_be_written_to(keyed_house: Door, tmp_path: Path) -> None:
+    """Is told of, with the reason."""
+    (tmp_path / ".claude").write_text("a file where a folder should be")
+    arguments = ("claude-code", "--write", "--address", _origin(keyed_house), "--key-env", "K")
+    result = await command(*arguments, env={"K": KEY, "HOME": str(tmp_path)})
+    assert (1, True) == (result.exit_code, "cannot be written: " in result.output), result.output

@@ -234,6 +234,14 @@ async def test_loading(door: Door, client: ollama.AsyncClient, engine: ScriptedE
     assert [] == engine.requests
 
 
+async def test_unloading(door: Door, client: ollama.AsyncClient) -> None:
+    """Does not wake a model that sleeps."""
+    door.serve_with()
+    unloaded = [await client.generate(model="m", keep_alive=never) for never in (0, "0s")]
+    assert ["unload", "unload"] == [answer.done_reason for answer in unloaded]
+    assert {} == door.state.demand.now()
+
+
 # errors
 
 

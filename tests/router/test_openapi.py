@@ -29,6 +29,8 @@ from configs.router import ModelRoute, RouterUserConfig
 from router.batches.service import Batches
 from router.call import ROUTES
 from router.model_table import ModelTable
+from router.openapi.bodies import REQUESTS
+from router.wire_apis.ollama.routes import Refusing
 from router.wire_apis.routes import WIRE_ROUTES
 
 KEY = "k1"
@@ -44,11 +46,13 @@ CHECKS = [
 
 
 class ListEngine(ScriptedEngine):
-    """Makes a vector for whatever it is given, and ranks documents."""
+    """Makes a vector for whatever it is given, ranks documents, and has a tokeniser."""
 
     def next_script(self, path: str) -> Script:
         if path == "/v1/rerank":
             return [whole({"id": "r", "model": "m", "results": [{"index": 0, "relevance_score": 0.5}]})]
+        if not path.startswith("/v1/"):
+            return [whole({"tokens": [1], "prompt": "hi", "content": "hi"})]
         data = [{"object": "embedding", "index": 0, "embedding": [0.5]}]
         return [whole({"object": "list", "model": "m", "data": data, "usage": {"prompt_tokens": 1, "total_tokens": 1}})]
 
@@ -131,6 +135,19 @@ async def test_every_route_is_documented(door: Door) -> None:
     assert set() == {*ROUTES, *WIRE_ROUTES} - paths.keys()
     operations = [operation for each in paths.values() for operation in each.values()]
     assert [] == [one for one in operations if "422" in one["responses"] or not one["responses"].keys() - {"200"}]
+
+
+def test_every_body_is_documented() -> None:
+    """With its fields, so that they are tried above; but where every request is refused."""
+    asked = {path for path, route in WIRE_ROUTES.items() if "POST" in route.methods and not isinstance(route, Refusing)}
+    assert set() == {*ROUTES, *asked} - REQUESTS.keys()
+
+
+@pytest.mark.parametrize("path", ["/infill", "/v1/infill", "/v1/fim/completions", "/fim/completions"])
+async def test_streams_are_documented(path: str, door: Door) -> None:
+    """As what they are, where the request may ask for one."""
+    answers = (await document_of(door))["paths"][path]["post"]["responses"]
+    assert {"application/json", "text/event-stream"} == answers["200"]["content"].keys()
 
 
 async def test_keys_are_documented(door: Door) -> None:

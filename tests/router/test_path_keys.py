@@ -8,6 +8,7 @@ from door import Door, OpenDoor
 from scripted_engine import ScriptedEngine
 from wire import CHAT, CHAT_STREAM, HELLO_STREAM, WHOLE
 
+from deployments.editors.client import Key, Setup
 from router.auth import ANONYMOUS_TENANT, KeyRing, tenant_of
 from router.errors import InvalidApiKey
 
@@ -67,11 +68,13 @@ async def test_keys_in_paths_can_be_turned_off(locked: Door) -> None:
     assert (404, "There is nothing at /k/***/v1/models.") == (answer.status, answer.error["message"])
 
 
-async def test_letters_of_any_kind(open_door: OpenDoor, engine: ScriptedEngine) -> None:
-    """A key that has to be written with percent signs in an address is the key itself."""
-    door = await open_door(keys=["schlüssel"])
+@pytest.mark.parametrize("key", ["schlüssel", "ab/c+d==", "50%?#"])
+async def test_letters_of_any_kind(key: str, open_door: OpenDoor, engine: ScriptedEngine) -> None:
+    """A key that is written with percent signs, as `enginehouse editors` writes it, is the key itself."""
+    door = await open_door(keys=[key])
     door.serve_with(engine.replica("r1"))
-    answer = await door.ask("GET", "/k/schl%C3%BCssel/v1/models")
+    address = Setup("", [], Key("K", key)).keyed_origin
+    answer = await door.ask("GET", f"{address}/v1/models")
     assert ["m", "default"] == [card["id"] for card in orjson.loads(answer.body)["data"]]
 
 

@@ -21,8 +21,8 @@ def _settings(setup: Setup) -> list[Part]:
         f"Base URL          {setup.base_url}",
         f"API Key           {setup.key_text}",
         f"Model ID          {model.name}",
-        f"Context Window    {model.max_model_len}",
-        f"Max Output Tokens {model.max_model_len // 4}",
+        f"Context Window    {model.told_model_len}",
+        f"Max Output Tokens {model.told_model_len // 4}",
     ]
     command = f"cline auth -p openai -b {setup.base_url} -k {setup.key_text} -m {model.name}"
     return [Part("Cline's settings, 'API Configuration'", "\n".join(rows)), Part("or, for its command line", command)]

@@ -42,7 +42,7 @@ def _model(setup: Setup, model: OfferedModel, provider: str, *roles: str) -> dic
 
 def _chat_model(setup: Setup, model: OfferedModel) -> dict[str, Any]:
     entry = _model(setup, model, "openai", "chat", "edit", "apply")
-    options = {"contextLength": model.max_model_len, "maxTokens": model.max_model_len // 4}
+    options = {"contextLength": model.told_model_len, "maxTokens": model.told_model_len // 4}
     able = [word for word, is_able in _abilities(model) if is_able]
     return {**entry, "capabilities": able, "defaultCompletionOptions": options}
 

@@ -49,8 +49,8 @@ def _entry(setup: Setup, model: OfferedModel) -> dict[str, Any]:
         "url": f"{setup.base_url}/chat/completions",
         "toolCalling": calls_tools(model),
         "vision": model.can("vision") is True,
-        "maxInputTokens": model.max_model_len * 3 // 4,
-        "maxOutputTokens": model.max_model_len // 4,
+        "maxInputTokens": model.told_model_len * 3 // 4,
+        "maxOutputTokens": model.told_model_len // 4,
     }
 
 

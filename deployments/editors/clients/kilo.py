@@ -29,7 +29,7 @@ def _settings(setup: Setup) -> list[Part]:
 
 
 def _limits(model: OfferedModel) -> dict[str, object]:
-    limit = {"context": model.max_model_len, "output": model.max_model_len // 4}
+    limit = {"context": model.told_model_len, "output": model.told_model_len // 4}
     return {"name": model.name, "tool_call": calls_tools(model), "limit": limit}
 
 

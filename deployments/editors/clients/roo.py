@@ -25,8 +25,8 @@ def _settings(setup: Setup) -> list[Part]:
         "openAiModelId": model.name,
         "openAiStreamingEnabled": True,
         "openAiCustomModelInfo": {
-            "contextWindow": model.max_model_len,
-            "maxTokens": model.max_model_len // 4,
+            "contextWindow": model.told_model_len,
+            "maxTokens": model.told_model_len // 4,
             "supportsImages": model.can("vision") is True,
             "supportsPromptCache": False,
         },

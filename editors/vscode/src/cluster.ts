@@ -58,7 +58,7 @@ export class Cluster {
 
   async *chat(request: ChatRequest, signal: AbortSignal): AsyncGenerator<Piece> {
     const body = { ...request, stream: true, stream_options: { include_usage: true } };
-    const response = await this.#ask("/v1/chat/completions", { method: "POST", body: JSON.stringify(body), signal });
+    const response = await this.#ask("/v1/chat/completions", { method: "POST", body: bodyOf(body), signal });
     if (response.body === null) {
       throw new Fault("The answer has no body. A proxy on the way may have removed it.");
     }
@@ -74,7 +74,7 @@ export class Cluster {
     const response = await this.#ask("/v1/completions", {
       method: "POST",
       // Temperature 0: the same gap is completed the same, and from the cluster's cache.
-      body: JSON.stringify({ ...request, temperature: 0, stream: false }),
+      body: bodyOf({ ...request, temperature: 0, stream: false }),
       headers: { "x-session-id": this.#sessionId },
       signal: AbortSignal.any([signal, AbortSignal.timeout(COMPLETION_TIMEOUT_MS)]),
     });
@@ -117,6 +117,11 @@ export class Cluster {
     const isOurs = error instanceof Fault || isAbort(error) || (signal?.aborted === true && !isTimeout(signal.reason));
     return isOurs ? error : faultOfConnection(error, this.shownAddress);
   }
+}
+
+/** Texts may have been cut within a letter of two halves, as an emoji is, and no cluster reads half a letter. */
+function bodyOf(request: object): string {
+  return JSON.stringify(request, (_name, value: unknown) => (typeof value === "string" ? value.toWellFormed() : value));
 }
 
 function isTimeout(reason: unknown): boolean {

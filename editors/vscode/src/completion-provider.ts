@@ -1,12 +1,15 @@
 import { setTimeout as delay } from "node:timers/promises";
 import * as vscode from "vscode";
-import { gapAt, trimmed } from "./completion-text.ts";
+import { type Gap, gapAt, trimmed } from "./completion-text.ts";
 import type { Connection } from "./connection.ts";
 import { Fault, isAbort } from "./faults.ts";
 import { completes, section } from "./settings.ts";
 
 /** In tokens; a longer line is no use. */
 const MAX_LINE_TOKENS = 64;
+
+/** In characters on either side of the cursor, more than is sent; files are of many megabytes now and then. */
+const MAX_LOOKED_AT = 20_000;
 
 const TOO_LATE = "completion_too_late";
 
@@ -33,8 +36,11 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
     token: vscode.CancellationToken,
   ): Promise<vscode.InlineCompletionItem[]> {
     const completion = this.#connection.completion;
-    const gap = gapAt(document.getText(), document.offsetAt(position));
-    if (completion === undefined || gap === undefined || !completes(document.languageId)) {
+    if (completion === undefined || !completes(document.languageId)) {
+      return [];
+    }
+    const gap = gapIn(document, position);
+    if (gap === undefined) {
       return [];
     }
     const aborting = new AbortController();
@@ -82,4 +88,12 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
     this.#show({ kind: "failed", fault });
     return [];
   }
+}
+
+function gapIn(document: vscode.TextDocument, position: vscode.Position): Gap | undefined {
+  const offset = document.offsetAt(position);
+  const begin = document.positionAt(Math.max(0, offset - MAX_LOOKED_AT));
+  const before = document.getText(new vscode.Range(begin, position));
+  const behind = document.getText(new vscode.Range(position, document.positionAt(offset + MAX_LOOKED_AT)));
+  return gapAt(before + behind, before.length);
 }

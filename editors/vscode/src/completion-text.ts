@@ -30,8 +30,8 @@ export function gapAt(text: string, offset: number): Gap | undefined {
     return undefined;
   }
   return {
-    prefix: lastLines(text.slice(Math.max(0, offset - MAX_PREFIX), offset), offset > MAX_PREFIX),
-    suffix: text.slice(offset, offset + MAX_SUFFIX),
+    prefix: unixLines(lastLines(text.slice(Math.max(0, offset - MAX_PREFIX), offset), offset > MAX_PREFIX)),
+    suffix: unixLines(text.slice(offset, offset + MAX_SUFFIX)),
     isSingleLine: after.trim() !== "" || !(before.trim() === "" || OPENS_BLOCK.test(before)),
   };
 }
@@ -41,7 +41,7 @@ export function gapAt(text: string, offset: number): Gap | undefined {
  * end of blanks. An empty text is nothing to show.
  */
 export function trimmed(completion: string, gap: Gap): string {
-  let text = completion.replaceAll("\r\n", "\n");
+  let text = unixLines(completion);
   if (gap.isSingleLine) {
     text = text.slice(0, endOr(text, text.indexOf("\n")));
   }
@@ -63,7 +63,7 @@ function withoutRepeatedLines(text: string, suffix: string): string {
 
 /** Models close the brackets that the editor has closed already: `foo(a)` before `)`. */
 function withoutOverlap(text: string, suffix: string): string {
-  const rest = suffix.slice(0, endOr(suffix, suffix.indexOf("\n"))).trimEnd();
+  const rest = suffix.slice(0, endOr(suffix, suffix.indexOf("\n"))).trim();
   for (let length = Math.min(rest.length, text.length); length > 0; length--) {
     if (text.endsWith(rest.slice(0, length)) && closesMore(text, rest.slice(0, length))) {
       return text.slice(0, -length);
@@ -90,6 +90,11 @@ function closesMore(text: string, end: string): boolean {
 /** From the first whole line on, where the text was cut. */
 function lastLines(text: string, wasCut: boolean): string {
   return wasCut ? text.slice(text.indexOf("\n") + 1) : text;
+}
+
+/** Models would go on with the line ends that they see, and never write those at which they are to stop. */
+function unixLines(text: string): string {
+  return text.replaceAll("\r\n", "\n");
 }
 
 function endOr(text: string, index: number): number {

@@ -54,32 +54,46 @@ export class Connection implements vscode.Disposable {
     return model === undefined ? undefined : { cluster: this.#state.cluster, model };
   }
 
-  /** The state after the list of models was read; reads it unless that is done already. */
+  /** The state after the list of models was read; reads it unless that is done already, or under way. */
   async known(): Promise<State> {
-    return this.#state.kind === "ready" ? this.#state : this.refresh();
+    if (this.#state.kind === "ready") {
+      return this.#state;
+    }
+    return this.#reading === undefined ? this.refresh() : this.#taken(this.#reading);
   }
 
-  /** Read the list of models again. Two who ask at one moment get one answer. */
+  /** Read the list of models again, with the address and key of now: what is being read may be of those before. */
   refresh(): Promise<State> {
-    this.#reading ??= this.#read().finally(() => {
-      this.#reading = undefined;
-    });
-    return this.#reading;
+    this.#reading = this.#readState();
+    return this.#taken(this.#reading);
   }
 
   dispose(): void {
     vscode.Disposable.from(...this.#disposables).dispose();
   }
 
-  async #read(): Promise<State> {
-    const before = summaryOf(this.#state);
-    this.#state = await this.#readState();
-    const now = summaryOf(this.#state);
-    if (before !== now) {
-      this.#log.info(now);
+  /** The state that `reading` gives, or what is read since another reading has overtaken it. */
+  async #taken(reading: Promise<State>): Promise<State> {
+    try {
+      const state = await reading;
+      if (this.#reading === reading) {
+        this.#take(state);
+      }
+    } finally {
+      if (this.#reading === reading) {
+        this.#reading = undefined;
+      }
+    }
+    return this.#reading === undefined ? this.#state : this.#taken(this.#reading);
+  }
+
+  #take(state: State): void {
+    const before = this.#state;
+    this.#state = state;
+    if (identityOf(before) !== identityOf(state)) {
+      this.#log.info(state.kind === "failed" ? state.fault.message : identityOf(state));
       this.#changed.fire();
     }
-    return this.#state;
   }
 
   async #readState(): Promise<State> {
@@ -99,13 +113,13 @@ export class Connection implements vscode.Disposable {
   }
 }
 
-/** Of two states that are the same for everybody who looks, the same. */
-function summaryOf(state: State): string {
+/** Of two states that are the same for everybody who looks, the same: VS Code asks again whenever it has changed. */
+function identityOf(state: State): string {
   switch (state.kind) {
     case "not set up":
       return "No cluster is set up.";
     case "failed":
-      return state.fault.message;
+      return state.fault.identity;
     case "ready":
       return `Models of ${state.cluster.shownAddress}: ${JSON.stringify(state.models)}`;
   }

@@ -12,6 +12,11 @@ export class Fault extends Error {
     this.status = status;
     this.code = code;
   }
+
+  /** The same for two of one kind, where messages differ by how long to wait. */
+  get identity(): string {
+    return this.status === undefined ? this.message : `${this.status} ${this.code ?? ""}`;
+  }
 }
 
 const SET_UP = "Run the command “Enginehouse: Set Up”";

@@ -83,6 +83,13 @@ test("a completion is asked for with both texts, at temperature 0, and with the 
   });
 });
 
+test("half a letter, where a text was cut, is not sent", async () => {
+  await withCluster(json({ choices: [{ text: "" }] }), async (root, asked) => {
+    await new Cluster(root, "", "s1").complete({ ...GAP, prompt: "\ude00 = 1 😀", suffix: "a\ud83d" }, never);
+    assert.deepEqual([asked[0]?.body["prompt"], asked[0]?.body["suffix"]], ["\ufffd = 1 😀", "a\ufffd"]);
+  });
+});
+
 test("a completion that is given up ends the request", async () => {
   const giving = new AbortController();
   let isClosed: Promise<unknown> = Promise.resolve();

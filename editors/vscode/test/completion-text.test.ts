@@ -47,6 +47,10 @@ for (const marked of ["a = |", "    return |", "foo(|)", "if (x) {|}"]) {
   });
 }
 
+test("line ends are those at which completions stop, whatever the file has", () => {
+  assert.deepEqual(gap("x\r\na = |\r\nb = 2\r\n"), { prefix: "x\na = ", suffix: "\nb = 2\n", isSingleLine: true });
+});
+
 test("long files are cut at the beginning of a line, and behind the cursor", () => {
   const line = "x = 1234567890\n";
   const found = gap(`${line.repeat(2000)}y = |\n${line.repeat(1000)}`);
@@ -66,6 +70,7 @@ const TRIMMED: [string, string, string, string][] = [
     "return 1",
   ],
   ["brackets that are closed already are not closed again", "print(|)", "a)", "a"],
+  ["also behind blanks", "print(| )", "a)", "a"],
   ["nor quotes", 'print("|")', 'hello")', "hello"],
   ["brackets of its own stay", "print(|)", "len(a)", "len(a)"],
   ["and both", "print(|)", "len(a))", "len(a)"],

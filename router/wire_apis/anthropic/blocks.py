@@ -1,7 +1,6 @@
 """Anthropic's content blocks as the parts of a chat message. Pure."""
 
-import orjson
-
+from router.bodies import encode_object
 from router.errors import InvalidRequest
 from router.wire_apis.conversation import image_part, text_part
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
@@ -40,7 +39,7 @@ def result_parts(content: object, where: str) -> list[Json]:
         return [text_part(content)]
     known = ("text", "image", "document", "search_result")
     return [
-        user_part(block, at) if block.get("type") in known else text_part(orjson.dumps(block).decode())
+        user_part(block, at) if block.get("type") in known else text_part(encode_object(block).decode())
         for block, at in objects_at(content, where)
     ]
 

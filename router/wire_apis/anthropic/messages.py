@@ -3,8 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 
-import orjson
-
+from router.bodies import encode_object
 from router.errors import InvalidRequest
 from router.wire_apis.anthropic.blocks import result_parts, user_part
 from router.wire_apis.conversation import Conversation, text_part, tool_call
@@ -112,5 +111,5 @@ def _blocks(content: object, where: str) -> Iterator[tuple[Json, str]]:
 
 
 def _tool_call(block: Json, where: str) -> Json:
-    arguments = orjson.dumps(object_at(block.get("input", {}), f"{where}.input")).decode()
+    arguments = encode_object(object_at(block.get("input", {}), f"{where}.input")).decode()
     return tool_call(string_at(block, "id", where), string_at(block, "name", where), arguments)

@@ -65,7 +65,8 @@ class GenerationWriter:
 
     def loaded(self) -> Json:
         """The whole answer to a request that asks for nothing but the model."""
-        return {**self._head({}), "done": True, "done_reason": "load"}
+        reason = "unload" if self._question.is_unload else "load"
+        return {**self._head({}), "done": True, "done_reason": reason}
 
     def form(self) -> StreamForm:
         """Lines of JSON have no comments, so the sign of life is a line that says nothing more."""

@@ -11,12 +11,17 @@ from router.wire_apis.translation import Reading, TranslatedGeneration
 
 
 class OnlyLoad(Exception):
-    """A request that asks for nothing but that its model is there. `answer` is what it is told; `model` is its own."""
+    """
+    A request that asks for nothing but that its model is there. `answer` is what it is told; `model` is its own.
 
-    def __init__(self, model: str, answer: Json) -> None:
+    `wakes` is False where it need not be there any more: then nothing changes, as others may use it.
+    """
+
+    def __init__(self, model: str, answer: Json, *, wakes: bool) -> None:
         super().__init__(model)
         self.model = model
         self.answer = answer
+        self.wakes = wakes
 
 
 class OllamaGeneration(TranslatedGeneration):
@@ -65,6 +70,6 @@ class OllamaGeneration(TranslatedGeneration):
         models = models_of(load.model, self._table)
         if len(models) == 1:
             self._account.labels["model"] = models[0].name
-            if not self._state.directory.of(*models[0].applications):
+            if load.wakes and not self._state.directory.of(*models[0].applications):
                 self._state.demand.missed(models[0].applications[0])
         self._translated.send_own(orjson.dumps(load.answer))

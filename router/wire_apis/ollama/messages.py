@@ -4,8 +4,7 @@ import base64
 import binascii
 from collections.abc import Iterator
 
-import orjson
-
+from router.bodies import encode_object
 from router.errors import InvalidRequest
 from router.wire_apis.conversation import Conversation, image_part, text_part, tool_call
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
@@ -115,4 +114,4 @@ def _tool_calls(message: Json, where: str, calls: _Calls) -> Iterator[Json]:
         function = object_at(call.get("function"), f"{at}.function")
         name = string_at(function, "name", f"{at}.function")
         arguments = object_at(function.get("arguments") or {}, f"{at}.function.arguments")
-        yield tool_call(calls.begin(name, call.get("id")), name, orjson.dumps(arguments).decode())
+        yield tool_call(calls.begin(name, call.get("id")), name, encode_object(arguments).decode())

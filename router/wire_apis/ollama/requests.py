@@ -1,5 +1,6 @@
 """Requests in Ollama's API as completions and embeddings. Pure."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -20,6 +21,8 @@ EMBEDDINGS = ROUTES["/v1/embeddings"]
 Kind: TypeAlias = Literal["chat", "generate", "embed", "embeddings"]
 
 _EFFORTS = ("low", "medium", "high")
+_NO_TIME = re.compile(r"0+(\.0+)?(ns|us|ms|s|m|h)?")
+"""`keep_alive` of 0, in Go's words for a time."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -28,7 +31,7 @@ class Question:
     What a request asks for.
 
     `model` is as the client wrote it. `is_load` says that nothing is asked of the model but to be there: Ollama's
-    clients load a model so.
+    clients load a model so. `is_unload` says that it need not be there: they free a model's memory so.
     """
 
     kind: Kind
@@ -37,6 +40,7 @@ class Question:
     body: Json
     wants_stream: bool = False
     is_load: bool = False
+    is_unload: bool = False
 
 
 def read_chat(raw: bytes) -> Question:
@@ -50,7 +54,7 @@ def read_chat(raw: bytes) -> Question:
     model, streams = asked_model(document), _wants_stream(document)
     messages = document.get("messages")
     if messages is None or messages == []:
-        return Question("chat", model, CHAT, {"model": model}, streams, is_load=True)
+        return _load("chat", CHAT, document, streams=streams)
     body = _common(document, model, streams) | {"messages": chat_messages(messages)} | _tools(document.get("tools"))
     return Question("chat", model, CHAT, body | _think(document), streams)
 
@@ -67,7 +71,7 @@ def read_generate(raw: bytes) -> Question:
     prompt, suffix, system = (_text(document, name) for name in ("prompt", "suffix", "system"))
     images = image_parts(document, "")
     if not (prompt or suffix or images):
-        return Question("generate", model, CHAT, {"model": model}, streams, is_load=True)
+        return _load("generate", CHAT, document, streams=streams)
     for name in ("template", "context"):
         if document.get(name):
             raise UnsupportedParameter(f"`{name}` cannot be passed on: use /api/chat, or `raw`.", param=name)
@@ -93,7 +97,7 @@ def read_embed(raw: bytes) -> Question:
     document = parse_object(raw)
     model, texts = asked_model(document), document.get("input")
     if texts is None or texts in ("", []):
-        return Question("embed", model, EMBEDDINGS, {"model": model}, is_load=True)
+        return _load("embed", EMBEDDINGS, document)
     if not (isinstance(texts, str) or (isinstance(texts, list) and all(isinstance(text, str) for text in texts))):
         raise fault("input", "a string or an array of strings")
     body: Json = {"model": model, "input": texts, "encoding_format": "float"}
@@ -112,8 +116,14 @@ def read_embeddings(raw: bytes) -> Question:
     document = parse_object(raw)
     model, prompt = asked_model(document), _text(document, "prompt")
     if not prompt:
-        return Question("embeddings", model, EMBEDDINGS, {"model": model}, is_load=True)
+        return _load("embeddings", EMBEDDINGS, document)
     return Question("embeddings", model, EMBEDDINGS, {"model": model, "input": prompt, "encoding_format": "float"})
+
+
+def _load(kind: Kind, route: Route, document: Json, *, streams: bool = False) -> Question:
+    model, kept = asked_model(document), document.get("keep_alive")
+    is_unload = _NO_TIME.fullmatch(kept) is not None if isinstance(kept, str) else kept == 0 and kept is not False
+    return Question(kind, model, route, {"model": model}, streams, is_load=True, is_unload=is_unload)
 
 
 def _common(document: Json, model: str, streams: bool) -> Json:  # noqa: FBT001 - a field of the request

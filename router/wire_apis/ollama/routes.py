@@ -38,7 +38,7 @@ class Generating:
         question = self.question_of(raw)
         writer = GenerationWriter(question) if question.route.task == "generate" else EmbeddingWriter(question)
         if question.is_load:
-            raise OnlyLoad(question.model, writer.loaded())
+            raise OnlyLoad(question.model, writer.loaded(), wakes=not question.is_unload)
         form = writer.form() if isinstance(writer, GenerationWriter) else EVENTS
         return Reading(question.body, writer, route=question.route, form=form)
 

@@ -10,7 +10,7 @@ from router.fim.filling import first_that_fills_in
 from router.model_cards import max_model_len_of
 from router.model_table import Model
 from router.profiles import PROFILES
-from router.replica_questions import ask_for_client
+from router.replica_questions import demand_of_replica
 from router.replicas import Replica, pick_replica
 from router.state import RouterState
 from router.wire_apis.error_words import OpenAiErrors
@@ -19,7 +19,6 @@ from router.wire_apis.questions import answer_question
 from router.wire_apis.tokens.requests import TextOrChat, read_chat, read_detokenize, read_tokenize
 from router.wire_apis.translation import ErrorWords
 
-_WHAT = "tokenise"
 ERRORS = OpenAiErrors({})
 
 
@@ -70,16 +69,15 @@ async def _apply_template(state: RouterState, raw: bytes, account: Account) -> t
     model, replica = _choose(asked.model, state, account)
     chat = {**asked.body, "messages": adapt(asked.body["messages"], refusals_of(model, replica))}
     if PROFILES[replica.profile].applies_template is not None:
-        answer = await ask_for_client(replica, "/apply-template", chat, state.session, _WHAT)
+        answer = await demand_of_replica(replica, "/apply-template", chat, state.session)
     else:
         name = model.adapter or replica.model
-        rendered = await ask_for_client(replica, "/tokenize", {"model": name, **chat}, state.session, _WHAT)
-        tokens = rendered.get("tokens")
+        tokens = (await demand_of_replica(replica, "/tokenize", {"model": name, **chat}, state.session)).get("tokens")
         question = {"model": name, "tokens": tokens}
-        answer = await ask_for_client(replica, "/detokenize", question, state.session, _WHAT) if tokens else {}
+        answer = await demand_of_replica(replica, "/detokenize", question, state.session) if tokens else {}
     prompt = answer.get("prompt")
     if not isinstance(prompt, str):
-        raise EngineFailed("The engine made no prompt of this; a chat that its template refuses is one reason.")
+        raise EngineFailed("The engine made no prompt of this.")
     return {"prompt": prompt}, []
 
 
@@ -92,7 +90,7 @@ async def _tokenize(state: RouterState, raw: bytes, account: Account) -> tuple[J
     answer = await _asked_of(replica, name, asked, state)
     tokens = answer.get("tokens")
     if not isinstance(tokens, list):
-        raise EngineFailed("The engine did not tokenise this; a chat that its template refuses is one reason.")
+        raise EngineFailed("The engine did not tokenise this.")
     said: Json = {"count": len(tokens), "max_model_len": max_model_len_of(state, model), "tokens": tokens}
     if asked.wants_pieces:
         said["token_strs"] = answer.get("token_strs")
@@ -103,15 +101,15 @@ async def _asked_of(replica: Replica, name: str, asked: TextOrChat, state: Route
     if PROFILES[replica.profile].counts_tokens is not None:
         own = asked.chat or {"prompt": asked.text, "add_special_tokens": asked.has_specials}
         question = {"model": name, **own, "return_token_strs": asked.wants_pieces}
-        return await ask_for_client(replica, "/tokenize", question, state.session, _WHAT)
+        return await demand_of_replica(replica, "/tokenize", question, state.session)
     text, has_specials = asked.text, asked.has_specials
     if asked.chat is not None:
-        prompt = (await ask_for_client(replica, "/apply-template", asked.chat, state.session, _WHAT)).get("prompt")
+        prompt = (await demand_of_replica(replica, "/apply-template", asked.chat, state.session)).get("prompt")
         if not isinstance(prompt, str):
             return {}
         text, has_specials = prompt, True
     question = {"content": text, "add_special": has_specials, "parse_special": True, "with_pieces": asked.wants_pieces}
-    answer = await ask_for_client(replica, "/tokenize", question, state.session, _WHAT)
+    answer = await demand_of_replica(replica, "/tokenize", question, state.session)
     return _without_pieces(answer) if asked.wants_pieces else answer
 
 
@@ -127,7 +125,7 @@ async def _detokenize(state: RouterState, raw: bytes, account: Account) -> tuple
     named, tokens = read_detokenize(raw)
     model, replica = _choose(named, state, account)
     question = {"model": model.adapter or replica.model, "tokens": tokens}
-    answer = await ask_for_client(replica, "/detokenize", question, state.session, _WHAT)
+    answer = await demand_of_replica(replica, "/detokenize", question, state.session)
     text = answer.get("prompt", answer.get("content"))
     if not isinstance(text, str):
         raise EngineFailed("The engine made no text of these tokens.")

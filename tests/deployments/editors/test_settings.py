@@ -9,7 +9,7 @@ import yaml
 
 from deployments.editors.client import YOUR_KEY, Key, Setup
 from deployments.editors.clients.copilot import copilot_settings
-from deployments.editors.offered import OfferedModel
+from deployments.editors.offered import OfferedModel, offered_model
 from deployments.editors.registry import CLIENTS
 
 ORIGIN = "http://127.0.0.1:8000"
@@ -41,6 +41,25 @@ def test_prompt_and_answer_share_the_context() -> None:
     model = copilot_models(OPEN)["smollm2"]
     assert "http://127.0.0.1:8000/v1/chat/completions" == model["url"]
     assert 2048 == model["maxInputTokens"] + model["maxOutputTokens"]
+
+
+@pytest.mark.parametrize(
+    ("name", "room"),
+    [
+        ("copilot", '"maxInputTokens": 24576'), ("continue", "contextLength: 32768"), ("roo", '"contextWindow": 32768'),
+        ("cline", "Context Window    32768"), ("kilo", '"context": 32768'),
+    ],
+)  # fmt: skip
+def test_a_model_that_never_ran(name: str, room: str) -> None:
+    """Says no context: clients are told of one in which there is room, as 0 tokens would be none."""
+    asleep = offered_model({"id": "asleep", "max_model_len": None, "task": None, "capabilities": []})
+    assert room in text_of(name, Setup(ORIGIN, [asleep]))
+
+
+def test_a_model_that_never_ran_may_call_tools() -> None:
+    """Nobody knows, and a client that was told no would never ask."""
+    asleep = offered_model({"id": "asleep", "max_model_len": None, "task": None, "capabilities": []})
+    assert copilot_models(Setup(ORIGIN, [asleep]))["asleep"]["toolCalling"]
 
 
 def test_copilot_gets_the_key_in_a_header() -> None:

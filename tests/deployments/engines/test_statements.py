@@ -155,13 +155,17 @@ def test_ollama() -> None:
     [
         (
             {"capabilities": ["chat", "completion", "tools"]},
-            Statement(chat=True, tools=True, vision=False, fim=False, reasoning=False, structured_output=False),
+            Statement(chat=True, tools=True),
         ),
+        ({"capabilities": ["completion"]}, Statement(chat=False)),
         ({"capabilities": ["vision"]}, None),
         ({"capabilities": {"vision": True}}, None),
         ({}, None),
     ],
 )
 def test_an_endpoint(card: dict[str, object], expected: Statement | None) -> None:
-    """Says it where it is another house; a list of capabilities in other words is nobody's statement."""
+    """
+    Says it where it is another house, whose list leaves out what nobody knows as well as what is denied; a list of
+    capabilities in other words is nobody's statement.
+    """
     assert expected == endpoints_statement(card)

@@ -283,6 +283,21 @@ def test_a_mistake_is_named(fields: dict[str, Any], param: str) -> None:
     assert f"`{param}" in raised.value.message
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        {"type": "tool_use", "id": "t", "name": "f", "input": {"a": "DEEP"}},
+        {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "other", "a": "DEEP"}]},
+    ],
+)  # fmt: skip
+def test_what_is_nested_too_deeply(block: dict[str, Any]) -> None:
+    """Is the client's mistake: it can be read, but not written."""
+    role = "assistant" if block["type"] == "tool_use" else "user"
+    asked = orjson.dumps({"model": "m", "max_tokens": 8, "messages": [{"role": role, "content": [block]}]})
+    with pytest.raises(InvalidRequest):
+        read_request(asked.replace(b'"DEEP"', b"[" * 300 + b"]" * 300))
+
+
 BLOCK_JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
     lambda inner: (

@@ -101,6 +101,15 @@ def test_mistakes(reader: Read, fields: dict[str, object], param: str) -> None:
     assert f"`{param}`" in orjson.loads(ERRORS.body(raised.value, "r"))["error"]
 
 
+def test_arguments_nested_too_deeply() -> None:
+    """Are the client's mistake: they can be read, but not written."""
+    asked = orjson.dumps({"model": "m", "messages": [{"role": "assistant", "tool_calls": [
+        {"function": {"name": "f", "arguments": {"a": "DEEP"}}},
+    ]}]})  # fmt: skip
+    with pytest.raises(InvalidRequest):
+        read_chat(asked.replace(b'"DEEP"', b"[" * 300 + b"]" * 300))
+
+
 def test_an_engines_words() -> None:
     """Get the name of the field at fault, as it is called here, where they do not have it."""
     error = InvalidRequest("too many", param="max_tokens", from_engine=True)

@@ -94,8 +94,42 @@ async def test_an_engine_without_a_tokeniser_is_told_of(door: Door, engine: Scri
     assert (400, "model_does_not_support") == (answer.status, answer.error["code"])
 
 
-async def test_an_engine_that_does_not_say_is_an_error(door: Door) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/tokenize", {"model": "m", "messages": HI}),
+        ("/apply-template", {"model": "m", "messages": HI}),
+        ("/detokenize", {"model": "m", "tokens": [2**30]}),
+    ],
+)
+@pytest.mark.parametrize("profile", ["vllm", "llama_cpp"])
+async def test_what_the_engine_refuses(
+    profile: str, path: str, body: dict[str, object], door: Door, engine: ScriptedEngine
+) -> None:
+    """Is the client's mistake, in the engine's words."""
+    door.serve_with(engine.replica("t1", profile=profile))
+    engine.otherwise = [whole({"error": {"message": "this cannot be", "code": 400}}, 400)]
+    answer = await door.post(body, path)
+    assert (400, "this cannot be") == (answer.status, answer.error["message"])
+
+
+async def test_an_engine_without_the_route(door: Door, engine: ScriptedEngine) -> None:
+    """Cannot be asked for it, however often."""
+    engine.otherwise = [whole({"error": "Not Found"}, 404)]
+    answer = await door.post({"model": "m", "tokens": [1]}, "/detokenize")
+    assert (400, "model_does_not_support") == (answer.status, answer.error["code"])
+
+
+async def test_an_engine_that_is_gone(door: Door, engine: ScriptedEngine) -> None:
+    """May be back soon."""
+    await engine.stop()
+    answer = await door.post({"model": "m", "prompt": "a"}, "/tokenize")
+    assert (503, "engine_unavailable") == (answer.status, answer.error["code"])
+
+
+async def test_an_engine_that_does_not_say_is_an_error(door: Door, engine: ScriptedEngine) -> None:
     """And nothing that a client would count with."""
+    engine.script(whole({}), path="/tokenize")
     answer = await door.post({"model": "m", "prompt": "a"}, "/tokenize")
     assert (500, "engine_failed") == (answer.status, answer.error["code"])
 

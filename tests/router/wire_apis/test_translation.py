@@ -52,6 +52,18 @@ async def test_a_stream_that_breaks(door: Door, engine: ScriptedEngine) -> None:
     assert ("error", "api_error", "r-1") == (document["type"], document["error"]["type"], document["request_id"])
 
 
+@pytest.mark.parametrize("path", [PATH, "/api/chat"])
+async def test_a_stream_that_cannot_be_read(path: str, door: Door, engine: ScriptedEngine) -> None:
+    """Ends at once, for the client and for an engine that would go on."""
+    engine.script(STREAM_HEAD, chunk(TOKENS), chunk(b"data: {broken\n\n"), asyncio.Event())
+    with await door.client() as client:
+        await client.post(ASKED_STREAM, path)
+        await client.until(b'"error"')
+        await client.ended()
+        await eventually(lambda: engine.num_open == 0)
+    assert "engine_failed" in repr(door.sink.records)
+
+
 async def test_a_client_that_waits(open_door: OpenDoor, engine: ScriptedEngine) -> None:
     """Gets the headers early, and comments that no client takes for anything else."""
     door = await open_door(RequestSettings(early_headers_s=0.01))
