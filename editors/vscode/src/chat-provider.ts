@@ -3,7 +3,7 @@ import type { Piece } from "./chat-answer.ts";
 import type { ChatRequest, Cluster } from "./cluster.ts";
 import type { Connection } from "./connection.ts";
 import { messagesOf } from "./conversation.ts";
-import { Fault, isAbort } from "./faults.ts";
+import { Fault } from "./faults.ts";
 import { limitsOf, type Model, shownName } from "./models.ts";
 import { textOf, turnsOf } from "./vscode-parts.ts";
 
@@ -62,7 +62,7 @@ export class ChatProvider implements vscode.LanguageModelChatProvider {
       const request = requestOf(model.id, messages, options);
       await this.#answer(await this.#cluster(), request, progress, aborting.signal);
     } catch (error) {
-      if (token.isCancellationRequested || isAbort(error)) {
+      if (token.isCancellationRequested) {
         return;
       }
       this.#log.error(`${model.id}: ${error instanceof Error ? error.message : "failed"}`);

@@ -2,7 +2,7 @@ import { withoutKey } from "./address.ts";
 import { type Piece, piecesOf } from "./chat-answer.ts";
 import type { Message } from "./conversation.ts";
 import { eventsOf } from "./event-stream.ts";
-import { Fault, faultOfAnswer, faultOfConnection, isAbort } from "./faults.ts";
+import { Fault, faultOfAnswer, faultOfConnection } from "./faults.ts";
 import { type Model, modelsOf } from "./models.ts";
 
 /** Body of a chat completion without what the cluster's client adds. */
@@ -114,7 +114,7 @@ export class Cluster {
   }
 
   #named(error: unknown, signal: AbortSignal | undefined): unknown {
-    const isOurs = error instanceof Fault || isAbort(error) || (signal?.aborted === true && !isTimeout(signal.reason));
+    const isOurs = error instanceof Fault || (signal?.aborted === true && !isTimeout(signal.reason));
     return isOurs ? error : faultOfConnection(error, this.shownAddress);
   }
 }
