@@ -6,6 +6,7 @@ streams of interactive requests are looked at; the others wait because they may.
 replica are left out: how long a model takes to wake is no reason to have two of it.
 """
 
+import math
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -31,9 +32,21 @@ class FirstTokenTimes:
 
     def __init__(self) -> None:
         self._times: dict[str, deque[tuple[float, float]]] = {}
+        self._since: dict[str, float] = {}
+
+    def begin_anew(self, application: str, now: float) -> None:
+        """
+        There is a replica more, which those that came before did not have: else they would ask for the next one.
+
+        `now` is loop time, in seconds.
+        """
+        self._since[application] = now
+        self._times.pop(application, None)
 
     def note(self, application: str, now: float, ttft_s: float) -> None:
         """A stream has begun. `now` is loop time, in seconds."""
+        if now - ttft_s < self._since.get(application, -math.inf):
+            return
         times = self._times.get(application)
         if times is None:
             times = self._times[application] = deque(maxlen=_MAX_STREAMS)

@@ -122,11 +122,14 @@ class RouterState:
 
     def take_over_replicas(self, application: str, replicas: Iterable[Replica]) -> None:
         """Serve's new list of an application's replicas. Requests on a replica that has left it go on."""
-        for gone in self.directory.update(application, replicas, self.loop.time()):
+        now, known = self.loop.time(), set(self.directory.of(application))
+        for gone in self.directory.update(application, replicas, now):
             pool = self._pools.pop(gone.replica_id, None)
             if pool is not None:
                 pool.close()
             self._leaving.append(gone)
+        if not known.issuperset(self.directory.of(application)):
+            self.first_tokens.begin_anew(application, now)
         self.lanes.serve(application)
 
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:

@@ -29,6 +29,29 @@ def test_what_was_long_ago_does_not_count() -> None:
     assert {} == times.lately(WINDOW_S + 9.0)
 
 
+def test_what_came_before_a_new_replica_does_not_count() -> None:
+    """Neither what has begun before it, nor what had waited for its turn: they would ask for another one."""
+    times = FirstTokenTimes()
+    times.note("small", 1.0, 0.5)
+    times.begin_anew("small", 2.0)
+    times.note("small", 3.0, 1.5)
+    times.note("small", 4.0, 1.5)
+    assert {"small": FirstTokens(1, 1.5)} == times.lately(4.0)
+
+
+async def test_a_replica_that_joins_begins_anew(door: Door, engine: ScriptedEngine) -> None:
+    """One that goes does not."""
+    replicas = [engine.replica("r1"), engine.replica("r2")]
+    door.serve_with(*replicas[:1])
+    engine.otherwise = [STREAM]
+    await door.post(CHAT_STREAM)
+    door.serve_with(*replicas)
+    assert {} == door.state.load().first_tokens
+    await door.post(CHAT_STREAM)
+    door.serve_with(*replicas[1:])
+    assert [APPLICATION] == list(door.state.load().first_tokens)
+
+
 def test_routers_are_weighed_by_their_streams() -> None:
     """One with a single slow stream does not speak for the others."""
     assert FirstTokens(4, 2.0) == together([FirstTokens(3, 1.0), FirstTokens(1, 5.0)])
