@@ -11,6 +11,7 @@ from deployments.editors.client import YOUR_KEY, Key, Setup
 from deployments.editors.clients.copilot import copilot_settings
 from deployments.editors.offered import OfferedModel, offered_model
 from deployments.editors.registry import CLIENTS
+from deployments.editors.step import Step
 
 ORIGIN = "http://127.0.0.1:8000"
 SMALL = OfferedModel("smollm2", 2048)
@@ -177,3 +178,11 @@ def test_a_cluster_without_models_has_settings_for_nobody(name: str) -> None:
     assert "None" not in texts
     assert [] == [step for step in CLIENTS[name].first_requests(empty) if getattr(step, "body", None) is not None
                   and "infill" not in step.title]  # fmt: skip
+
+
+@pytest.mark.parametrize(("capabilities", "is_tried"), [({"tools"}, True), (None, True), ({"chat"}, False)])
+def test_tools_are_tried_of_ollamas_api_where_they_may_be(capabilities: set[str] | None, is_tried: bool) -> None:  # noqa: FBT001 - a case
+    """As an Ollama does, the router refuses them for a model that calls none."""
+    model = OfferedModel("m", 65_536, capabilities=None if capabilities is None else frozenset(capabilities))
+    steps = CLIENTS["ollama"].first_requests(Setup(ORIGIN, [model]))
+    assert is_tried == any(step.title == "chat with tools" and isinstance(step, Step) for step in steps)
