@@ -116,6 +116,8 @@ async def test_a_canary_that_fails_is_aborted_by_itself(forked: House, client: o
     ours = await backends(client, "coder")
     for session in (session for session, name in ours.items() if name == "two"):
         assert "" == await backend_of(client, "coder", session, error_after_tokens=0)
+        # Else it would be passed over after some, and the others would fail on the same requests.
+        assert "two" == await backend_of(client, "coder", session)
 
     reason = await eventually("the canary is aborted", lambda: newest(forked)["reason"], 20)
     assert {"one"} == set((await backends(client, "coder")).values())
