@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
@@ -47,6 +48,22 @@ class WireRoute(Protocol):
     def id_header(self) -> bytes | None: ...
 
     async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None: ...
+
+
+@dataclass(slots=True, frozen=True)
+class QuestionRoute:
+    """A path whose requests are answered whole, by `reply`."""
+
+    path: str
+    summary: str
+    reply: Reply
+    errors: ErrorWords
+    methods: tuple[str, ...] = ("POST",)
+    needs_key: bool = True
+    id_header: bytes | None = None
+
+    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
+        await answer_question(self, self.reply, state, scope, receive, send)
 
 
 async def serve_wire_route(route: WireRoute, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:

@@ -2,21 +2,21 @@
 
 from collections.abc import Mapping
 
-from router.wire_apis.anthropic.routes import CountTokens, Messages
+from router.wire_apis.anthropic.routes import COUNT_TOKENS, Messages
 from router.wire_apis.infill.routes import Infill
 from router.wire_apis.mistral.fim import Fim
 from router.wire_apis.ollama.routes import BLOBS, OLLAMA_ROUTES
 from router.wire_apis.questions import WireRoute
 from router.wire_apis.responses.routes import Responses
 from router.wire_apis.scoring.score import Score
-from router.wire_apis.tokens.routes import ApplyTemplate, Detokenize, Tokenize
+from router.wire_apis.tokens.routes import TOKEN_ROUTES
 
 _INFILL_PATHS = ("/infill", "/v1/infill")
 _FIM_PATHS = ("/v1/fim/completions", "/fim/completions")
 _SCORE_PATHS = ("/v1/score", "/score")
 _ROUTES: tuple[WireRoute, ...] = (
-    Messages(), CountTokens(), Responses(), *map(Infill, _INFILL_PATHS), *map(Fim, _FIM_PATHS),
-    *map(Score, _SCORE_PATHS), Tokenize(), Detokenize(), ApplyTemplate(), *OLLAMA_ROUTES,
+    Messages(), COUNT_TOKENS, Responses(), *map(Infill, _INFILL_PATHS), *map(Fim, _FIM_PATHS),
+    *map(Score, _SCORE_PATHS), *TOKEN_ROUTES, *OLLAMA_ROUTES,
 )  # fmt: skip
 WIRE_ROUTES: Mapping[str, WireRoute] = {route.path: route for route in _ROUTES}
 

@@ -6,7 +6,7 @@ from router.wire_apis.anthropic.answers import MessageWriter
 from router.wire_apis.anthropic.counting import count_tokens
 from router.wire_apis.anthropic.errors import ERRORS
 from router.wire_apis.anthropic.requests import read_request
-from router.wire_apis.questions import answer_question
+from router.wire_apis.questions import QuestionRoute
 from router.wire_apis.translation import ErrorWords, Reading, TranslatedGeneration
 
 
@@ -32,15 +32,10 @@ class Messages:
         await TranslatedGeneration(state, self, scope, receive, send).serve()
 
 
-class CountTokens:
-    """`POST /v1/messages/count_tokens`."""
-
-    path = "/v1/messages/count_tokens"
-    summary = "The tokens that a message's prompt has"
-    methods: tuple[str, ...] = ("POST",)
-    needs_key = True
-    errors: ErrorWords = ERRORS
-    id_header: bytes | None = b"request-id"
-
-    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_question(self, count_tokens, state, scope, receive, send)
+COUNT_TOKENS = QuestionRoute(
+    "/v1/messages/count_tokens",
+    "The tokens that a message's prompt has",
+    count_tokens,
+    ERRORS,
+    id_header=Messages.id_header,
+)

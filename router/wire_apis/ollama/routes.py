@@ -1,7 +1,7 @@
 """The routes of Ollama's API."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from router.asgi import Headers, Receive, Scope, Send
 from router.call import Account
@@ -13,7 +13,7 @@ from router.wire_apis.ollama.generations import OllamaGeneration, OnlyLoad
 from router.wire_apis.ollama.models import running, show, tags, version
 from router.wire_apis.ollama.requests import Question, read_chat, read_embed, read_embeddings, read_generate
 from router.wire_apis.pieces import Json
-from router.wire_apis.questions import Reply, WireRoute, answer_question
+from router.wire_apis.questions import QuestionRoute, Reply, WireRoute
 from router.wire_apis.translation import EVENTS, ErrorWords, Reading
 
 
@@ -46,58 +46,38 @@ class Generating:
         await OllamaGeneration(state, self, scope, receive, send).serve()
 
 
-@dataclass(slots=True, frozen=True)
-class Telling:
-    """A path where the router itself answers."""
-
-    path: str
-    summary: str
-    reply: Reply
-    methods: tuple[str, ...] = ("GET", "HEAD")
-    errors: ErrorWords = ERRORS
-    id_header: bytes | None = None
-    needs_key: bool = True
-
-    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_question(self, self.reply, state, scope, receive, send)
-
-
-@dataclass(slots=True, frozen=True)
-class Refusing:
-    """A path where Ollama would change its models, which here are set in the configuration."""
-
-    path: str
-    methods: tuple[str, ...] = ("POST",)
-    errors: ErrorWords = ERRORS
-    id_header: bytes | None = None
-    needs_key: bool = True
-
-    @property
-    def summary(self) -> str:
-        return "Refused: models are set in the configuration"
-
-    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_question(self, _refuse, state, scope, receive, send)
-
-
-async def _refuse(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:  # noqa: ARG001 - a Reply
+async def refuse(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:  # noqa: ARG001 - a Reply
+    """
+    Raises:
+        ModelsAreConfigured: always.
+    """
     raise ModelsAreConfigured(
         "The models of this cluster are set in its configuration, by whoever runs it: clients can ask for them, not "
         "add, change or remove them. GET /api/tags has their names."
     )
 
 
+def _telling(path: str, summary: str, reply: Reply, methods: tuple[str, ...] = ("GET", "HEAD")) -> QuestionRoute:
+    """A path where the router itself answers."""
+    return QuestionRoute(path, summary, reply, ERRORS, methods)
+
+
+def _refusing(path: str, methods: tuple[str, ...] = ("POST",)) -> QuestionRoute:
+    """A path where Ollama would change its models, which here are set in the configuration."""
+    return QuestionRoute(path, "Refused: models are set in the configuration", refuse, ERRORS, methods)
+
+
 OLLAMA_ROUTES: tuple[WireRoute, ...] = (
-    Telling("/api/version", "The version of Ollama whose API this is", version, needs_key=False),
-    Telling("/api/tags", "The models that can be asked for, as Ollama lists them", tags),
-    Telling("/api/ps", "The models that are ready", running),
-    Telling("/api/show", "What one model can do, as Ollama has it", show, ("POST",)),
+    replace(_telling("/api/version", "The version of Ollama whose API this is", version), needs_key=False),
+    _telling("/api/tags", "The models that can be asked for, as Ollama lists them", tags),
+    _telling("/api/ps", "The models that are ready", running),
+    _telling("/api/show", "What one model can do, as Ollama has it", show, ("POST",)),
     Generating("/api/chat", "A chat, streamed as lines or whole, as Ollama has it", read_chat),
     Generating("/api/generate", "The answer to a prompt, as Ollama has it", read_generate),
     Generating("/api/embed", "Texts as vectors, as Ollama has them", read_embed),
     Generating("/api/embeddings", "A text as a vector, as Ollama had it before", read_embeddings),
-    *(Refusing(f"/api/{verb}") for verb in ("pull", "push", "create", "copy")),
-    Refusing("/api/delete", ("DELETE",)),
+    *(_refusing(f"/api/{verb}") for verb in ("pull", "push", "create", "copy")),
+    _refusing("/api/delete", ("DELETE",)),
 )
-BLOBS = Refusing("/api/blobs/", ("HEAD", "POST"))
+BLOBS = _refusing("/api/blobs/", ("HEAD", "POST"))
 """Of any path below it."""

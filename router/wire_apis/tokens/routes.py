@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from router.asgi import Headers, Receive, Scope, Send
+from router.asgi import Headers
 from router.call import Account
 from router.chat_roles import adapt, refusals_of
 from router.errors import EngineFailed, EngineUnavailable, InvalidRequest, ModelDoesNotSupport
@@ -15,53 +15,8 @@ from router.replicas import Replica, pick_replica
 from router.state import RouterState
 from router.wire_apis.error_words import OpenAiErrors
 from router.wire_apis.pieces import Json
-from router.wire_apis.questions import answer_question
+from router.wire_apis.questions import QuestionRoute, WireRoute
 from router.wire_apis.tokens.requests import TextOrChat, read_chat, read_detokenize, read_tokenize
-from router.wire_apis.translation import ErrorWords
-
-ERRORS = OpenAiErrors({})
-
-
-class Tokenize:
-    """`POST /tokenize`."""
-
-    path = "/tokenize"
-    summary = "The tokens of a text or a chat"
-    methods: tuple[str, ...] = ("POST",)
-    needs_key = True
-    errors: ErrorWords = ERRORS
-    id_header: bytes | None = None
-
-    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_question(self, _tokenize, state, scope, receive, send)
-
-
-class Detokenize:
-    """`POST /detokenize`."""
-
-    path = "/detokenize"
-    summary = "The text of tokens"
-    methods: tuple[str, ...] = ("POST",)
-    needs_key = True
-    errors: ErrorWords = ERRORS
-    id_header: bytes | None = None
-
-    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_question(self, _detokenize, state, scope, receive, send)
-
-
-class ApplyTemplate:
-    """`POST /apply-template`, as llama.cpp has it."""
-
-    path = "/apply-template"
-    summary = "The prompt that a chat becomes"
-    methods: tuple[str, ...] = ("POST",)
-    needs_key = True
-    errors: ErrorWords = ERRORS
-    id_header: bytes | None = None
-
-    async def serve(self, state: RouterState, scope: Scope, receive: Receive, send: Send) -> None:
-        await answer_question(self, _apply_template, state, scope, receive, send)
 
 
 async def _apply_template(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:
@@ -156,3 +111,12 @@ def _choose(named: str | None, state: RouterState, account: Account) -> tuple[Mo
         raise EngineUnavailable(f"No replica of the model {model.name!r} is ready.", retry_after_s=5)
     account.attempt(model, replica)
     return model, replica
+
+
+_ERRORS = OpenAiErrors({})
+TOKEN_ROUTES: tuple[WireRoute, ...] = (
+    QuestionRoute("/tokenize", "The tokens of a text or a chat", _tokenize, _ERRORS),
+    QuestionRoute("/detokenize", "The text of tokens", _detokenize, _ERRORS),
+    QuestionRoute("/apply-template", "The prompt that a chat becomes", _apply_template, _ERRORS),
+)
+"""The last is llama.cpp's."""
