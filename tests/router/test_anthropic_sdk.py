@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import anthropic
 import pytest
 from anthropic.types import Message, ToolParam
+from broken_streams import UNFINISHED
 from door import Door, OpenDoor
 from scripted_engine import Ending, ScriptedEngine, Step
 from wire import (
@@ -16,8 +17,6 @@ from wire import (
     TOKENS,
     USAGE_EVENT,
     WHOLE,
-    chunk,
-    event,
     stream,
     whole,
 )
@@ -240,13 +239,8 @@ async def test_an_engine_that_is_too_slow(open_door: OpenDoor, engine: ScriptedE
 
 @pytest.mark.parametrize(
     "steps",
-    [
-        [STREAM_HEAD, chunk(TOKENS), Ending.CLOSE],
-        [stream(TOKENS)],
-        [stream(TOKENS, event({"error": {"message": "out of blocks", "code": 500}}))],
-        [stream(TOKENS, b"data: {not JSON}\n\n", USAGE_EVENT, DONE)],
-    ],
-    ids=["closed", "without an end", "an error event", "not JSON"],
+    [*UNFINISHED.values(), [stream(TOKENS, b"data: {not JSON}\n\n", USAGE_EVENT, DONE)]],
+    ids=[*UNFINISHED, "not JSON"],
 )
 async def test_a_broken_stream_is_an_error(
     steps: list[Step], client: anthropic.AsyncAnthropic, door: Door, engine: ScriptedEngine

@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import ollama
 import pytest
+from broken_streams import UNFINISHED
 from door import APPLICATION, Door, OpenDoor
-from scripted_engine import Ending, ScriptedEngine, Step
+from scripted_engine import ScriptedEngine, Step
 from simulated_engines import SimulatedEngine
-from wire import CALL_STREAM, DONE, HELLO_STREAM, STREAM_HEAD, TOKENS, USAGE_EVENT, WHOLE, chunk, event, stream, whole
+from wire import CALL_STREAM, DONE, HELLO_STREAM, TOKENS, USAGE_EVENT, WHOLE, event, stream, whole
 
 from configs.router import RequestSettings
 from router.metrics import PROMPT_TOKENS, REQUESTS
@@ -290,13 +291,8 @@ async def test_what_a_model_cannot(
 
 @pytest.mark.parametrize(
     "steps",
-    [
-        [STREAM_HEAD, chunk(TOKENS), Ending.CLOSE],
-        [stream(TOKENS)],
-        [stream(TOKENS, event({"error": {"message": "out of blocks", "code": 500}}))],
-        [stream(TOKENS, b"data: {not JSON}\n\n", USAGE_EVENT, DONE)],
-    ],
-    ids=["closed", "without an end", "an error event", "not JSON"],
+    [*UNFINISHED.values(), [stream(TOKENS, b"data: {not JSON}\n\n", USAGE_EVENT, DONE)]],
+    ids=[*UNFINISHED, "not JSON"],
 )
 async def test_a_broken_stream_is_an_error(
     steps: list[Step], client: ollama.AsyncClient, door: Door, engine: ScriptedEngine

@@ -6,20 +6,18 @@ from typing import Any
 import openai
 import orjson
 import pytest
+from broken_streams import UNFINISHED
 from door import Door
 from openai.types.responses import Response
-from scripted_engine import Ending, ScriptedEngine, Step
+from scripted_engine import ScriptedEngine, Step
 from wire import (
     CALL_HEAD,
     CALL_STREAM,
     DONE,
     HELLO_STREAM,
-    STREAM_HEAD,
     TOKENS,
     USAGE_EVENT,
     WHOLE,
-    chunk,
-    event,
     part,
     stream,
     whole,
@@ -248,12 +246,8 @@ async def test_a_mistake_is_named(fields: dict[str, object], param: str, door: D
 
 @pytest.mark.parametrize(
     "steps",
-    [
-        [STREAM_HEAD, chunk(TOKENS), Ending.CLOSE],
-        [stream(TOKENS)],
-        [stream(TOKENS, event({"error": {"message": "out of blocks", "code": 500}}))],
-    ],
-    ids=["closed", "without an end", "an error event"],
+    UNFINISHED.values(),
+    ids=UNFINISHED,
 )
 async def test_a_broken_stream_is_an_error(
     steps: list[Step], client: openai.AsyncOpenAI, door: Door, engine: ScriptedEngine

@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator
 
 import openai
 import pytest
+from broken_streams import UNFINISHED
 from door import Door, OpenDoor
 from scripted_engine import Ending, ScriptedEngine, Step
-from wire import CHAT, STREAM, STREAM_HEAD, TOKENS, WHOLE, chunk, event, stream, whole
+from wire import CHAT, STREAM, STREAM_HEAD, WHOLE, whole
 
 from configs.router import RequestSettings
 from router.metrics import REQUESTS
@@ -131,12 +132,8 @@ async def test_an_engine_that_is_too_slow(open_door: OpenDoor, engine: ScriptedE
 
 @pytest.mark.parametrize(
     "steps",
-    [
-        [STREAM_HEAD, chunk(TOKENS), Ending.CLOSE],
-        [stream(TOKENS)],
-        [stream(TOKENS, event({"error": {"message": "out of blocks", "code": 500}}))],
-    ],
-    ids=["closed", "without an end", "an error event"],
+    UNFINISHED.values(),
+    ids=UNFINISHED,
 )
 async def test_a_broken_stream_is_an_error(
     steps: list[Step], client: openai.AsyncOpenAI, door: Door, engine: ScriptedEngine

@@ -1,8 +1,10 @@
 """Streams that break after two words, and their rests by another engine."""
 
+from collections.abc import Mapping, Sequence
+
 from door import Door
-from scripted_engine import Ending, ScriptedEngine
-from wire import DONE, STOP, STREAM_HEAD, chunk, event, stream, token
+from scripted_engine import Ending, ScriptedEngine, Step
+from wire import DONE, STOP, STREAM_HEAD, TOKENS, chunk, event, stream, token
 
 from router.event_stream import read_events
 
@@ -10,6 +12,12 @@ ROLE = event(
     {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",
      "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "finish_reason": None}]}
 )  # fmt: skip
+UNFINISHED: Mapping[str, Sequence[Step]] = {
+    "closed": [STREAM_HEAD, chunk(TOKENS), Ending.CLOSE],
+    "without an end": [stream(TOKENS)],
+    "an error event": [stream(TOKENS, event({"error": {"message": "out of blocks", "code": 500}}))],
+}
+"""Streams that end after two words without having been whole, in each way that an engine has."""
 BROKEN = (STREAM_HEAD, chunk(ROLE + token("Hel") + token("lo,")), Ending.RESET)
 
 
