@@ -14,7 +14,7 @@ from deployments.canary_book import Book, end_trial, forget_tallies, publish_tal
 from router.canary.decisions import row_of, ruled_out, superseded
 from router.canary.tally import Sides, add_sides
 from router.canary.trial import Trial
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 
 logger = logging.getLogger("enginehouse.router")
 

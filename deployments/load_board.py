@@ -15,9 +15,9 @@ from typing import Generic, TypeVar
 
 import orjson
 
-from router.first_tokens import FirstTokens, together
-from router.replicas import MAX_FIGURES_AGE_S, Figures
-from router.router_load import RouterLoad
+from router.load.first_tokens import FirstTokens, together
+from router.load.report import RouterLoad
+from router.replicas.registry import MAX_FIGURES_AGE_S, Figures
 
 logger = logging.getLogger("ray.serve")
 

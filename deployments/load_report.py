@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ray.exceptions import RayError
 
 from deployments.serve_internals import forget_load, publish_load
-from router.router_load import RouterLoad
+from router.load.report import RouterLoad
 
 logger = logging.getLogger("enginehouse.router")
 

@@ -26,12 +26,12 @@ from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
 from deployments.swap_report import read_turns
 from router.app import RouterApp
-from router.auth import KeyRing
-from router.model_table import ModelTable, RefusedTable
-from router.replicas import Figures, Replica
-from router.router_load import RouterLoad
+from router.http.auth import KeyRing
+from router.load.report import RouterLoad
+from router.models.table import ModelTable, RefusedTable
+from router.replicas.registry import Figures, Replica
+from router.replicas.statement import Statement
 from router.routing.policy import PolicyNotFound
-from router.statement import Statement
 
 logger = logging.getLogger("enginehouse.router")
 

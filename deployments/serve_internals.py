@@ -24,8 +24,8 @@ from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
 from deployments.load_board import Board, read_words, write_word
 from deployments.placement import Node
-from router.replicas import Figures
-from router.router_load import RouterLoad
+from router.load.report import RouterLoad
+from router.replicas.registry import Figures
 
 _KV_NAMESPACE = b"enginehouse"
 _KV_TIMEOUT_S = 2

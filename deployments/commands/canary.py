@@ -108,7 +108,7 @@ def abort(model: str, reason: str, address: str) -> None:
 def tenant() -> None:
     """Print the id of an API key, which is read from the terminal, or from a pipe: for --tenant and `tenants`."""
     from configs.backends import TENANT_ID_CHARS  # noqa: PLC0415
-    from router.auth import tenant_of  # noqa: PLC0415
+    from router.http.auth import tenant_of  # noqa: PLC0415
 
     is_terminal = sys.stdin.isatty()
     key: str = click.prompt("API key", hide_input=True, err=True) if is_terminal else sys.stdin.readline().strip()

@@ -14,7 +14,7 @@ from deployments.engines.llama_cpp_server import BadWeightsError, find_weights, 
 from deployments.engines.load import EngineLoad
 from deployments.engines.model_files import shows_thinking
 from deployments.engines.statements import EngineAnswer, Questions
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 # Run by path: the interpreter may belong to an environment that has xllamacpp and nothing of ours.
 SERVER = Path(__file__).with_name("llama_cpp_server.py")

@@ -18,7 +18,7 @@ from deployments.engines.ollama_dialect import OllamaDialect
 from deployments.engines.ollama_models import with_tag
 from deployments.engines.openai_endpoint import bearer
 from deployments.engines.statements import EngineAnswer, Questions
-from router.statement import NOTHING_SAID, Statement
+from router.replicas.statement import NOTHING_SAID, Statement
 
 
 class OllamaEngine:

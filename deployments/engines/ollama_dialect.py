@@ -14,7 +14,7 @@ from deployments.engines.load import EngineLoad
 from deployments.engines.ollama_conversation import OllamaConversation
 from deployments.engines.ollama_models import OllamaModels, is_embedding_only, statement_of, trained_context
 from deployments.engines.openai_endpoint import HEALTH_INTERVAL_S, bearer
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 PATHS = {path: path for path in ("/v1/chat/completions", "/v1/completions", "/v1/embeddings")}
 

@@ -12,7 +12,7 @@ from configs.engine import Task
 from deployments.engines.errors import EngineStartError
 from deployments.engines.front.dialect import JsonObject, Tell
 from deployments.engines.front.wire import read_error
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 NO_LIMIT = aiohttp.ClientTimeout(total=None)
 """For downloads and for loading: the replica's `start_timeout_s` bounds them."""

@@ -19,7 +19,7 @@ from deployments.engines.load import EngineLoad
 from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.vllm_metrics import read_load
 from deployments.engines.vllm_sleep import vllm_sleep_mode
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 SERVER = Path(__file__).with_name("simulated_server.py")
 

@@ -21,7 +21,7 @@ from deployments.engines.model_files import describe_folder
 from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.vllm_metrics import read_load
 from deployments.engines.vllm_sleep import SLEEP_ENVIRONMENT, vllm_sleep_mode
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 INSIDE_FOLDER = Path(__file__).with_name("inside_vllm")
 """What runs in vLLM's own interpreter: the launcher, run by path, and the middleware. A folder of its own, for it is on

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from deployments.load_board import Board, BoardReader, Living, read_words, write_word
-from router.first_tokens import FirstTokens
-from router.replicas import Figures
-from router.router_load import RouterLoad
+from router.load.first_tokens import FirstTokens
+from router.load.report import RouterLoad
+from router.replicas.registry import Figures
 
 
 def test_a_word_that_is_not_repeated_is_forgotten() -> None:

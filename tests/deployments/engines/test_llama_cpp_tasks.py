@@ -18,7 +18,7 @@ from deployments.engines.errors import EngineStartError
 from deployments.engines.llama_cpp_server import find_weights
 from deployments.engines.runtime import EngineRuntime
 from router.errors import ContextLengthExceeded
-from router.profiles import PROFILES
+from router.fitting.profiles import PROFILES
 
 pytest.importorskip("xllamacpp")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from deployments.engines.simulated_gpu import SimulatedGpu
 from deployments.engines.simulated_http import Connection, House
 from deployments.engines.simulated_scheduler import Pace, Scheduler
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 SECRET = "secret-of-engines"
 
