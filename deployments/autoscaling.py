@@ -13,7 +13,7 @@ from typing import Any
 from ray.serve.config import AutoscalingContext
 
 from configs.scaling import EngineLoadSettings
-from deployments import controller_board
+from deployments.load import controller_board
 from router.load.first_tokens import FirstTokens
 from router.replicas.registry import Figures
 

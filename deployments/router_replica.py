@@ -16,8 +16,8 @@ from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from configs.validation import read_user_config
 from deployments.api_keys import key_ring
-from deployments.canary_keeper import CanaryKeeper
-from deployments.load_report import LoadReport
+from deployments.canary.keeper import CanaryKeeper
+from deployments.load.report import LoadReport
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics

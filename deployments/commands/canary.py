@@ -78,7 +78,7 @@ def start(model: str, address: str, **options: Any) -> None:  # noqa: ANN401 - c
 @_address
 def status(model: str | None, as_json: bool, address: str) -> None:  # noqa: FBT001 - click's way
     """Show how canaries and shadows do beside the other backends: of MODEL, or all."""
-    from deployments.canary_status import show_status  # noqa: PLC0415
+    from deployments.canary.status import show_status  # noqa: PLC0415
 
     _on_cluster(address, lambda: show_status(model, as_json=as_json))
 
@@ -118,7 +118,7 @@ def tenant() -> None:
 
 
 def _start(model: str, options: dict[str, Any]) -> None:
-    from deployments.canary_book import forget_trials, keep_trial, read_book  # noqa: PLC0415
+    from deployments.canary.book import forget_trials, keep_trial, read_book  # noqa: PLC0415
     from router.canary.decisions import why_not  # noqa: PLC0415
 
     row, book = _row(model), read_book()
@@ -185,7 +185,7 @@ def _why_not_there(wanted: "Trial", row: "Row") -> str | None:
 
 
 def _end(model: str, state: Any, reason: str) -> None:  # noqa: ANN401 - one of two literals
-    from deployments.canary_book import end_trial, read_book  # noqa: PLC0415
+    from deployments.canary.book import end_trial, read_book  # noqa: PLC0415
     from router.canary.trial import Ending  # noqa: PLC0415
 
     name, book = _row(model).name, read_book()

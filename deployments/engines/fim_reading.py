@@ -9,8 +9,8 @@ from typing import Any
 import orjson
 
 from configs.engine import EngineSettings, LlamaCppSettings, OllamaSettings, TensorRtLlmSettings
-from deployments.engines.llama_cpp_server import BadWeightsError, find_weights, read_header
-from deployments.engines.questions import Questions
+from deployments.engines.interview import Interview
+from deployments.engines.llama_cpp.llama_cpp_server import BadWeightsError, find_weights, read_header
 from router.fim.template import FAMILIES, NATIVE, NONE, TOLD_BY, FimTemplate, detect
 
 _GGUF_NAMES = {"prefix": ("pre", "prefix"), "suffix": ("suf", "suffix"), "middle": ("mid", "middle")}
@@ -19,12 +19,12 @@ _OLLAMA_SUFFIX = ".Suffix"
 """What is in an Ollama template that takes a text behind the cursor."""
 
 
-async def read_fim(settings: EngineSettings, profile: str, questions: Questions) -> FimTemplate | None:
+async def read_fim(settings: EngineSettings, profile: str, interview: Interview) -> FimTemplate | None:
     """None where neither the engine nor its files say: then the engine judges a `suffix` by itself."""
     if settings.task != "generate":
         return None
     if isinstance(settings, OllamaSettings):
-        shown = await questions.ask_behind_front("/api/show", {"model": settings.model_source})
+        shown = await interview.ask_behind_front("/api/show", {"model": settings.model_source})
         template = shown.get("template")
         return None if not isinstance(template, str) else NATIVE if _OLLAMA_SUFFIX in template else NONE
     if isinstance(settings, TensorRtLlmSettings):
@@ -32,10 +32,10 @@ async def read_fim(settings: EngineSettings, profile: str, questions: Questions)
         found = await asyncio.to_thread(tokens_of_folder, folder)
         return None if found is None else detect(found)
     if isinstance(settings, LlamaCppSettings):
-        named = await _named_in_gguf(settings, questions)
+        named = await _named_in_gguf(settings, interview)
         if named is not None:
             return named
-    return await _told_by_tokeniser(profile, questions)
+    return await _told_by_tokeniser(profile, interview)
 
 
 def tokens_of_folder(folder: Path) -> dict[str, int] | None:
@@ -64,13 +64,13 @@ def _of_config(document: Any) -> Iterable[tuple[str, int]]:  # noqa: ANN401  a J
     return [(token["content"], int(number)) for number, token in document.get("added_tokens_decoder", {}).items()]
 
 
-async def _told_by_tokeniser(profile: str, questions: Questions) -> FimTemplate | None:
+async def _told_by_tokeniser(profile: str, interview: Interview) -> FimTemplate | None:
     """By asking of each mark whether it is one token; where the engine tokenises at all."""
     if profile not in ("llama_cpp", "vllm"):
         return None
     found: dict[str, int] = {}
     for text in TOLD_BY:
-        tokens = await _tokens(text, questions)
+        tokens = await _tokens(text, interview)
         if tokens is None:
             return None
         if len(tokens) == 1:
@@ -78,17 +78,17 @@ async def _told_by_tokeniser(profile: str, questions: Questions) -> FimTemplate 
     return detect(found)
 
 
-async def _tokens(text: str, questions: Questions) -> list[int] | None:
+async def _tokens(text: str, interview: Interview) -> list[int] | None:
     question = {
-        "model": questions.model,
+        "model": interview.model,
         "prompt": text, "add_special_tokens": False,  # vLLM's names
         "content": text, "add_special": False, "parse_special": True,  # llama.cpp's
     }  # fmt: skip
-    tokens = (await questions.ask("/tokenize", question)).get("tokens")
+    tokens = (await interview.ask("/tokenize", question)).get("tokens")
     return tokens if isinstance(tokens, list) else None
 
 
-async def _named_in_gguf(settings: LlamaCppSettings, questions: Questions) -> FimTemplate | None:
+async def _named_in_gguf(settings: LlamaCppSettings, interview: Interview) -> FimTemplate | None:
     """What the weights themselves name. None where they name nothing, or are not to be read from here."""
     try:
         header = await asyncio.to_thread(lambda: read_header(find_weights(settings.model_source)))
@@ -98,7 +98,7 @@ async def _named_in_gguf(settings: LlamaCppSettings, questions: Questions) -> Fi
     ids: list[int] = []
     for field, names in _GGUF_NAMES.items():
         number = _first(header.fim_token_ids, names)
-        text = None if number is None else (await questions.ask("/detokenize", {"tokens": [number]})).get("content")
+        text = None if number is None else (await interview.ask("/detokenize", {"tokens": [number]})).get("content")
         if number is not None and isinstance(text, str) and text:
             marks[field] = text
             ids.append(number)
@@ -106,7 +106,7 @@ async def _named_in_gguf(settings: LlamaCppSettings, questions: Questions) -> Fi
         return None
     for family in FAMILIES.values():
         if (marks["prefix"], marks["suffix"]) == (family.prefix, family.suffix):
-            return await _told_by_tokeniser("llama_cpp", questions)  # knows more of it than the header
+            return await _told_by_tokeniser("llama_cpp", interview)  # knows more of it than the header
     own = FimTemplate("own", marks["prefix"], marks["suffix"], marks.get("middle", ""))
     return replace(own, stop_token_ids=tuple(ids))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from configs.engine import EngineSettings
 from configs.roles import RoleRefusal
 from deployments.engines.fim_reading import read_fim
-from deployments.engines.questions import Questions
+from deployments.engines.interview import Interview
 from deployments.engines.roles_reading import read_refusals
 
 
@@ -19,7 +19,7 @@ class ModelFacts:
     """What its chat template does not take."""
 
 
-async def read_facts(settings: EngineSettings, profile: str, questions: Questions) -> ModelFacts:
-    fim = await read_fim(settings, profile, questions)
-    refusals = await read_refusals(settings, profile, questions)
+async def read_facts(settings: EngineSettings, profile: str, interview: Interview) -> ModelFacts:
+    fim = await read_fim(settings, profile, interview)
+    refusals = await read_refusals(settings, profile, interview)
     return ModelFacts("" if fim is None else fim.encode(), refusals)

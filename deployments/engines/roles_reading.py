@@ -10,7 +10,7 @@ import orjson
 
 from configs.engine import EngineSettings, TensorRtLlmSettings
 from configs.roles import RoleRefusal
-from deployments.engines.questions import Questions
+from deployments.engines.interview import Interview
 
 _Message: TypeAlias = dict[str, str]
 
@@ -42,17 +42,17 @@ _WORDS: dict[RoleRefusal, re.Pattern[str]] = {
 """How templates complain."""
 
 
-async def read_refusals(settings: EngineSettings, profile: str, questions: Questions) -> tuple[RoleRefusal, ...]:
+async def read_refusals(settings: EngineSettings, profile: str, interview: Interview) -> tuple[RoleRefusal, ...]:
     """Empty where nothing is refused, and where nobody knows."""
     if settings.task != "generate":
         return ()
     if isinstance(settings, TensorRtLlmSettings):
         template = await asyncio.to_thread(template_of_folder, settings)
         return () if template is None else tuple(refused_by_words(template))
-    if profile not in ("llama_cpp", "vllm") or await _render((_USER,), profile, questions) is None:
+    if profile not in ("llama_cpp", "vllm") or await _render((_USER,), profile, interview) is None:
         return ()
-    found = [name for name, chats in _CHATS.items() if await _is_refused(chats, profile, questions)]
-    if "developer" not in found and await _shows_any_role(profile, questions):
+    found = [name for name, chats in _CHATS.items() if await _is_refused(chats, profile, interview)]
+    if "developer" not in found and await _shows_any_role(profile, interview):
         found.insert(0, "developer")
     return tuple(found)
 
@@ -88,27 +88,27 @@ def _text_of(path: Path) -> str | None:
         return None
 
 
-async def _is_refused(chats: Sequence[Sequence[_Message]], profile: str, questions: Questions) -> bool:
+async def _is_refused(chats: Sequence[Sequence[_Message]], profile: str, interview: Interview) -> bool:
     for chat in chats:
-        rendered = await _render(chat, profile, questions)
+        rendered = await _render(chat, profile, interview)
         if rendered is None or any(message["content"] not in rendered for message in chat):
             return True
     return False
 
 
-async def _shows_any_role(profile: str, questions: Questions) -> bool:
-    rendered = await _render((_said(_NOBODY, "Eve"), _USER), profile, questions)
+async def _shows_any_role(profile: str, interview: Interview) -> bool:
+    rendered = await _render((_said(_NOBODY, "Eve"), _USER), profile, interview)
     return rendered is not None and _NOBODY in rendered
 
 
-async def _render(chat: Sequence[_Message], profile: str, questions: Questions) -> str | None:
+async def _render(chat: Sequence[_Message], profile: str, interview: Interview) -> str | None:
     """The prompt that the engine makes of a chat; None where it refuses, or does not say."""
-    question: dict[str, Any] = {"model": questions.model, "messages": list(chat)}
+    question: dict[str, Any] = {"model": interview.model, "messages": list(chat)}
     if profile == "llama_cpp":
-        prompt = (await questions.ask("/apply-template", question)).get("prompt")
+        prompt = (await interview.ask("/apply-template", question)).get("prompt")
         return prompt if isinstance(prompt, str) else None
-    tokens = (await questions.ask("/tokenize", question)).get("tokens")
+    tokens = (await interview.ask("/tokenize", question)).get("tokens")
     if not isinstance(tokens, list):
         return None
-    prompt = (await questions.ask("/detokenize", {"model": questions.model, "tokens": tokens})).get("prompt")
+    prompt = (await interview.ask("/detokenize", {"model": interview.model, "tokens": tokens})).get("prompt")
     return prompt if isinstance(prompt, str) else None

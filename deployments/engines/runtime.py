@@ -16,11 +16,11 @@ from deployments.engines.errors import EngineDied, EngineStartError, EngineUnres
 from deployments.engines.exit_causes import find_cause
 from deployments.engines.front.dialect import Dialect
 from deployments.engines.front.server import Front
+from deployments.engines.interview import Interview
 from deployments.engines.load import EngineLoad
 from deployments.engines.model_facts import ModelFacts, read_facts
 from deployments.engines.ports import free_port, is_port_taken
 from deployments.engines.prometheus_text import MetricNotFound
-from deployments.engines.questions import Questions
 from deployments.engines.statements import ask_engine
 from deployments.engines.supervised_child import ExitReport, OnLine, SupervisedChild
 from router.replicas.statement import NOTHING_SAID, Statement
@@ -272,13 +272,13 @@ class EngineRuntime:
         if self._front is not None:
             await self._prepare(self._front)
         self._enter("warming")
+        interview = Interview(self._open_session, self._settings.model, self.address, self._dialect)
         if self._engine.first_request is not None:
-            await self._warm_up(self._engine.first_request)
+            await self._warm_up(self._engine.first_request, interview)
         if self._engine.max_model_len is None:
-            self._found_max_model_len = await self._ask_max_model_len()
-        self.version = await self._ask_version()
-        questions = Questions(self._open_session, self._settings.model, self.address, self._dialect)
-        self.facts = await read_facts(self._settings, self._engine.profile, questions)
+            self._found_max_model_len = await interview.max_model_len()
+        self.version = await interview.version()
+        self.facts = await read_facts(self._settings, self._engine.profile, interview)
         self.statement = await self._ask_statement()
 
     async def _prepare(self, front: Front) -> None:
@@ -332,7 +332,7 @@ class EngineRuntime:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return False
 
-    async def _warm_up(self, request: FirstRequest) -> None:
+    async def _warm_up(self, request: FirstRequest, interview: Interview) -> None:
         try:
             async with self._open_session.post(
                 self._url(request.path),
@@ -345,11 +345,10 @@ class EngineRuntime:
             # A dying child closes its connections a moment before its death is known: let that be the reason told.
             await asyncio.sleep(QUESTION_TIMEOUT_S)
             raise EngineStartError(f"{self._settings.model} broke off its first request: {error!r}") from error
-        if self._front is None and response.status in (401, 403, 404):
-            names = [card.get("id") for card in await self._ask_cards()]
-            if self._settings.model not in names:
-                # It was another's `/health`: our secret and model are unknown there.
-                raise _PortTakenError
+        is_strange = self._front is None and response.status in (401, 403, 404)
+        if is_strange and self._settings.model not in await interview.model_names():
+            # It was another's `/health`: our secret and model are unknown there.
+            raise _PortTakenError
         if response.status == 404:
             raise EngineStartError(
                 f"{self._settings.model} does not answer {request.path}: is task: {self._settings.task} right for it?"
@@ -357,33 +356,12 @@ class EngineRuntime:
         if response.status != 200:
             raise EngineStartError(f"{self._settings.model} refused its first request: {response.status} {answer}")
 
-    async def _ask_max_model_len(self) -> int | None:
-        lengths = [card.get("max_model_len") for card in await self._ask_cards()]
-        return next((length for length in lengths if isinstance(length, int)), None)
-
-    async def _ask_version(self) -> str:
-        try:
-            async with self._open_session.get(self._url("/version"), headers=self._authorization) as response:
-                document = await response.json() if response.status == 200 else {}
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            return ""
-        return str(document.get("version", "")) if isinstance(document, dict) else ""
-
     async def _ask_statement(self) -> Statement:
         told = None if self._front is None else self._front.statement
         if told is not None:
             return told
         questions, headers = self._engine.questions, self._authorization
         return self._engine.statement(await ask_engine(questions, self._url("/"), headers, self._open_session))
-
-    async def _ask_cards(self) -> list[dict[str, object]]:
-        """The entries of the engine's list of models; empty where it gives none."""
-        try:
-            async with self._open_session.get(self._url("/v1/models"), headers=self._authorization) as response:
-                cards = (await response.json())["data"]
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError, TypeError):
-            return []
-        return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
     def _is_ended(self) -> bool:
         return self._child is not None and not self._child.is_running

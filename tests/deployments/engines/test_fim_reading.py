@@ -11,8 +11,8 @@ from gguf_files import write_with_fim_tokens
 from configs.engine import LlamaCppSettings, OllamaSettings, SimulatedSettings, TensorRtLlmSettings
 from deployments.engines.contract import EngineAddress
 from deployments.engines.fim_reading import read_fim, tokens_of_folder
-from deployments.engines.llama_cpp_server import find_weights
-from deployments.engines.questions import Questions
+from deployments.engines.interview import Interview
+from deployments.engines.llama_cpp.llama_cpp_server import find_weights
 from deployments.engines.runtime import EngineRuntime
 from router.fim.template import NATIVE, NONE, FimTemplate, detect
 
@@ -34,9 +34,9 @@ def llama(**changes: Any) -> LlamaCppSettings:
     return LlamaCppSettings(engine="llama_cpp", model="m", start_timeout_s=120, **{**small, **changes})
 
 
-def nowhere(settings: Any) -> Questions:
+def nowhere(settings: Any) -> Interview:
     """Of an engine that answers nothing."""
-    return Questions(None, settings.model, EngineAddress("127.0.0.1", 9, "s"), None)  # type: ignore[arg-type]
+    return Interview(None, settings.model, EngineAddress("127.0.0.1", 9, "s"), None)  # type: ignore[arg-type]
 
 
 async def post(runtime: EngineRuntime, path: str, **body: object) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def test_files_that_say_nothing(content: bytes, tmp_path: Path) -> None:
     assert tokens_of_folder(tmp_path / "nothing") is None
 
 
-class Shown(Questions):
+class Shown(Interview):
     """Ollama's word on a model."""
 
     def __init__(self, document: dict[str, Any]) -> None:

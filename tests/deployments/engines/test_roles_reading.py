@@ -10,7 +10,7 @@ import pytest
 from configs.engine import LlamaCppSettings, TensorRtLlmSettings
 from configs.roles import RoleRefusal
 from deployments.engines.contract import EngineAddress
-from deployments.engines.questions import Questions
+from deployments.engines.interview import Interview
 from deployments.engines.roles_reading import read_refusals
 from deployments.engines.runtime import EngineRuntime
 from router.fitting.chat_roles import adapt
@@ -90,7 +90,7 @@ async def test_a_folders_template_is_read(name: str, tmp_path: Path) -> None:
     text, _, expected = TEMPLATES[name]
     (tmp_path / "tokenizer_config.json").write_bytes(orjson.dumps({"chat_template": text}))
     settings = TensorRtLlmSettings(engine="tensorrt_llm", model="m", model_source=str(tmp_path))
-    nobody = Questions(None, "m", EngineAddress("127.0.0.1", 9, "s"), None)  # type: ignore[arg-type]
+    nobody = Interview(None, "m", EngineAddress("127.0.0.1", 9, "s"), None)  # type: ignore[arg-type]
     assert expected == set(await read_refusals(settings, "front", nobody))
 
 
@@ -99,5 +99,5 @@ async def test_a_folder_without_a_template_says_nothing(content: bytes, tmp_path
     """Nothing is changed then."""
     (tmp_path / "tokenizer_config.json").write_bytes(content)
     settings = TensorRtLlmSettings(engine="tensorrt_llm", model="m", model_source=str(tmp_path))
-    nobody = Questions(None, "m", EngineAddress("127.0.0.1", 9, "s"), None)  # type: ignore[arg-type]
+    nobody = Interview(None, "m", EngineAddress("127.0.0.1", 9, "s"), None)  # type: ignore[arg-type]
     assert () == await read_refusals(settings, "front", nobody)
