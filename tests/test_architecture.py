@@ -8,6 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("configs", "cache", "router", "deployments")
+ROOMS = ("http", "call", "fitting", "load", "models", "replicas", "state")
+"""Those parts of router that a contract names."""
 
 
 def lint_imports(directory: Path) -> subprocess.CompletedProcess[str]:
@@ -25,6 +27,9 @@ def make_packages(directory: Path) -> None:
     for name in PACKAGES:
         (directory / name).mkdir()
         (directory / name / "__init__.py").touch()
+    for name in ROOMS:
+        (directory / "router" / name).mkdir()
+        (directory / "router" / name / "__init__.py").touch()
 
 
 def test_every_contract_is_kept() -> None:
@@ -43,6 +48,7 @@ def test_every_contract_is_kept() -> None:
         ("configs", "import xllamacpp", "Only deployments knows Ray and engines"),
         ("configs", "import fastapi", "configs reads YAML and nothing else"),
         ("cache", "import aiohttp", "cache knows bytes, not HTTP or models"),
+        ("router/http", "import router.state", "router.http is the wire alone"),
     ],
 )
 def test_a_forbidden_import_breaks_its_contract(module: str, statement: str, contract: str, tmp_path: Path) -> None:
