@@ -28,8 +28,8 @@ from bench.scenarios import MODEL
 from configs.engine import LlamaCppSettings, ModelArgs, SimulatedSettings
 from deployments.engines import create_engine, prometheus_text
 from deployments.engines.contract import Engine, EngineAddress
-from deployments.engines.llama_cpp import LlamaCppEngine
-from deployments.engines.simulated import SimulatedEngine
+from deployments.engines.llama_cpp.engine import LlamaCppEngine
+from deployments.engines.simulated.engine import SimulatedEngine
 
 KEY, SECRET = "key-of-the-bench", "secret-of-engines"
 NUM_ENGINES = 4

@@ -16,12 +16,12 @@ from bench.scenarios import MODEL
 from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
 from router import picking
 from router.app import RouterApp
-from router.auth import KeyRing
+from router.http.auth import KeyRing
 from router.listener import Listener, bind
 from router.metrics import NoMetrics
-from router.model_table import ModelTable
-from router.replica_choice import Beginning, Pick
-from router.replicas import Replica
+from router.models.table import ModelTable
+from router.replicas.choice import Beginning, Pick
+from router.replicas.registry import Replica
 from router.state import RouterState
 
 

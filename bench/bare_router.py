@@ -17,13 +17,13 @@ from configs.batches import BatchSettings
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings, MergingPolicy, ModelRoute, RouterUserConfig
 from router.app import RouterApp
-from router.auth import KeyRing
 from router.batches.service import Batches
 from router.caching.shared_answers import SharedAnswers
+from router.http.auth import KeyRing
 from router.listener import Listener, bind
 from router.metrics import NoMetrics
-from router.model_table import ModelTable
-from router.replicas import Replica
+from router.models.table import ModelTable
+from router.replicas.registry import Replica
 from router.state import RouterState
 
 

@@ -27,7 +27,7 @@ from bench.readiness import Address, wait_until_answering
 from bench.scenarios import MODEL
 from configs.engine import SimulatedSettings
 from deployments.engines.contract import EngineAddress
-from deployments.engines.simulated import SimulatedEngine
+from deployments.engines.simulated.engine import SimulatedEngine
 
 KEY = "key-of-the-bench"
 SECRET = "secret-of-the-engine"  # noqa: S105 - of an engine that lives as long as the bench

@@ -10,7 +10,7 @@ from bench.readiness import Address, wait_until_answering
 from bench.scenarios import MODEL, PREFILL_MS, Pace
 from configs.engine import SimulatedSettings
 from deployments.engines.contract import EngineAddress
-from deployments.engines.simulated import SimulatedEngine
+from deployments.engines.simulated.engine import SimulatedEngine
 
 NUM_ENGINES = 2
 START_TIMEOUT_S = 30.0

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import aiohttp
 
 from deployments.engines import prometheus_text
-from router.replicas import Figures, Replica
+from router.replicas.registry import Figures, Replica
 from router.state import RouterState
 
 FIGURES_INTERVAL_S = 1.0

@@ -32,7 +32,7 @@ from bench.scenarios import MODEL
 from configs.engine import SimulatedSettings
 from deployments.engines import prometheus_text
 from deployments.engines.contract import EngineAddress
-from deployments.engines.simulated import SimulatedEngine
+from deployments.engines.simulated.engine import SimulatedEngine
 
 KEY, SECRET = "key-of-the-bench", "secret-of-engines"
 NUM_ENGINES = 4

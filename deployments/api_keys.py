@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from configs.router import ApiKeySettings
-from router.auth import KeyRing, parse_keys
+from router.http.auth import KeyRing, parse_keys
 
 
 def key_ring(settings: ApiKeySettings) -> KeyRing:

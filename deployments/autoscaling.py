@@ -13,9 +13,9 @@ from typing import Any
 from ray.serve.config import AutoscalingContext
 
 from configs.scaling import EngineLoadSettings
-from deployments import controller_board
-from router.first_tokens import FirstTokens
-from router.replicas import Figures
+from deployments.load import controller_board
+from router.load.first_tokens import FirstTokens
+from router.replicas.registry import Figures
 
 SERVE_UPSCALE_DELAY_S = 30.0
 """What `upscale_delay_s` is where a file does not say it. Source: ray 2.60.0, `serve/config.py`."""

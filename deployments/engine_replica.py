@@ -25,7 +25,7 @@ from deployments.replica_logs import join_serve_logs
 from deployments.serve_internals import forget_figures, forget_phase, publish_figures, publish_phase
 from deployments.swap_report import SwapReport, place_of
 from router.metrics import ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING, SWAP_WAITING
-from router.replicas import Figures
+from router.replicas.registry import Figures
 
 logger = logging.getLogger("enginehouse.engine")
 

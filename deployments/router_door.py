@@ -18,16 +18,16 @@ from configs.batches import BatchSettings
 from configs.cache import CacheSettings
 from configs.router import ListenerSettings
 from router.app import RouterApp
-from router.auth import KeyRing
 from router.batches.service import Batches
 from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Sides
+from router.http.auth import KeyRing
 from router.listener import Listener, bind
+from router.load.report import RouterLoad
 from router.metrics import MetricSink
-from router.model_table import ModelTable, RefusedTable
-from router.replicas import Figures, Replica
-from router.router_load import RouterLoad
+from router.models.table import ModelTable, RefusedTable
+from router.replicas.registry import Figures, Replica
 from router.state import RouterState
 
 T = TypeVar("T")

@@ -16,8 +16,8 @@ from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
 from configs.validation import read_user_config
 from deployments.api_keys import key_ring
-from deployments.canary_keeper import CanaryKeeper
-from deployments.load_report import LoadReport
+from deployments.canary.keeper import CanaryKeeper
+from deployments.load.report import LoadReport
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
@@ -26,12 +26,12 @@ from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
 from deployments.swap_report import read_turns
 from router.app import RouterApp
-from router.auth import KeyRing
-from router.model_table import ModelTable, RefusedTable
-from router.replicas import Figures, Replica
-from router.router_load import RouterLoad
+from router.http.auth import KeyRing
+from router.load.report import RouterLoad
+from router.models.table import ModelTable, RefusedTable
+from router.replicas.registry import Figures, Replica
+from router.replicas.statement import Statement
 from router.routing.policy import PolicyNotFound
-from router.statement import Statement
 
 logger = logging.getLogger("enginehouse.router")
 

@@ -22,10 +22,10 @@ from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
-from deployments.load_board import Board, read_words, write_word
+from deployments.load.board import Board, read_words, write_word
 from deployments.placement import Node
-from router.replicas import Figures
-from router.router_load import RouterLoad
+from router.load.report import RouterLoad
+from router.replicas.registry import Figures
 
 _KV_NAMESPACE = b"enginehouse"
 _KV_TIMEOUT_S = 2

@@ -24,11 +24,11 @@ from configs.serve_file import ServeFile
 from configs.settings import Settings
 from deployments.cli import main
 from router import errors
-from router.auth import KeyRing
 from router.control_api import ANONYMOUS_PATHS, create_control_api
 from router.errors import ServingError
+from router.http.auth import KeyRing
 from router.metrics import METRICS, Metric, NoMetrics
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 from router.state import RouterState
 from router.validation import CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS, RERANK_FIELDS
 

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Mapping
 
-from router.asgi import Message, Receive, Scope, Send
 from router.call import ROUTES, request_id
 from router.control_api import ANONYMOUS_PATHS, create_control_api, method_not_allowed
-from router.error_bodies import error_body, error_headers
 from router.errors import ServingError
 from router.generation import Generation
-from router.path_keys import PREFIX, take_key_from_path
+from router.http.asgi import Message, Receive, Scope, Send
+from router.http.error_bodies import error_body, error_headers
+from router.http.path_keys import PREFIX, take_key_from_path
 from router.state import RouterState
 from router.wire_apis.questions import serve_wire_route
 from router.wire_apis.routes import find_wire_route

@@ -8,8 +8,6 @@ import random
 from functools import partial
 from typing import NoReturn
 
-from router.abilities import check_abilities
-from router.answer import AnswerSink
 from router.call import Account, Call
 from router.canary.noting import noting
 from router.errors import (
@@ -20,21 +18,23 @@ from router.errors import (
     EngineUnavailable,
     ServingError,
 )
-from router.event_stream import Usage
 from router.exchange import Exchange
-from router.fitting import fit_for
+from router.fitting.abilities import check_abilities
+from router.fitting.fit import fit_for
+from router.fitting.profiles import PROFILES
+from router.fitting.prompt_tokens import fit_limit
+from router.http.answer import AnswerSink
+from router.http.event_stream import Usage
 from router.lanes.lane import ENGINE_PRIORITIES
 from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
-from router.model_table import Model
+from router.models.table import Model
 from router.picking import Picking
-from router.profiles import PROFILES
-from router.prompt_tokens import fit_limit
 from router.reliability.continuation import Continuation
 from router.reliability.race import Race, Run
 from router.reliability.resumption import LaterMeter, Resumption
-from router.replicas import Replica
+from router.replicas.registry import Replica
+from router.replicas.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 from router.state import RouterState
-from router.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 
 _MAY_BE_ASKED_AGAIN = (EngineUnavailable, EngineOverloaded)
 _MAY_GO_ELSEWHERE = (*_MAY_BE_ASKED_AGAIN, EngineTimeout)

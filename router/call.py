@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from configs.engine import Task
-from router.asgi import Scope, header
-from router.bodies import encode_object, parse_object
-from router.event_stream import Usage
 from router.fim.template import ExtraFile
+from router.http.asgi import Scope, header
+from router.http.bodies import encode_object, parse_object
+from router.http.event_stream import Usage
 from router.lanes.lane import INTERACTIVE, Lane
 from router.metrics import (
     CACHE,
@@ -20,8 +20,8 @@ from router.metrics import (
     TIME_TO_FIRST_TOKEN,
     MetricSink,
 )
-from router.model_table import Model
-from router.replicas import Replica
+from router.models.table import Model
+from router.replicas.registry import Replica
 from router.validation import check_chat, check_completion, check_embedding, check_rerank, requested_model
 
 

@@ -8,9 +8,9 @@ from starlette.exceptions import HTTPException
 
 from router.batches.api import BatchApi
 from router.call import ROUTES
-from router.error_bodies import error_body, error_headers
 from router.errors import InvalidRequest, MethodNotAllowed, ModelNotFound, RouteNotFound, ServingError
-from router.model_cards import auto_card, describe_table, model_cards
+from router.http.error_bodies import error_body, error_headers
+from router.models.cards import auto_card, describe_table, model_cards
 from router.openapi.document import described
 from router.state import RouterState
 from router.wire_apis.routes import WIRE_ROUTES

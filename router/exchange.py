@@ -6,11 +6,11 @@ from typing import Protocol
 
 import orjson
 
-from router.answer import AnswerSink
 from router.errors import ClientDisconnected, EngineFailed, EngineTimeout, EngineUnavailable, ServingError
-from router.event_stream import EventStream, Usage, read_usage
-from router.profiles import Profile
-from router.upstream import ConnectionLost, UpstreamConnection
+from router.fitting.profiles import Profile
+from router.http.answer import AnswerSink
+from router.http.event_stream import EventStream, Usage, read_usage
+from router.replicas.upstream import ConnectionLost, UpstreamConnection
 
 _OK = 200
 

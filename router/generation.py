@@ -11,10 +11,7 @@ from typing import Any
 
 from cache.entry import Entry
 from cache.leases import Holder, Lease
-from router.answer import Answer, AnswerSink
-from router.asgi import BATCH_TENANT, WRITE_CHUNK, Headers, Receive, Scope, Send, WriteChunk, header
 from router.attempts import Attempts
-from router.bodies import read_body
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
 from router.caching.identity import is_deterministic
@@ -24,13 +21,16 @@ from router.caching.shared_answers import Making, SharedAnswers, Sharing, decide
 from router.call import Account, Call, Route, parse_call, request_id
 from router.canary.choice import choose_backend, without_trials
 from router.canary.shadowing import making_of
-from router.departure import Departure
 from router.errors import ClientDisconnected, ServingError, Superseded
+from router.http.answer import Answer, AnswerSink
+from router.http.asgi import BATCH_TENANT, WRITE_CHUNK, Headers, Receive, Scope, Send, WriteChunk, header
+from router.http.bodies import read_body
+from router.http.departure import Departure
 from router.lanes.lane import PRIORITY_HEADER, Lane, decide_lane
 from router.lanes.typist import typist_of
-from router.model_table import Model
-from router.prefix_key import session_of
+from router.models.table import Model
 from router.reliability.deadlines import total_of, within_total
+from router.replicas.prefix_key import session_of
 from router.routing.admission import Admission
 from router.state import RouterState
 

@@ -15,10 +15,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from configs.router import ListenerSettings
-from router.asgi import WRITE_CHUNK, Receive, Scope, Send
 from router.call import request_id
-from router.error_bodies import error_body, error_headers
 from router.errors import EngineOverloaded, HeadersTooLarge, InvalidRequest, RequestTimeout, ServingError
+from router.http.asgi import WRITE_CHUNK, Receive, Scope, Send
+from router.http.error_bodies import error_body, error_headers
 from router.state import RouterState
 
 _SWEEP_S = 1.0

@@ -16,11 +16,11 @@ from router.call import Call
 from router.errors import EngineOverloaded, EngineTimeout, EngineUnavailable, ServingError
 from router.lanes.queue import Found, Ticket
 from router.lanes.room import beside_prefills
-from router.model_table import Model
-from router.prefix_key import prefix_key
+from router.models.table import Model
 from router.reliability.resumption import Resumption
-from router.replica_choice import Beginning, Pick, choose_replica
-from router.replicas import Replica
+from router.replicas.choice import Beginning, Pick, choose_replica
+from router.replicas.prefix_key import prefix_key
+from router.replicas.registry import Replica
 from router.state import RouterState
 
 _WORTH_NO_WAIT = (EngineOverloaded, EngineTimeout)

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING, Protocol
 import aiohttp
 
 from configs.router import ListenerSettings
-from router.asgi import Headers
-from router.auth import KeyRing
-from router.beginnings import Beginnings
 from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Tallies
-from router.demand import Demand
-from router.first_tokens import FirstTokenTimes
+from router.http.asgi import Headers
+from router.http.auth import KeyRing
 from router.lanes.completions import Completions
 from router.lanes.lanes import Lanes
+from router.load.demand import Demand
+from router.load.first_tokens import FirstTokenTimes
+from router.load.report import RouterLoad
 from router.merging.gathering import Gatherings
 from router.metrics import RUNNING, MetricSink
-from router.model_table import ModelTable, RefusedTable
+from router.models.table import ModelTable, RefusedTable
 from router.reliability.records import ModelRecord
-from router.replicas import Figures, Replica, ReplicaDirectory
-from router.router_load import RouterLoad
+from router.replicas.beginnings import Beginnings
+from router.replicas.registry import Figures, Replica, ReplicaDirectory
+from router.replicas.upstream import ConnectionPool
 from router.routing.occupancy import Occupancy
-from router.upstream import ConnectionPool
 
 if TYPE_CHECKING:  # it needs this module
     from router.batches.service import Batches

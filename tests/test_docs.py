@@ -17,7 +17,7 @@ from deployments.cli import main
 from deployments.editors.client import Setup
 from deployments.editors.clients.copilot import copilot_settings
 from deployments.editors.offered import OfferedModel
-from deployments.engines.simulated_requests import parse_generation
+from deployments.engines.simulated.requests import parse_generation
 from router import errors
 from router.metrics import METRICS
 

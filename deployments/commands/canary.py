@@ -78,7 +78,7 @@ def start(model: str, address: str, **options: Any) -> None:  # noqa: ANN401 - c
 @_address
 def status(model: str | None, as_json: bool, address: str) -> None:  # noqa: FBT001 - click's way
     """Show how canaries and shadows do beside the other backends: of MODEL, or all."""
-    from deployments.canary_status import show_status  # noqa: PLC0415
+    from deployments.canary.status import show_status  # noqa: PLC0415
 
     _on_cluster(address, lambda: show_status(model, as_json=as_json))
 
@@ -108,7 +108,7 @@ def abort(model: str, reason: str, address: str) -> None:
 def tenant() -> None:
     """Print the id of an API key, which is read from the terminal, or from a pipe: for --tenant and `tenants`."""
     from configs.backends import TENANT_ID_CHARS  # noqa: PLC0415
-    from router.auth import tenant_of  # noqa: PLC0415
+    from router.http.auth import tenant_of  # noqa: PLC0415
 
     is_terminal = sys.stdin.isatty()
     key: str = click.prompt("API key", hide_input=True, err=True) if is_terminal else sys.stdin.readline().strip()
@@ -118,7 +118,7 @@ def tenant() -> None:
 
 
 def _start(model: str, options: dict[str, Any]) -> None:
-    from deployments.canary_book import forget_trials, keep_trial, read_book  # noqa: PLC0415
+    from deployments.canary.book import forget_trials, keep_trial, read_book  # noqa: PLC0415
     from router.canary.decisions import why_not  # noqa: PLC0415
 
     row, book = _row(model), read_book()
@@ -185,7 +185,7 @@ def _why_not_there(wanted: "Trial", row: "Row") -> str | None:
 
 
 def _end(model: str, state: Any, reason: str) -> None:  # noqa: ANN401 - one of two literals
-    from deployments.canary_book import end_trial, read_book  # noqa: PLC0415
+    from deployments.canary.book import end_trial, read_book  # noqa: PLC0415
     from router.canary.trial import Ending  # noqa: PLC0415
 
     name, book = _row(model).name, read_book()

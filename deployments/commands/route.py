@@ -13,12 +13,12 @@ import click
 
 from configs.check import examine
 from configs.serve_file import ServeFile
-from router.asgi import Headers
-from router.auth import ANONYMOUS_TENANT, presented_key, tenant_of
-from router.bodies import encode_object
 from router.call import ROUTES, Call, parse_call
 from router.errors import ServingError
-from router.model_table import ModelTable
+from router.http.asgi import Headers
+from router.http.auth import ANONYMOUS_TENANT, presented_key, tenant_of
+from router.http.bodies import encode_object
+from router.models.table import ModelTable
 from router.routing.explanation import Explanation, RuleReport, explain
 from router.routing.facts import Facts
 from router.routing.policy import PolicyNotFound

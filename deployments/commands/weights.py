@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from deployments.engines.llama_cpp_server import BadWeightsError, find_weights
+from deployments.engines.llama_cpp.llama_cpp_server import BadWeightsError, find_weights
 
 # Run by path: the interpreter may belong to an environment that has nothing of ours.
 CONVERTER = Path(__file__).parents[1] / "conversion" / "gguf_to_folder.py"

@@ -27,15 +27,15 @@ def create_engine(settings: EngineSettings) -> Engine:
 
     match settings:
         case settings_of.LlamaCppSettings():
-            from deployments.engines.llama_cpp import LlamaCppEngine  # noqa: PLC0415
+            from deployments.engines.llama_cpp.engine import LlamaCppEngine  # noqa: PLC0415
 
             return LlamaCppEngine(settings)
         case settings_of.SimulatedSettings():
-            from deployments.engines.simulated import SimulatedEngine  # noqa: PLC0415
+            from deployments.engines.simulated.engine import SimulatedEngine  # noqa: PLC0415
 
             return SimulatedEngine(settings)
         case settings_of.VllmSettings():
-            from deployments.engines.vllm import VllmEngine  # noqa: PLC0415
+            from deployments.engines.vllm.engine import VllmEngine  # noqa: PLC0415
 
             return VllmEngine(settings)
         case settings_of.TensorRtLlmSettings():
@@ -47,7 +47,7 @@ def create_engine(settings: EngineSettings) -> Engine:
 
             return OpenAiEndpointEngine(settings)
         case settings_of.OllamaSettings():
-            from deployments.engines.ollama import OllamaEngine  # noqa: PLC0415
+            from deployments.engines.ollama.engine import OllamaEngine  # noqa: PLC0415
 
             return OllamaEngine(settings)
     raise TypeError(f"no engine takes {type(settings).__name__}")

@@ -8,7 +8,7 @@ from configs.engine import Task
 from deployments.engines.front.dialect import Dialect
 from deployments.engines.load import EngineLoad
 from deployments.engines.statements import EngineAnswer, Questions
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 Profile = Literal["llama_cpp", "vllm", "front"]
 """Which dialect of the OpenAI API a replica speaks; the router keeps what differs between them."""

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from configs.engine import EngineSettings, LlamaCppSettings, OllamaSettings, TensorRtLlmSettings
-from deployments.engines.llama_cpp_server import BadWeightsError, find_weights, read_header
+from deployments.engines.llama_cpp.llama_cpp_server import BadWeightsError, find_weights, read_header
 from deployments.engines.questions import Questions
 from router.fim.template import FAMILIES, NATIVE, NONE, TOLD_BY, FimTemplate, detect
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import orjson
 
-from router.statement import NOTHING_SAID, Statement
+from router.replicas.statement import NOTHING_SAID, Statement
 
 _THINKING = ("<think>", "enable_thinking", "reasoning_content", "<|channel|>")
 """What chat templates of models that think have in them."""

@@ -18,7 +18,7 @@ from deployments.engines.front.dialect import InFlight, JsonObject, Tell, Upstre
 from deployments.engines.front.plain import PlainConversation
 from deployments.engines.load import EngineLoad
 from deployments.engines.statements import EngineAnswer, Questions
-from router.statement import ABILITIES, NOTHING_SAID, Statement
+from router.replicas.statement import ABILITIES, NOTHING_SAID, Statement
 
 HEALTH_INTERVAL_S = 5.0
 """How long a good answer to the question for its health counts, in seconds: the server is not ours to ask so often."""

@@ -23,7 +23,7 @@ from deployments.engines.prometheus_text import MetricNotFound
 from deployments.engines.questions import Questions
 from deployments.engines.statements import ask_engine
 from deployments.engines.supervised_child import ExitReport, OnLine, SupervisedChild
-from router.statement import NOTHING_SAID, Statement
+from router.replicas.statement import NOTHING_SAID, Statement
 
 Phase: TypeAlias = str
 """`starting`, `loading`, `warming` or `ready`, or between the last two what an engine does that takes long, in a few

@@ -8,15 +8,15 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
-from router.asgi import Receive
 from router.batches.files import FileRecord
 from router.batches.identity import new_id, owner_of
 from router.batches.records import Batch, Order
 from router.batches.service import Batches
 from router.batches.uploads import Upload
 from router.batches.wishes import page_of, parse_batch_wish, parse_page, parse_upload_fields
-from router.bodies import parse_object, read_body
 from router.errors import BatchesNotConfigured, ClientDisconnected, InvalidRequest, ObjectNotFound
+from router.http.asgi import Receive
+from router.http.bodies import parse_object, read_body
 from router.state import RouterState
 
 FILES_PATH = "/v1/files"

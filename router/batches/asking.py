@@ -4,14 +4,14 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from router.asgi import BATCH_TENANT, Message, Scope
 from router.batches.ledger import Result
 from router.batches.lines import Line
-from router.bodies import encode_object
 from router.call import Route, new_request_id
-from router.error_bodies import error_envelope
 from router.errors import InvalidRequest, ServingError
 from router.generation import Generation
+from router.http.asgi import BATCH_TENANT, Message, Scope
+from router.http.bodies import encode_object
+from router.http.error_bodies import error_envelope
 from router.state import RouterState
 
 

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from router.asgi import Receive, Scope, header
-from router.driving import within
 from router.errors import ClientDisconnected, InvalidRequest, RequestTimeout, RequestTooLarge
+from router.http.asgi import Receive, Scope, header
+from router.http.driving import within
 
 _MAX_FIELD_BYTES = 4096
 _MAX_FIELDS = 16

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from router.asgi import Scope
 from router.errors import InvalidRequest
+from router.http.asgi import Scope
 
 CACHE_HEADER = b"x-enginehouse-cache"
 NAMESPACE_HEADER = b"x-enginehouse-cache-namespace"

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from router.answer import Answer
 from router.call import Account
 from router.errors import ClientDisconnected, ServingError
-from router.event_stream import EventStream
+from router.http.answer import Answer
+from router.http.event_stream import EventStream
 
 
 class SharedAccount(Account):

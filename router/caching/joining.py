@@ -6,19 +6,19 @@ from typing import Final, cast
 
 from cache.entry import Entry
 from cache.leases import Holder, Lease
-from router.answer import AnswerSink
 from router.caching.flight import Flight
 from router.caching.leading import Leading, take
 from router.caching.place import Place, flight_path
 from router.caching.shared_answers import SharedAnswers, Sharing, give
 from router.call import Call
 from router.errors import InvalidRequest
-from router.event_stream import Usage
 from router.exchange import Exchange
-from router.profiles import PROFILES
-from router.replicas import Replica
+from router.fitting.profiles import PROFILES
+from router.http.answer import AnswerSink
+from router.http.event_stream import Usage
+from router.replicas.registry import Replica
+from router.replicas.upstream import ConnectFailed, ConnectionPool
 from router.state import RouterState
-from router.upstream import ConnectFailed, ConnectionPool
 
 logger = logging.getLogger("enginehouse.router")
 

@@ -4,13 +4,13 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from router.answer import AnswerSink
 from router.caching.flight import Flight
 from router.caching.shared_answers import Making
 from router.caching.splice import Splice
 from router.errors import EngineFailed, EngineTimeout
-from router.event_stream import Usage
-from router.replicas import Replica
+from router.http.answer import AnswerSink
+from router.http.event_stream import Usage
+from router.replicas.registry import Replica
 
 logger = logging.getLogger("enginehouse.router")
 

@@ -4,13 +4,13 @@ import asyncio
 import hmac
 import logging
 
-from router.answer import Answer
-from router.asgi import WRITE_CHUNK, Receive, Scope, Send, header
 from router.caching.flight import Flight, Follower, SharedAccount
 from router.caching.place import Place, read_flight_path
 from router.caching.shared_answers import SharedAnswers
-from router.departure import Departure
 from router.errors import ClientDisconnected, InvalidApiKey, MethodNotAllowed, RouteNotFound, ServingError
+from router.http.answer import Answer
+from router.http.asgi import WRITE_CHUNK, Receive, Scope, Send, header
+from router.http.departure import Departure
 from router.listener import Listener, ListenError, bind
 from router.state import RouterState
 

@@ -16,7 +16,6 @@ from cache.opening import open_store
 from cache.store import EVERYTHING, Store, StoreStats
 from configs.cache import CachePolicy, CacheSettings
 from configs.router import RequestSettings
-from router.answer import Answer, AnswerSink
 from router.caching.controls import Controls
 from router.caching.flight import Flight, Follower
 from router.caching.identity import identity_of, is_deterministic
@@ -24,10 +23,11 @@ from router.caching.place import Place
 from router.caching.transcripts import NotAnAnswer, is_keepable, stream_from_whole, whole_from_stream
 from router.call import Call
 from router.errors import ClientDisconnected, ServingError
-from router.event_stream import Usage
-from router.model_table import Model
+from router.http.answer import Answer, AnswerSink
+from router.http.event_stream import Usage
+from router.models.table import Model
 from router.outcomes import outcome_of
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 logger = logging.getLogger("enginehouse.router")
 

@@ -5,8 +5,8 @@ from typing import Any, Final, TypeAlias
 
 from router.caching.flight import Flight
 from router.errors import EngineFailed
-from router.event_stream import DONE, encode_event, read_events
-from router.passing_sink import LaterSink
+from router.http.event_stream import DONE, encode_event, read_events
+from router.http.passing_sink import LaterSink
 
 Json: TypeAlias = dict[str, Any]
 Said: TypeAlias = dict[tuple[object, ...], str]

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from router.event_stream import DONE, encode_event, read_events
+from router.http.event_stream import DONE, encode_event, read_events
 
 Json: TypeAlias = dict[str, Any]
 

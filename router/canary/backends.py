@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from math import log
 
 from configs.backends import BackendSettings, label_of
-from router.replica_choice import score
+from router.replicas.choice import score
 
 _DRAWS = float(1 << 64)
 

@@ -6,8 +6,8 @@ from dataclasses import replace
 from configs.backends import TENANT_ID_CHARS
 from router.call import Call
 from router.canary.backends import Backend, digest_of, rank
-from router.model_table import Model
-from router.prefix_key import prefix_key
+from router.models.table import Model
+from router.replicas.prefix_key import prefix_key
 
 
 def choose_backend(model: Model, call: Call, tenant: str) -> Model:

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from router.abilities import check_abilities
 from router.attempts import request_head
 from router.call import Call
 from router.canary.comparing import differences, shape_of
@@ -13,17 +12,18 @@ from router.canary.noting import outcome_of_attempt, time_per_token
 from router.canary.shadow import Shadow
 from router.canary.tally import Side
 from router.errors import EngineTimeout, EngineUnavailable, ServingError
-from router.event_stream import Usage
 from router.exchange import Exchange
 from router.fim.filling import as_written
-from router.fitting import fit_for
+from router.fitting.abilities import check_abilities
+from router.fitting.fit import fit_for
+from router.fitting.profiles import PROFILES
+from router.fitting.prompt_tokens import fit_limit
+from router.http.event_stream import Usage
 from router.metrics import SHADOW_DIFFERENCES, SHADOW_REQUESTS, SHADOW_SECONDS
-from router.model_table import Model
-from router.profiles import PROFILES
-from router.prompt_tokens import fit_limit
-from router.replicas import Replica
+from router.models.table import Model
+from router.replicas.registry import Replica
+from router.replicas.upstream import ConnectFailed
 from router.state import RouterState
-from router.upstream import ConnectFailed
 
 
 @dataclass(slots=True, frozen=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from router.answer import AnswerSink
-from router.passing_sink import PassingSink
+from router.http.answer import AnswerSink
+from router.http.passing_sink import PassingSink
 
 MAX_KEPT_BYTES = 262_144
 """Size of an answer beyond which it is not compared, in bytes: to read more of them would take the router's time."""

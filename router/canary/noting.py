@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from router.canary.tally import FAILED, Side
 from router.canary.trial import Trial
 from router.errors import ClientDisconnected, InvalidRequest, ServingError
-from router.event_stream import Usage
 from router.exchange import Exchange
+from router.http.event_stream import Usage
 from router.metrics import BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME
-from router.model_table import Model
-from router.replicas import Replica
+from router.models.table import Model
+from router.replicas.registry import Replica
 
 if TYPE_CHECKING:  # it needs this package
     from router.state import RouterState

@@ -9,17 +9,17 @@ import asyncio
 import logging
 import random
 
-from router.answer import AnswerSink
 from router.call import Account, Call
 from router.canary.copying import Copy, Result
 from router.canary.hearing import Heard, Listening
 from router.canary.shadow import Shadow
 from router.errors import ServingError
-from router.event_stream import Usage
+from router.http.answer import AnswerSink
+from router.http.event_stream import Usage
 from router.merging.merged import RequestMaking
 from router.merging.merged import making_of as making_for_client
-from router.model_table import Model
-from router.replicas import Replica, pick_replica
+from router.models.table import Model
+from router.replicas.registry import Replica, pick_replica
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")

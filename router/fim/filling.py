@@ -8,14 +8,14 @@ Only where nobody knows yet which marks these are, or the model's applications d
 from collections.abc import Iterable
 from dataclasses import replace
 
-from router.bodies import encode_object
 from router.call import Call
 from router.errors import InvalidRequest, UnsupportedParameter
 from router.fim.marks import fills_in, has_marks
 from router.fim.template import FimTemplate, plain_text, set_template
-from router.model_table import Choice, Model, ModelTable
-from router.replicas import Replica, ReplicaDirectory
-from router.token_limits import LIMIT_FIELDS
+from router.fitting.token_limits import LIMIT_FIELDS
+from router.http.bodies import encode_object
+from router.models.table import Choice, Model, ModelTable
+from router.replicas.registry import Replica, ReplicaDirectory
 
 _PATH = "/v1/completions"
 _LIMITS = (*LIMIT_FIELDS, "n_predict")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import orjson
 
 from configs.lanes import AutocompletePolicy
-from router.answer import Answer
 from router.call import Call
 from router.errors import CompletionTooLate, Superseded
-from router.event_stream import DONE, encode_event
+from router.http.answer import Answer
+from router.http.event_stream import DONE, encode_event
 from router.lanes.typist import Typist
 
 SUPERSEDED_HEADER = b"x-enginehouse-superseded"

@@ -19,9 +19,9 @@ from router.lanes.queue import Found, Queue, Ticket, Waiter
 from router.lanes.room import has_room
 from router.lanes.slack import Load, num_may_run, num_may_stay
 from router.metrics import QUEUE_TIME, QUEUED, MetricSink
-from router.model_table import Model
-from router.replica_choice import Pick
-from router.replicas import Replica, ReplicaDirectory
+from router.models.table import Model
+from router.replicas.choice import Pick
+from router.replicas.registry import Replica, ReplicaDirectory
 
 T = TypeVar("T")
 

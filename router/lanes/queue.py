@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from configs.lanes import QueuePolicy
 from router.lanes.lane import Lane
-from router.replica_choice import Pick
+from router.replicas.choice import Pick
 
 Found: TypeAlias = tuple[bool, Pick | None]
 """Whether the waiting is over, and the replica that has room. Over without a replica: none is left to wait for."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from router.lanes.lane import Lane
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 LONG_PREFILL_BYTES = 8192
 """Size of the requests whose prompts a replica is reading, in bytes, from which a completion had better go elsewhere:

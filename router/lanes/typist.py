@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from router.asgi import Scope, header
+from router.http.asgi import Scope, header
 
 SAME_FILE_CHARS = 256
 """Characters that two prompts must begin with alike to be of one file."""

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import aiohttp
 
-from router.replica_questions import ask_replica
-from router.replicas import Replica
+from router.replicas.questions import ask_replica
+from router.replicas.registry import Replica
 
 _SEPARATOR = -1
 """No token of any model. llama.cpp hands on what is a number already, and so says where each text's tokens end."""

@@ -10,21 +10,21 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from router.answer import AnswerSink
 from router.attempts import Attempts
-from router.bodies import encode_object
 from router.caching.flight import SharedAccount
 from router.caching.shared_answers import Making
 from router.call import Account, Call
 from router.errors import EngineOverloaded, ServingError
-from router.event_stream import Usage
+from router.fitting.profiles import PROFILES
+from router.http.answer import AnswerSink
+from router.http.bodies import encode_object
+from router.http.event_stream import Usage
 from router.merging.counting import count_texts
 from router.merging.inputs import InputKind, Inputs, mergeable_inputs
 from router.merging.splitting import MergedAnswer, NotSplittable
 from router.metrics import MERGED_INPUTS
-from router.model_table import Model
-from router.profiles import PROFILES
-from router.replicas import Replica, pick_replica
+from router.models.table import Model
+from router.replicas.registry import Replica, pick_replica
 from router.state import RouterState
 
 logger = logging.getLogger("enginehouse.router")

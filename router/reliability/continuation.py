@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from router.answer import AnswerSink
 from router.errors import EngineFailed
-from router.event_stream import DONE, Usage, encode_event, read_events, read_usage
-from router.passing_sink import LaterSink
+from router.http.answer import AnswerSink
+from router.http.event_stream import DONE, Usage, encode_event, read_events, read_usage
+from router.http.passing_sink import LaterSink
 from router.reliability.resuming import Rest, Said, says_reasoning, text_of
 from router.reliability.seam import Seam, stops_of
 

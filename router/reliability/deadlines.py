@@ -8,8 +8,8 @@ from typing import Final, Self
 
 from configs.reliability import DeadlinePolicy
 from configs.router import RequestSettings
-from router.asgi import Scope, header
 from router.errors import EngineTimeout, InvalidRequest
+from router.http.asgi import Scope, header
 
 TIMEOUT_HEADER = b"x-request-timeout-s"
 """

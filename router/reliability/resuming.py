@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import orjson
 
-from router.bodies import encode_object
 from router.call import Call
-from router.event_stream import read_events
-from router.profiles import Profile
+from router.fitting.profiles import Profile
+from router.http.bodies import encode_object
+from router.http.event_stream import read_events
 
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "n_predict")
 """Fields that bound an answer's tokens: OpenAI's two, and llama.cpp's own."""

@@ -2,18 +2,18 @@
 
 import logging
 
-from router.answer import AnswerSink
 from router.call import Call
 from router.errors import ServingError
-from router.event_stream import Usage
 from router.exchange import TokenMeter
+from router.fitting.profiles import PROFILES
+from router.http.answer import AnswerSink
+from router.http.event_stream import Usage
 from router.metrics import RESUMES
-from router.model_table import Model
-from router.profiles import PROFILES
+from router.models.table import Model
 from router.reliability.continuation import Continuation
 from router.reliability.resuming import Said, may_resume, read_said, rest_of
-from router.replica_questions import ask_replica
-from router.replicas import Replica
+from router.replicas.questions import ask_replica
+from router.replicas.registry import Replica
 from router.routing.limits import fit_unsaid
 from router.state import RouterState
 

@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import quote
 
-from router.abilities import ignored_fields
-from router.answer import Answer
-from router.asgi import BATCH_TENANT, Headers, Scope
 from router.call import Account, Call, Route
 from router.fim.filling import fill_in, who_fills_in
+from router.fitting.abilities import ignored_fields
+from router.http.answer import Answer
+from router.http.asgi import BATCH_TENANT, Headers, Scope
 from router.metrics import ROUTED
-from router.model_table import Choice, Model, ModelTable
+from router.models.table import Choice, Model, ModelTable
 from router.routing.facts import Facts
 from router.routing.limits import fit_call
 from router.routing.occupancy import Place

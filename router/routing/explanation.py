@@ -4,12 +4,12 @@ from dataclasses import dataclass
 
 from router.call import Call
 from router.errors import ServingError
-from router.model_table import Choice, ModelTable
+from router.fitting.token_limits import requested_limit
+from router.models.table import Choice, ModelTable
 from router.routing.admission import route_text
 from router.routing.facts import Facts
 from router.routing.limits import fit_call
 from router.routing.rules import Rule
-from router.token_limits import requested_limit
 
 
 @dataclass(slots=True, frozen=True)

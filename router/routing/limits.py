@@ -2,12 +2,12 @@
 
 from dataclasses import replace
 
-from router.bodies import encode_object
 from router.call import Call
-from router.model_table import Model
-from router.profiles import Profile
+from router.fitting.profiles import Profile
+from router.fitting.token_limits import LIMIT_FIELDS, prompt_too_long
+from router.http.bodies import encode_object
+from router.models.table import Model
 from router.routing.facts import estimate_prompt_tokens
-from router.token_limits import LIMIT_FIELDS, prompt_too_long
 
 _OWN_LIMIT_FIELDS = (*LIMIT_FIELDS, "n_predict")
 """llama.cpp has a name of its own, which goes before the others."""

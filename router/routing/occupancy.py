@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from router.errors import EngineOverloaded, RateLimited
-from router.model_table import Model
+from router.models.table import Model
 
 Place = tuple[str, str]
 """A model and a tenant."""

@@ -1,8 +1,8 @@
 """A text completion for a client with an API of its own."""
 
-from router.bodies import encode_object
 from router.call import ROUTES, Call
 from router.fim.template import ExtraFile
+from router.http.bodies import encode_object
 from router.wire_apis.pieces import Json
 
 COMPLETION_ROUTE = ROUTES["/v1/completions"]

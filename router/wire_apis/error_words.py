@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from router.error_bodies import error_envelope
 from router.errors import ServingError
-from router.event_stream import encode_event
+from router.http.error_bodies import error_envelope
+from router.http.event_stream import encode_event
 
 
 class OpenAiErrors:

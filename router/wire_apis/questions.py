@@ -8,12 +8,12 @@ from typing import Protocol
 
 import orjson
 
-from router.answer import JSON_HEADERS
-from router.asgi import Headers, Receive, Scope, Send
-from router.bodies import read_body
 from router.call import Account, request_id
-from router.error_bodies import error_headers
 from router.errors import ClientDisconnected, MethodNotAllowed, ServingError
+from router.http.answer import JSON_HEADERS
+from router.http.asgi import Headers, Receive, Scope, Send
+from router.http.bodies import read_body
+from router.http.error_bodies import error_headers
 from router.state import RouterState
 from router.wire_apis.pieces import Json
 from router.wire_apis.translation import ErrorWords

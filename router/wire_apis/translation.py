@@ -14,14 +14,14 @@ from typing import Protocol
 
 import orjson
 
-from router.answer import EVENT_STREAM_HEADERS, JSON_HEADERS, Answer
-from router.asgi import Headers, Receive, Scope, Send, WriteChunk
-from router.bodies import encode_object
 from router.call import ROUTES, Call, Route
 from router.errors import EngineFailed, ServingError
-from router.event_stream import KEEP_ALIVE, read_events
 from router.generation import Generation
-from router.prefix_key import session_of
+from router.http.answer import EVENT_STREAM_HEADERS, JSON_HEADERS, Answer
+from router.http.asgi import Headers, Receive, Scope, Send, WriteChunk
+from router.http.bodies import encode_object
+from router.http.event_stream import KEEP_ALIVE, read_events
+from router.replicas.prefix_key import session_of
 from router.state import RouterState
 from router.wire_apis.pieces import Json
 

@@ -17,8 +17,8 @@ from deployments.engines.contract import EngineAddress
 from deployments.engines.prometheus_text import MetricNotFound
 from deployments.engines.runtime import EngineRuntime
 from router.call import ROUTES, parse_call
-from router.event_stream import encode_event
-from router.profiles import PROFILES
+from router.fitting.profiles import PROFILES
+from router.http.event_stream import encode_event
 from router.reliability.resuming import read_said, rest_of
 
 LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_tokens": 400, "ignore_eos": True}

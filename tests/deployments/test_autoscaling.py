@@ -3,8 +3,8 @@
 import pytest
 
 from deployments.autoscaling import replicas_for_ttft, wanted_replicas
-from router.first_tokens import FirstTokens
-from router.replicas import Figures
+from router.load.first_tokens import FirstTokens
+from router.replicas.registry import Figures
 
 
 def busy(num_running: int, num_waiting: int = 0, kv_cache_usage_ratio: float | None = None) -> Figures:

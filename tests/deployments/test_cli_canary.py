@@ -5,8 +5,8 @@ from click.testing import CliRunner
 
 from configs.backends import TENANT_ID_CHARS
 from deployments.commands.canary import canary
-from router.asgi import Scope
-from router.auth import KeyRing
+from router.http.asgi import Scope
+from router.http.auth import KeyRing
 
 KEY = "sk-of-a-tenant"
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import configs
 from deployments.commands.route import route
-from router.auth import ANONYMOUS_TENANT
+from router.http.auth import ANONYMOUS_TENANT
 
 CONFIGS = Path(configs.__file__).parent
 CHAT: dict[str, Any] = {"model": "auto", "messages": [{"role": "user", "content": "fix src/main.rs"}]}

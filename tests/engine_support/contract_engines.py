@@ -27,7 +27,7 @@ from configs.engine import (
 )
 from deployments.engines.contract import EngineAddress
 from deployments.engines.ports import free_port
-from deployments.engines.simulated import SimulatedEngine
+from deployments.engines.simulated.engine import SimulatedEngine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "standins"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "standins/ollama"))

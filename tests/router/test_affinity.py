@@ -16,8 +16,8 @@ from wire import WHOLE
 
 from configs.router import ModelRoute, RouterUserConfig
 from router.metrics import PICKS
-from router.model_table import ModelTable
-from router.replicas import WARM_UP_S, Figures
+from router.models.table import ModelTable
+from router.replicas.registry import WARM_UP_S, Figures
 
 NUM_ENGINES = 4
 SYSTEM = {"role": "system", "content": "You are an agent with many tools. " * 600}

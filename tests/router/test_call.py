@@ -5,13 +5,13 @@ import pytest
 from recording_sink import RecordingSink
 from wire import CHAT, CHAT_STREAM, CHAT_STREAM_WITH_USAGE, COMPLETION
 
-from router.asgi import Headers
 from router.call import ROUTES, Account, parse_call, request_id
 from router.errors import InvalidRequest
-from router.event_stream import Usage
+from router.http.asgi import Headers
+from router.http.event_stream import Usage
 from router.metrics import CACHE, COMPLETION_TOKENS, PROMPT_TOKENS, REQUEST_LATENCY, REQUESTS, TIME_TO_FIRST_TOKEN
-from router.model_table import Model
-from router.replicas import Replica
+from router.models.table import Model
+from router.replicas.registry import Replica
 
 CHAT_ROUTE, COMPLETION_ROUTE = ROUTES["/v1/chat/completions"], ROUTES["/v1/completions"]
 

@@ -7,7 +7,7 @@ from scripted_engine import ScriptedEngine
 from wire import CHAT, WHOLE
 
 from router.app import RouterApp
-from router.asgi import Message
+from router.http.asgi import Message
 
 
 def document(body: bytes) -> dict[str, object]:

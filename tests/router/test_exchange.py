@@ -31,12 +31,12 @@ from wire import (
 )
 
 from configs.router import RequestSettings
-from router.answer import Answer
-from router.asgi import Message
 from router.exchange import Exchange
+from router.fitting.profiles import PROFILES
+from router.http.answer import Answer
+from router.http.asgi import Message
 from router.metrics import COMPLETION_TOKENS, INTER_TOKEN_LATENCY, PROMPT_TOKENS, TIME_TO_FIRST_TOKEN
-from router.profiles import PROFILES
-from router.upstream import UpstreamConnection
+from router.replicas.upstream import UpstreamConnection
 
 ENGINE_ERROR: dict[str, object] = {"message": "out of blocks", "type": "server_error", "code": 500}
 

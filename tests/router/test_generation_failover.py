@@ -23,7 +23,7 @@ from wire import (
 from configs.reliability import BreakerPolicy, ReliabilityPolicy
 from configs.router import RequestSettings
 from router.metrics import REQUESTS, RETRIES
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 LONG_PAUSES = ReliabilityPolicy(circuit_breaker=BreakerPolicy(first_pause_ms=600_000, max_pause_ms=600_000))
 OVERLOADED = whole({"error": {"message": "queue is full"}}, 503)

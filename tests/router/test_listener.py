@@ -16,7 +16,7 @@ from wire import CHAT, CHAT_STREAM, DONE, LAST_CHUNK, STREAM_HEAD, TOKENS, WHOLE
 
 from configs.router import ListenerSettings, RequestSettings
 from router.app import RouterApp
-from router.auth import KeyRing
+from router.http.auth import KeyRing
 from router.listener import Listener, ListenError, _OneWrite, bind
 from router.state import RouterState
 

@@ -13,8 +13,8 @@ from wire import CALL_STREAM, DONE, HELLO_STREAM, TOKENS, USAGE_EVENT, WHOLE, ev
 
 from configs.router import RequestSettings
 from router.metrics import PROMPT_TOKENS, REQUESTS
-from router.replicas import Replica
-from router.statement import Statement
+from router.replicas.registry import Replica
+from router.replicas.statement import Statement
 
 SAID = [{"role": "user", "content": "hi"}]
 LOOK = {

@@ -28,7 +28,7 @@ from configs.batches import BatchSettings, FolderStoreSettings
 from configs.router import ModelRoute, RouterUserConfig
 from router.batches.service import Batches
 from router.call import ROUTES
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 from router.openapi.bodies import REQUESTS
 from router.wire_apis.ollama.routes import refuse
 from router.wire_apis.routes import WIRE_ROUTES

@@ -30,7 +30,7 @@ from wire import (
 from cache.memory_store import MemoryStore
 from configs.router import RequestSettings, RouterUserConfig
 from router.metrics import ROUTED
-from router.model_table import ModelTable, RefusedTable
+from router.models.table import ModelTable, RefusedTable
 
 ROUTE = "x-enginehouse-route"
 TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {}}}]

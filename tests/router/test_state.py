@@ -11,9 +11,9 @@ from scripted_engine import ScriptedEngine
 from wire import CHAT, WHOLE
 
 from configs.router import ListenerSettings, ModelRoute, RequestSettings, RouterUserConfig
-from router.auth import KeyRing
+from router.http.auth import KeyRing
 from router.metrics import RUNNING
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 from router.state import RouterState
 
 

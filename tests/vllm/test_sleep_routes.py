@@ -14,7 +14,7 @@ from waiting import wait_for
 from deployments.engines.contract import EngineAddress
 from deployments.engines.ports import free_port, is_port_taken
 from deployments.engines.swap.sleeping import put_to_sleep, wake
-from deployments.engines.vllm_sleep import vllm_sleep_mode
+from deployments.engines.vllm.sleep import vllm_sleep_mode
 
 SERVER = Path(__file__).parents[1] / "engine_support" / "vllm_sleep_server.py"
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeAlias
 import aiohttp
 
 from deployments.engines.load import EngineLoad
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 JsonObject: TypeAlias = dict[str, Any]
 

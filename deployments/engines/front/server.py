@@ -13,7 +13,7 @@ from deployments.engines.contract import EngineAddress
 from deployments.engines.front.counts import Counts, write_load
 from deployments.engines.front.dialect import Dialect, Tell
 from deployments.engines.front.passage import Passage, note_kept_connections, refusal
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 KEEP_ALIVE_S = 3.0
 """How long a connection to the server behind is kept idle, in seconds: `trtllm-serve` closes its own after 5."""

@@ -21,7 +21,7 @@ from deployments.engines.swap.board import Board
 from deployments.engines.swap.door import Door
 from deployments.engines.swap.sleeping import put_to_sleep, wake
 from deployments.engines.swap.turns import Member, State, advance
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 logger = logging.getLogger("enginehouse.engine")
 

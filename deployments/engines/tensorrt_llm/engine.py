@@ -15,7 +15,7 @@ from deployments.engines.load import EngineLoad
 from deployments.engines.model_files import describe_folder
 from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.tensorrt_llm.dialect import TensorRtLlmDialect
-from router.statement import Statement
+from router.replicas.statement import Statement
 
 # Run by path: the interpreter belongs to TensorRT-LLM's environment or image, which has nothing of ours.
 LAUNCHER = Path(__file__).with_name("launcher.py")

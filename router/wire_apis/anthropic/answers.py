@@ -5,7 +5,7 @@ from typing import Any
 
 import orjson
 
-from router.event_stream import KEEP_ALIVE, encode_typed_event
+from router.http.event_stream import KEEP_ALIVE, encode_typed_event
 from router.wire_apis.anthropic.requests import Asked
 from router.wire_apis.pieces import (
     Counts,

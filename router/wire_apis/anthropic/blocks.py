@@ -1,7 +1,7 @@
 """Anthropic's content blocks as the parts of a chat message. Pure."""
 
-from router.bodies import encode_object
 from router.errors import InvalidRequest
+from router.http.bodies import encode_object
 from router.wire_apis.conversation import image_part, text_part
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json

@@ -1,12 +1,12 @@
 """The tokens of a prompt, for clients that make room for it."""
 
-from router.abilities import check_abilities
-from router.asgi import Headers
-from router.bodies import parse_object
 from router.call import Account
-from router.chat_roles import fit_roles
-from router.chat_tokens import count_chat_tokens, estimate_chat_tokens
-from router.replicas import pick_replica
+from router.fitting.abilities import check_abilities
+from router.fitting.chat_roles import fit_roles
+from router.fitting.chat_tokens import count_chat_tokens, estimate_chat_tokens
+from router.http.asgi import Headers
+from router.http.bodies import parse_object
+from router.replicas.registry import pick_replica
 from router.state import RouterState
 from router.wire_apis.anthropic.requests import read_prompt
 from router.wire_apis.pieces import Json

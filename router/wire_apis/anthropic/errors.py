@@ -17,7 +17,7 @@ from router.errors import (
     RouteNotFound,
     ServingError,
 )
-from router.event_stream import encode_typed_event
+from router.http.event_stream import encode_typed_event
 from router.wire_apis.pieces import Json
 
 _TYPES: tuple[tuple[type[ServingError], str], ...] = (

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator, Sequence
 
-from router.bodies import encode_object
 from router.errors import InvalidRequest
+from router.http.bodies import encode_object
 from router.wire_apis.anthropic.blocks import result_parts, user_part
 from router.wire_apis.conversation import Conversation, text_part, tool_call
 from router.wire_apis.fields import fault, object_at, objects_at, string_at

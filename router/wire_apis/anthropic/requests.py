@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from router.bodies import parse_object
 from router.errors import InvalidRequest
+from router.http.bodies import parse_object
 from router.validation import requested_model
 from router.wire_apis.anthropic.messages import chat_messages
 from router.wire_apis.anthropic.tools import chat_tool_choice, chat_tools

@@ -1,6 +1,6 @@
 """The routes of Anthropic's API."""
 
-from router.asgi import Receive, Scope, Send
+from router.http.asgi import Receive, Scope, Send
 from router.state import RouterState
 from router.wire_apis.anthropic.answers import MessageWriter
 from router.wire_apis.anthropic.counting import count_tokens

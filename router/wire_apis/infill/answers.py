@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from router.event_stream import encode_event, read_usage
+from router.http.event_stream import encode_event, read_usage
 from router.wire_apis.infill.requests import Asked
 from router.wire_apis.pieces import Json
 

@@ -7,8 +7,8 @@ Source: llama.cpp b11549, `tools/server/README.md`; of what it does with `prompt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from router.bodies import parse_object
 from router.fim.template import ExtraFile
+from router.http.bodies import parse_object
 from router.wire_apis.fields import fault, objects_at
 from router.wire_apis.pieces import Json
 

@@ -9,17 +9,17 @@ import logging
 
 import orjson
 
-from router.answer import JSON_HEADERS, Answer
-from router.asgi import Headers, Receive, Scope, Send, WriteChunk
 from router.call import Call
 from router.errors import EngineFailed, ModelNotFound, ServingError
-from router.event_stream import encode_event, read_events
 from router.fim.filling import first_that_fills_in
 from router.generation import Generation
-from router.model_cards import max_model_len_of
-from router.model_table import Model, ModelTable
-from router.prefix_key import session_of
-from router.replicas import ReplicaDirectory
+from router.http.answer import JSON_HEADERS, Answer
+from router.http.asgi import Headers, Receive, Scope, Send, WriteChunk
+from router.http.event_stream import encode_event, read_events
+from router.models.cards import max_model_len_of
+from router.models.table import Model, ModelTable
+from router.replicas.prefix_key import session_of
+from router.replicas.registry import ReplicaDirectory
 from router.state import RouterState
 from router.wire_apis.completing import COMPLETION_ROUTE, completion_call
 from router.wire_apis.error_words import OpenAiErrors

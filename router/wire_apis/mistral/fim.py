@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 import orjson
 
-from router.asgi import Receive, Scope, Send
-from router.bodies import parse_object
 from router.call import Call
-from router.event_stream import DONE, encode_event
+from router.http.asgi import Receive, Scope, Send
+from router.http.bodies import parse_object
+from router.http.event_stream import DONE, encode_event
 from router.state import RouterState
 from router.validation import requested_model
 from router.wire_apis.completing import completion_call

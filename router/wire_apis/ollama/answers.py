@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from router.asgi import Headers
+from router.http.asgi import Headers
 from router.wire_apis.ollama.requests import Question
 from router.wire_apis.pieces import (
     Counts,

@@ -2,9 +2,9 @@
 
 import orjson
 
-from router.capabilities import ability_of
 from router.errors import ModelDoesNotSupport
-from router.statement import Ability
+from router.models.capabilities import ability_of
+from router.replicas.statement import Ability
 from router.wire_apis.ollama.names import known_name, models_of
 from router.wire_apis.pieces import Json
 from router.wire_apis.translation import Reading, TranslatedGeneration

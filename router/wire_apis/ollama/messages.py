@@ -4,8 +4,8 @@ import base64
 import binascii
 from collections.abc import Iterator
 
-from router.bodies import encode_object
 from router.errors import InvalidRequest
+from router.http.bodies import encode_object
 from router.wire_apis.conversation import Conversation, image_part, text_part, tool_call
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json

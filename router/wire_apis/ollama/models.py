@@ -4,15 +4,15 @@ import datetime as dt
 import hashlib
 from collections.abc import Iterator, Sequence
 
-from router.asgi import Headers
-from router.bodies import parse_object
 from router.call import Account
-from router.capabilities import capabilities_of
-from router.model_cards import auto_capabilities
-from router.model_table import Model
-from router.replicas import Replica
+from router.http.asgi import Headers
+from router.http.bodies import parse_object
+from router.models.capabilities import capabilities_of
+from router.models.cards import auto_capabilities
+from router.models.table import Model
+from router.replicas.registry import Replica
+from router.replicas.statement import NOTHING_SAID, Statement
 from router.state import RouterState
-from router.statement import NOTHING_SAID, Statement
 from router.wire_apis.ollama.names import asked_model, known_name, models_of
 from router.wire_apis.pieces import Json
 

@@ -1,6 +1,6 @@
 """Models as Ollama's clients name them."""
 
-from router.model_table import Model, ModelTable
+from router.models.table import Model, ModelTable
 from router.validation import requested_model
 from router.wire_apis.pieces import Json
 

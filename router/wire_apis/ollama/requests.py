@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from router.bodies import parse_object
 from router.call import ROUTES, Route
 from router.errors import InvalidRequest, UnsupportedParameter
+from router.http.bodies import parse_object
 from router.wire_apis.conversation import Conversation, text_part
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.ollama.messages import chat_messages, image_parts

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from router.asgi import Headers, Receive, Scope, Send
 from router.call import Account
 from router.errors import ModelsAreConfigured
+from router.http.asgi import Headers, Receive, Scope, Send
 from router.state import RouterState
 from router.wire_apis.ollama.answers import EmbeddingWriter, GenerationWriter
 from router.wire_apis.ollama.errors import ERRORS

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import orjson
 
-from router.event_stream import encode_typed_event
+from router.http.event_stream import encode_typed_event
 from router.wire_apis.pieces import (
     Counts,
     Finish,

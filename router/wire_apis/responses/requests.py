@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from router.bodies import parse_object
 from router.errors import InvalidRequest, PreviousResponseNotFound, UnsupportedParameter
+from router.http.bodies import parse_object
 from router.validation import requested_model
 from router.wire_apis.fields import fault, object_at, objects_at, optional_object, string_at
 from router.wire_apis.pieces import Json

@@ -2,10 +2,10 @@
 
 import orjson
 
-from router.asgi import Receive, Scope, Send
-from router.error_bodies import error_envelope
 from router.errors import ServingError
-from router.event_stream import encode_typed_event
+from router.http.asgi import Receive, Scope, Send
+from router.http.error_bodies import error_envelope
+from router.http.event_stream import encode_typed_event
 from router.state import RouterState
 from router.wire_apis.responses.answers import ResponseWriter
 from router.wire_apis.responses.requests import read_request

@@ -2,9 +2,9 @@
 
 import orjson
 
-from router.answer import JSON_HEADERS, Answer
-from router.asgi import Headers, Send, WriteChunk
 from router.generation import Generation
+from router.http.answer import JSON_HEADERS, Answer
+from router.http.asgi import Headers, Send, WriteChunk
 
 
 class RerankGeneration(Generation):

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import orjson
 
-from router.asgi import Receive, Scope, Send
-from router.bodies import encode_object, parse_object
 from router.call import ROUTES, Call
+from router.http.asgi import Receive, Scope, Send
+from router.http.bodies import encode_object, parse_object
 from router.state import RouterState
 from router.validation import requested_model
 from router.wire_apis.error_words import OpenAiErrors

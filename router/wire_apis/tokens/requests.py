@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from router.bodies import parse_object
+from router.http.bodies import parse_object
 from router.validation import check_chat
 from router.wire_apis.fields import fault
 from router.wire_apis.pieces import Json

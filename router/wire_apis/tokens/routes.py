@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping
 
-from router.asgi import Headers
 from router.call import Account
-from router.chat_roles import adapt, refusals_of
 from router.errors import EngineFailed, EngineUnavailable, InvalidRequest, ModelDoesNotSupport
 from router.fim.filling import first_that_fills_in
-from router.model_cards import max_model_len_of
-from router.model_table import Model
-from router.profiles import PROFILES
-from router.replica_questions import demand_of_replica
-from router.replicas import Replica, pick_replica
+from router.fitting.chat_roles import adapt, refusals_of
+from router.fitting.profiles import PROFILES
+from router.http.asgi import Headers
+from router.models.cards import max_model_len_of
+from router.models.table import Model
+from router.replicas.questions import demand_of_replica
+from router.replicas.registry import Replica, pick_replica
 from router.state import RouterState
 from router.wire_apis.error_words import OpenAiErrors
 from router.wire_apis.pieces import Json

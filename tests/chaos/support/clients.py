@@ -11,7 +11,8 @@ import aiohttp
 from ledger import Ending, Entry, Form, Ledger
 from waiting import eventually
 
-from deployments.engines import simulated_requests, simulated_tokens
+from deployments.engines.simulated import requests as simulated_requests
+from deployments.engines.simulated import tokens as simulated_tokens
 
 PATIENCE_S = 90.0
 """How long a client waits for the next byte. None shall ever wait so long."""

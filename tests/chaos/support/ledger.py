@@ -2,7 +2,7 @@
 The clients' book: one entry for each request that was ever sent, and how it ended.
 
 An answer of the simulated engine is complete when its text is, to the last character, the one that is owed for this
-very request: see `deployments/engines/simulated_tokens.py`. Of another engine's answer only the tokens can be counted.
+very request: see `deployments/engines/simulated/tokens.py`. Of another engine's answer only the tokens can be counted.
 Whatever else a client got has to say that it is not complete.
 """
 

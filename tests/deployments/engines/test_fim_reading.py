@@ -11,7 +11,7 @@ from gguf_files import write_with_fim_tokens
 from configs.engine import LlamaCppSettings, OllamaSettings, SimulatedSettings, TensorRtLlmSettings
 from deployments.engines.contract import EngineAddress
 from deployments.engines.fim_reading import read_fim, tokens_of_folder
-from deployments.engines.llama_cpp_server import find_weights
+from deployments.engines.llama_cpp.llama_cpp_server import find_weights
 from deployments.engines.questions import Questions
 from deployments.engines.runtime import EngineRuntime
 from router.fim.template import NATIVE, NONE, FimTemplate, detect

@@ -14,13 +14,13 @@ from gguf_files import write_reranker
 from configs.engine import LlamaCppSettings
 from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
 from deployments.engines.runtime import EngineRuntime
-from router.auth import KeyRing
 from router.call import ROUTES, Account, parse_call
 from router.errors import ContextLengthExceeded
+from router.http.auth import KeyRing
 from router.merging.merged import making_of
 from router.metrics import MERGED_INPUTS, Metric
-from router.model_table import ModelTable
-from router.replicas import Replica
+from router.models.table import ModelTable
+from router.replicas.registry import Replica
 from router.state import RouterState
 
 pytest.importorskip("xllamacpp")

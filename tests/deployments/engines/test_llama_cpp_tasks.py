@@ -15,10 +15,10 @@ from gguf_files import write_reranker, write_with_fim_tokens
 
 from configs.engine import LlamaCppSettings
 from deployments.engines.errors import EngineStartError
-from deployments.engines.llama_cpp_server import find_weights
+from deployments.engines.llama_cpp.llama_cpp_server import find_weights
 from deployments.engines.runtime import EngineRuntime
 from router.errors import ContextLengthExceeded
-from router.profiles import PROFILES
+from router.fitting.profiles import PROFILES
 
 pytest.importorskip("xllamacpp")
 

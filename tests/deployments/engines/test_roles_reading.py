@@ -13,7 +13,7 @@ from deployments.engines.contract import EngineAddress
 from deployments.engines.questions import Questions
 from deployments.engines.roles_reading import read_refusals
 from deployments.engines.runtime import EngineRuntime
-from router.chat_roles import adapt
+from router.fitting.chat_roles import adapt
 
 # Templates of our own that are strict in the ways that models' own are.
 ALTERNATING = """{%- if messages[0].role == 'system' %}{% set rest = messages[1:] %}[SYS]{{ messages[0].content }}[/SYS]

@@ -20,7 +20,7 @@ from deployments.engines import runtime as runtime_module
 from deployments.engines.contract import ChildCommand, EngineAddress, Profile
 from deployments.engines.errors import EngineDied, EngineStartError
 from deployments.engines.runtime import EngineRuntime, Phase
-from deployments.engines.simulated import SimulatedEngine
+from deployments.engines.simulated.engine import SimulatedEngine
 
 StartEngine = Callable[..., Awaitable[EngineRuntime]]
 Connect = Callable[[EngineRuntime], Awaitable[aiohttp.ClientSession]]

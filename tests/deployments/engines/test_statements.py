@@ -10,11 +10,11 @@ import pytest
 from configs.engine import LlamaCppSettings, TensorRtLlmSettings, VllmSettings
 from deployments.engines import create_engine
 from deployments.engines.model_files import describe_folder
-from deployments.engines.ollama_models import statement_of as ollamas_statement
+from deployments.engines.ollama.models import statement_of as ollamas_statement
 from deployments.engines.openai_endpoint import statement_of as endpoints_statement
 from deployments.engines.runtime import EngineRuntime
 from deployments.engines.statements import EngineAnswer
-from router.statement import NOTHING_SAID, Statement
+from router.replicas.statement import NOTHING_SAID, Statement
 
 StartEngine = Callable[..., Awaitable[EngineRuntime]]
 

@@ -10,7 +10,7 @@ from deployments.engines import create_engine
 from deployments.engines.contract import Engine, EngineAddress, FirstRequest
 from deployments.engines.errors import EngineStartError
 from deployments.engines.runtime import EngineRuntime
-from deployments.engines.simulated import SimulatedEngine
+from deployments.engines.simulated.engine import SimulatedEngine
 
 ADDRESS = EngineAddress("127.0.0.1", 4000, "s3cret")
 

@@ -11,8 +11,8 @@ from wire import STREAM_HEAD, TOKENS, WHOLE, chunk, token, whole
 
 from configs.reliability import ReliabilityPolicy, ResumePolicy
 from configs.router import ModelRoute, RequestSettings, RouterUserConfig
-from router.model_table import ModelTable
-from router.replicas import Replica
+from router.models.table import ModelTable
+from router.replicas.registry import Replica
 
 KEY = "k1"
 BUSY = whole({"error": {"message": "busy"}}, 503)

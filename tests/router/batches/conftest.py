@@ -16,7 +16,7 @@ from echo_engine import EchoEngine
 from configs.batches import BatchSettings, FolderStoreSettings
 from configs.router import RequestSettings
 from router.batches.service import Batches
-from router.replicas import Figures
+from router.replicas.registry import Figures
 
 REQUESTS = RequestSettings(replica_wait_s=0.3, connect_timeout_s=5)
 

@@ -14,9 +14,9 @@ from openai.types import Batch
 from polling import eventually
 
 from configs.router import RouterUserConfig
-from router.auth import KeyRing
+from router.http.auth import KeyRing
 from router.metrics import BATCH_LINES, BATCHES
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 
 
 def counts(batch: Batch) -> tuple[int, int, int]:

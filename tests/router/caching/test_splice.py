@@ -13,7 +13,7 @@ from recording_sink import RecordingSink
 from router.caching.flight import Flight, SharedAccount
 from router.caching.splice import Splice
 from router.caching.transcripts import whole_from_stream
-from router.event_stream import DONE
+from router.http.event_stream import DONE
 
 Json = dict[str, Any]
 MAX_BYTES = 1_000_000

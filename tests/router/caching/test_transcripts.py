@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from router.caching.transcripts import NotAnAnswer, is_keepable, stream_from_whole, whole_from_stream
-from router.event_stream import DONE, encode_event
+from router.http.event_stream import DONE, encode_event
 
 Json = dict[str, Any]
 

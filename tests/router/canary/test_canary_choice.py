@@ -6,7 +6,7 @@ from configs.backends import BackendSettings, ShadowSettings
 from configs.router import ModelRoute
 from router.call import ROUTES, Call, parse_call
 from router.canary.choice import choose_backend, without_trials
-from router.model_table import Model, model_of
+from router.models.table import Model, model_of
 
 LONG = "You are a careful programmer. " * 200
 TENANT = "0123456789abcdef" * 4

@@ -14,7 +14,7 @@ from router.canary.noting import PASSED_OVER
 from router.canary.tally import FAILED, Course, Side, Tally
 from router.canary.trial import Trial, base_of
 from router.metrics import BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 
 ROUTE = ModelRoute(application=APPLICATION)
 TRIAL = Trial("t1", "m", "new", None, 100, (), 0, CanaryRule(), base_of(ROUTE), 100.0)

@@ -15,7 +15,7 @@ from configs.router import ModelRoute, RouterUserConfig
 from router.canary.tally import FAILED, Course, Side
 from router.fim.template import FAMILIES
 from router.metrics import COMPLETION_TOKENS, PICKS, REQUESTS, SHADOW_DIFFERENCES, SHADOW_REQUESTS
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 
 TALLY = "shadow:m:dark"
 TEXT = {

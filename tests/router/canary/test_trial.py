@@ -10,7 +10,7 @@ from configs.router import ModelRoute, RouterUserConfig
 from router.canary.backends import Backend
 from router.canary.shadow import shadow_of
 from router.canary.trial import Ending, Trial, base_of, shares_with
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 
 ROUTE = ModelRoute(application="old", fallbacks=("spare",))
 TRIAL = Trial(

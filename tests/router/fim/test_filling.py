@@ -14,8 +14,8 @@ from cache.memory_store import MemoryStore
 from configs.reliability import BreakerPolicy
 from configs.router import ModelRoute, RouterUserConfig
 from router.fim.template import FAMILIES, NATIVE, NONE, FimTemplate
-from router.model_table import ModelTable
-from router.replicas import Replica
+from router.models.table import ModelTable
+from router.replicas.registry import Replica
 
 PATH = "/v1/completions"
 TEXT = {

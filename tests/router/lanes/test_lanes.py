@@ -13,9 +13,9 @@ from router.lanes.lane import LINE, Lane
 from router.lanes.lanes import Lanes, Yielded
 from router.lanes.queue import Found, Ticket
 from router.metrics import NoMetrics
-from router.model_table import Model
-from router.replica_choice import Pick
-from router.replicas import Replica, ReplicaDirectory
+from router.models.table import Model
+from router.replicas.choice import Pick
+from router.replicas.registry import Replica, ReplicaDirectory
 
 APP = "application"
 MAX_AHEAD = 1

@@ -11,8 +11,8 @@ from router.lanes.lane import INTERACTIVE
 from router.lanes.lanes import Lanes, Yielded
 from router.lanes.queue import Ticket
 from router.metrics import NoMetrics
-from router.model_table import Model
-from router.replicas import Replica, ReplicaDirectory
+from router.models.table import Model
+from router.replicas.registry import Replica, ReplicaDirectory
 
 APP = "application"
 MODEL = Model("m", (APP,))

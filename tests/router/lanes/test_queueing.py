@@ -15,7 +15,7 @@ from wire import CHAT, CHAT_STREAM, COMPLETED, EMBEDDING, LAST_CHUNK, STREAM_HEA
 from cache.memory_store import MemoryStore
 from router.attempts import Attempts
 from router.metrics import QUEUE_TIME, QUEUED, REQUESTS
-from router.replicas import Figures, Replica
+from router.replicas.registry import Figures, Replica
 
 DONE_WITH_USAGE = chunk(b"data: [DONE]\n\n")
 

@@ -4,7 +4,7 @@ import pytest
 
 from router.lanes.lane import Lane
 from router.lanes.room import LONG_PREFILL_BYTES, beside_prefills, has_room
-from router.replicas import Figures, Replica
+from router.replicas.registry import Figures, Replica
 
 CHAT, LATER = Lane(), Lane("batch")
 BESIDE, ALONE = Lane(is_completion=True, leaves_a_slot=True), Lane(is_completion=True)

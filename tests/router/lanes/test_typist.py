@@ -2,7 +2,7 @@
 
 import pytest
 
-from router.asgi import Scope
+from router.http.asgi import Scope
 from router.lanes.typist import SAME_FILE_CHARS, Typist, is_same_file, typist_of
 
 HEAD = "# a file that begins with so many characters\n" * 9

@@ -11,8 +11,8 @@ from wire import CHAT, CHAT_STREAM, EMBEDDING, STREAM, STREAM_HEAD, WHOLE, chunk
 from cache.memory_store import MemoryStore
 from configs.reliability import DeadlinePolicy, ReliabilityPolicy
 from configs.router import RequestSettings
-from router.asgi import Scope
 from router.errors import InvalidRequest
+from router.http.asgi import Scope
 from router.reliability.deadlines import USUAL_DEADLINES, Deadlines, total_of
 
 

@@ -25,7 +25,7 @@ from wire import (
 
 from cache.memory_store import MemoryStore
 from configs.router import RequestSettings
-from router.event_stream import read_events
+from router.http.event_stream import read_events
 from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS
 
 

@@ -5,7 +5,7 @@ import pytest
 from wire import CHAT_STREAM, COMPLETION, event, token
 
 from router.call import ROUTES, Call, parse_call
-from router.profiles import PROFILES
+from router.fitting.profiles import PROFILES
 from router.reliability.resuming import Said, may_resume, read_said, rest_of
 
 VLLM, LLAMA_CPP = PROFILES["vllm"], PROFILES["llama_cpp"]

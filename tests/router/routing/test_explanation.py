@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from configs.router import RouterUserConfig
 from router.call import ROUTES, Call, parse_call
 from router.errors import ContextLengthExceeded, ModelNotFound
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 from router.routing.explanation import explain
 from router.routing.facts import Facts
 

@@ -6,8 +6,8 @@ import pytest
 from configs.limits import ModelLimits
 from router.call import ROUTES, Call, parse_call
 from router.errors import ContextLengthExceeded, EngineOverloaded, RateLimited, ServingError
-from router.model_table import Model
-from router.profiles import PROFILES
+from router.fitting.profiles import PROFILES
+from router.models.table import Model
 from router.routing.limits import fit_call, fit_unsaid
 from router.routing.occupancy import Occupancy
 

@@ -6,7 +6,7 @@ from door import Door
 from scripted_engine import Ending, ScriptedEngine, Step
 from wire import DONE, STOP, STREAM_HEAD, TOKENS, chunk, event, stream, token
 
-from router.event_stream import read_events
+from router.http.event_stream import read_events
 
 ROLE = event(
     {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m",

@@ -14,12 +14,12 @@ from configs.cache import CachePolicy
 from configs.reliability import ReliabilityPolicy
 from configs.router import ListenerSettings, ModelRoute, RequestSettings, RouterUserConfig
 from router.app import RouterApp
-from router.auth import KeyRing
 from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
+from router.http.auth import KeyRing
 from router.listener import ClientProtocol, Listener, bind
-from router.model_table import ModelTable
-from router.replicas import Replica
+from router.models.table import ModelTable
+from router.replicas.registry import Replica
 from router.state import RouterState
 
 APPLICATION = "application-of-m"

@@ -5,7 +5,7 @@ from collections import Counter
 
 from aiohttp import web
 
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 
 class EchoEngine:

@@ -12,7 +12,7 @@ from typing import TypeAlias, cast
 import orjson
 
 from configs.engine import Task
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER with a linger time of 0
 _NO_SCRIPT = b"HTTP/1.1 418 No Script\r\ncontent-length: 0\r\n\r\n"

@@ -3,10 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from deployments.engines.simulated_gpu import SimulatedGpu
-from deployments.engines.simulated_http import Connection, House
-from deployments.engines.simulated_scheduler import Pace, Scheduler
-from router.replicas import Replica
+from deployments.engines.simulated.gpu import SimulatedGpu
+from deployments.engines.simulated.http import Connection, House
+from deployments.engines.simulated.scheduler import Pace, Scheduler
+from router.replicas.registry import Replica
 
 SECRET = "secret-of-engines"
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from router.event_stream import KEEP_ALIVE
+from router.http.event_stream import KEEP_ALIVE
 from router.wire_apis.anthropic.answers import MessageWriter
 from router.wire_apis.anthropic.requests import Asked
 from router.wire_apis.pieces import Json

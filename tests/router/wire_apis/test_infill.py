@@ -14,8 +14,8 @@ from cache.memory_store import MemoryStore
 from configs.router import ModelRoute, RouterUserConfig
 from router.fim.template import FAMILIES, NATIVE, NONE, ExtraFile, FimTemplate
 from router.generation import Generation
-from router.model_table import ModelTable
-from router.replicas import Replica
+from router.models.table import ModelTable
+from router.replicas.registry import Replica
 from router.wire_apis.infill.requests import Asked, cut_to_fit
 
 QWEN = FAMILIES["qwen_coder"]

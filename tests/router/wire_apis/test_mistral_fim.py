@@ -7,7 +7,7 @@ from scripted_engine import ScriptedEngine
 from wire import DONE, event, stream, whole
 
 from router.fim.template import FAMILIES, NONE
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 PATH = "/v1/fim/completions"
 HEAD: dict[str, object] = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m"}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from configs.router import ModelRoute, RouterUserConfig
 from router.errors import InvalidRequest
-from router.model_table import ModelTable
+from router.models.table import ModelTable
 from router.validation import check_chat
 from router.wire_apis.ollama.errors import ERRORS
 from router.wire_apis.ollama.messages import chat_messages

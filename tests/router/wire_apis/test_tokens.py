@@ -6,7 +6,7 @@ from door import Door, OpenDoor
 from scripted_engine import ScriptedEngine
 from wire import whole
 
-from router.replicas import Replica
+from router.replicas.registry import Replica
 
 HI = [{"role": "user", "content": "hi"}]
 

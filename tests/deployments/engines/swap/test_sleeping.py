@@ -9,7 +9,7 @@ from aiohttp import web
 from deployments.engines.contract import EngineAddress
 from deployments.engines.errors import EngineUnresponsive
 from deployments.engines.swap.sleeping import put_to_sleep, wake
-from deployments.engines.vllm_sleep import vllm_sleep_mode
+from deployments.engines.vllm.sleep import vllm_sleep_mode
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""Ollama as a child server, and its API behind OpenAI's."""

@@ -1,0 +1,1 @@
+"""A request as one engine takes it: abilities, roles, limits of tokens, and dialects."""

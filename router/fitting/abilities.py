@@ -1,0 +1,124 @@
+"""What a model is for and can do, and what its engine would pass over: settled before an engine is asked."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from configs.engine import Task
+from router.call import ROUTES, Call
+from router.errors import InvalidRequest, ModelDoesNotSupport, UnsupportedParameter
+from router.fitting.profiles import PROFILES
+from router.http.bodies import encode_object
+from router.models.capabilities import ability_of, can_be_forced
+from router.models.table import Model
+from router.replicas.registry import Replica
+
+_DOES: Mapping[Task, str] = {
+    "generate": "generates text",
+    "embed": "makes embeddings",
+    "rerank": "reranks documents",
+}
+
+
+def check_abilities(call: Call, model: Model, replica: Replica) -> None:
+    """
+    Raises:
+        ModelDoesNotSupport: the model is for another kind of request, or cannot do what this one demands. Engines
+            would answer some of these with vectors or texts that mean nothing.
+        UnsupportedParameter: the engine would ignore a field that changes the answer.
+    """
+    if replica.task != call.route.task:
+        paths = " or ".join(route.path for route in ROUTES.values() if route.task == replica.task)
+        raise ModelDoesNotSupport(
+            f"The model {model.name!r} {_DOES[replica.task]}: ask it at {paths}, not at {call.route.path}.",
+            param="model",
+        )
+    if call.route.is_chat:
+        _check_tools(call, model, replica)
+        _check_images(call, model, replica)
+    for name in PROFILES[replica.profile].ignores:
+        if call.body.get(name) is not None:
+            raise UnsupportedParameter(f"The engine of the model {model.name!r} cannot change `{name}`.", param=name)
+
+
+def fit_abilities(call: Call, model: Model, replica: Replica) -> Call:
+    """
+    The call as this replica's engine can take it, its tools left out where the model cannot call any.
+
+    A client that allows a call has to do with an answer in words, so one is given. Engines do the same or refuse, each
+    in its way: llama.cpp passes over tools without a word, vLLM answers 400.
+    """
+    if not call.route.is_chat or not call.body.get("tools"):
+        return call
+    choice = call.body.get("tool_choice")
+    if not _is_forced(choice) and ability_of(model, replica, "tools") is False:
+        return _with_body(call, {name: value for name, value in call.body.items() if name not in _TOOL_FIELDS})
+    if isinstance(choice, dict) and not PROFILES[replica.profile].names_tools:
+        named = _named_tools(call)
+        if named is not None:
+            return _with_body(call, {**call.body, "tools": named, "tool_choice": "required"})
+    return call
+
+
+def ignored_fields(call: Call, model: Model, replicas: Sequence[Replica]) -> tuple[str, ...]:
+    """The fields that `fit_abilities` leaves out at each of the replicas."""
+    if not replicas or not call.route.is_chat or not call.body.get("tools") or _is_forced(call.body.get("tool_choice")):
+        return ()
+    denied = all(ability_of(model, replica, "tools") is False for replica in replicas)
+    return ("tools",) if denied else ()
+
+
+_TOOL_FIELDS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+
+
+def _is_forced(choice: object) -> bool:
+    """A choice of `allowed_tools` says itself whether one of them must be called."""
+    if isinstance(choice, dict) and choice.get("type") == "allowed_tools":
+        allowed = choice.get("allowed_tools")
+        return isinstance(allowed, dict) and allowed.get("mode") == "required"
+    return choice == "required" or isinstance(choice, dict)
+
+
+def _with_body(call: Call, body: dict[str, object]) -> Call:
+    return replace(call, body=body, raw=encode_object(body))
+
+
+def _check_tools(call: Call, model: Model, replica: Replica) -> None:
+    if not call.body.get("tools") or not _is_forced(call.body.get("tool_choice")):
+        return
+    if can_be_forced(model, replica) is False:
+        calls_by_itself = ability_of(model, replica, "tools") is True
+        can = "only calls tools when it wants to" if calls_by_itself else "calls no tools"
+        raise ModelDoesNotSupport(
+            f"The model {model.name!r} {can}, and `tool_choice` demands a call.", param="tool_choice"
+        )
+    if isinstance(call.body["tool_choice"], dict) and _named_tools(call) == []:
+        raise InvalidRequest("`tool_choice` names a function that is not in `tools`.", param="tool_choice")
+
+
+def _named_tools(call: Call) -> list[object] | None:
+    """The tools of the name that `tool_choice` has; None where that is of another kind than a function."""
+    choice, tools = call.body.get("tool_choice"), call.body.get("tools")
+    function = choice.get("function") if isinstance(choice, dict) else None
+    if not isinstance(function, dict) or not isinstance(tools, list):
+        return None
+    return [tool for tool in tools if _function_name(tool) == function.get("name")]
+
+
+def _function_name(tool: object) -> object:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    return function.get("name") if isinstance(function, dict) else None
+
+
+def _check_images(call: Call, model: Model, replica: Replica) -> None:
+    if b"image_url" in call.raw and ability_of(model, replica, "vision") is False and _has_image(call.body["messages"]):
+        raise ModelDoesNotSupport(
+            f"The model {model.name!r} sees no images. Those that do have `vision` among their `capabilities` at "
+            "/v1/models.",
+            param="messages",
+        )
+
+
+def _has_image(messages: object) -> bool:
+    contents = [message.get("content") for message in messages] if isinstance(messages, list) else []
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    return any(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)

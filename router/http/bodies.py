@@ -1,0 +1,82 @@
+"""A request's body: read within limits, parsed once."""
+
+from collections.abc import Mapping
+
+import orjson
+
+from router.errors import ClientDisconnected, InvalidRequest, RequestTimeout, RequestTooLarge
+from router.http.asgi import Receive, Scope, header
+from router.http.driving import within
+
+
+async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
+    """
+    The whole body.
+
+    Raises:
+        RequestTooLarge: it is, or says that it is, larger than `max_bytes`.
+        RequestTimeout: it was not there within `timeout_s`.
+        ClientDisconnected: the client left before it was whole.
+    """
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        return await within(_read_parts(receive, max_bytes), timeout_s)
+    except TimeoutError:
+        raise RequestTimeout(f"The request's body did not arrive within {timeout_s:g} s.") from None
+
+
+async def _read_parts(receive: Receive, max_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        part = bytes(message.get("body", b""))
+        size += len(part)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        parts.append(part)
+        if not message.get("more_body"):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _too_large(max_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(f"The request's body is larger than {max_bytes} bytes.")
+
+
+def parse_object(body: bytes) -> dict[str, object]:
+    """
+    The JSON object that is the body.
+
+    Raises:
+        InvalidRequest: it is not JSON, not UTF-8, or not an object.
+    """
+    if not body.strip():
+        raise InvalidRequest("The request has no body; a JSON object is expected.")
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+    if not isinstance(document, dict):
+        raise InvalidRequest(f"The body must be a JSON object, not {_json_type(document)}.")
+    return document
+
+
+def encode_object(document: Mapping[str, object]) -> bytes:
+    """
+    Raises:
+        InvalidRequest: it is nested more deeply than the encoder goes, which is less deep than the decoder.
+    """
+    try:
+        return orjson.dumps(document)
+    except TypeError as error:
+        raise InvalidRequest(f"The body cannot be passed on: {error}.") from None
+
+
+def _json_type(value: object) -> str:
+    if value is None:
+        return "null"
+    return {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "an array"}[type(value)]

@@ -1,0 +1,1 @@
+"""What can be asked for: the model table, what its models can do, and what is said of them."""
