@@ -72,9 +72,9 @@ class ListenerSettings(Settings):
     request_timeout_s: Seconds = 30.0
     """Longest time for a client to send a request's headers, and again its body, in seconds. Then 408."""
 
-    keep_alive_s: Seconds = 120.0
-    """How long an idle client connection is kept, in seconds. Longer than clients keep theirs, so that none of them
-    writes into a connection that is being closed."""
+    keep_alive_s: Seconds = 320.0
+    """How long an idle client connection is kept, in seconds. Longer than clients keep theirs, which VS Code does for
+    300 s, so that none of them writes into a connection that is being closed."""
 
 
 class RouterArgs(Settings):

@@ -112,10 +112,38 @@ def parse_call(route: Route, raw: bytes, session: bytes = b"") -> Call:
     body = parse_object(raw)
     name = requested_model(body)
     route.check(body)
+    known = _with_functions_only(body)
+    if known is not body:
+        body, raw = known, encode_object(known)
     wants_stream = route.task == "generate" and body.get("stream") is True
     options = body.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     return Call(route, body, raw, name, wants_stream, wants_usage, session)
+
+
+_OF_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})
+
+
+def _with_functions_only(body: dict[str, object]) -> dict[str, object]:
+    """
+    The same without tools of other kinds than functions, which OpenAI runs itself or has a grammar for.
+
+    Engines refuse the whole request for one, as they do not for a field that they do not know.
+    """
+    tools = body.get("tools")
+    if not isinstance(tools, list):
+        return body
+    functions = [tool for tool in tools if not _is_of_other_kind(tool)]
+    if len(functions) == len(tools):
+        return body
+    gone = _OF_TOOLS if not functions else {"tool_choice"} if _is_of_other_kind(body.get("tool_choice")) else ()
+    kept = {name: value for name, value in body.items() if name not in gone}
+    return {**kept, "tools": functions} if functions else kept
+
+
+def _is_of_other_kind(tool: object) -> bool:
+    kind = tool.get("type") if isinstance(tool, dict) else None
+    return isinstance(kind, str) and kind not in ("function", "allowed_tools")
 
 
 _ID_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.:")

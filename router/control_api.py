@@ -16,6 +16,8 @@ from router.state import RouterState
 from router.wire_apis.routes import WIRE_ROUTES
 
 MODELS_PATH = "/v1/models"
+BARE_MODELS_PATH = "/models"
+"""Where clients ask whose address was given without its version, as llama.cpp answers them."""
 HEALTH_PATH = "/health"
 PROXY_HEALTH_PATH = "/-/healthz"
 """Where a proxy of Ray Serve says how it is. A router stands in its place, so it says the same to who asks there:
@@ -48,6 +50,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
     api.add_exception_handler(HTTPException, _answer_http_exception)
     api.add_exception_handler(Exception, _answer_unexpected)
 
+    @api.get(BARE_MODELS_PATH, include_in_schema=False)
     @api.get(MODELS_PATH, summary="The models that can be asked for, aliases included")
     async def list_models() -> Response:
         table = state.table

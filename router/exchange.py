@@ -48,7 +48,7 @@ class Exchange:
         self._profile = profile
         self.meter = meter
         self._events = EventStream(wants_usage=wants_usage)
-        self._replaced = replaced
+        self._replaced = tuple(pair for pair in (replaced, profile.thoughts) if pair is not None)
         self._collected: list[bytes] = []
         self._status = 0
         self._is_stream = False
@@ -144,8 +144,8 @@ class Exchange:
             return
         events = self._events
         passed = events.feed(data)
-        if self._replaced is not None:
-            passed = passed.replace(*self._replaced)
+        for pair in self._replaced:
+            passed = passed.replace(*pair)
         if self._has_token:
             self.meter.next_token(gap_s)
         elif passed:
@@ -188,7 +188,9 @@ class Exchange:
             self._end(EngineFailed("The engine did not stream its answer.", from_engine=True))
             return
         self._events.usage = read_usage(document)
-        self._answer.send_whole(_OK, body if self._replaced is None else body.replace(*self._replaced))
+        for pair in self._replaced:
+            body = body.replace(*pair)
+        self._answer.send_whole(_OK, body)
         self._end(None)
 
     def _finish_stream(self, passed: bytes) -> None:

@@ -18,10 +18,14 @@ from deployments.engines.front.dialect import InFlight, JsonObject, Tell, Upstre
 from deployments.engines.front.plain import PlainConversation
 from deployments.engines.load import EngineLoad
 from deployments.engines.statements import EngineAnswer, Questions
+from router.fitting.token_limits import LIMIT_FIELDS, requested_limit
 from router.replicas.statement import ABILITIES, NOTHING_SAID, Statement
 
 HEALTH_INTERVAL_S = 5.0
 """How long a good answer to the question for its health counts, in seconds: the server is not ours to ask so often."""
+
+BYTES_PER_TOKEN = 3
+"""Of a request in code, by the tokenisers of today's models, at the least. Nobody counts here."""
 
 PATHS = {
     "/v1/chat/completions": "/chat/completions",
@@ -102,7 +106,7 @@ class OpenAiEndpointDialect:
         return self._settings.max_model_len or self._found_max_model_len
 
     def conversation(self, path: str, body: JsonObject) -> PlainConversation:  # noqa: ARG002  the same for all
-        return PlainConversation(body, self._source)
+        return PlainConversation(within_context(body, self.max_model_len), self._source)
 
     async def is_healthy(self, session: aiohttp.ClientSession) -> bool:
         """
@@ -164,6 +168,20 @@ class OpenAiEndpointDialect:
         lengths = [card.get(name) for name in ("max_model_len", "context_length", "context_window")]
         self._found_max_model_len = next((length for length in lengths if isinstance(length, int)), None)
         self.statement = statement_of(card)
+
+
+def within_context(body: JsonObject, max_model_len: int | None) -> JsonObject:
+    """
+    With a limit of completion tokens that the prompt leaves room for, by an estimate: editors ask for 32,000 tokens of
+    any model, and most servers refuse what is more than the context has left. Where it has none left, they say so.
+    """
+    limit = requested_limit(body)
+    if limit is None or max_model_len is None:
+        return body
+    left = max_model_len - len(orjson.dumps(body)) // BYTES_PER_TOKEN
+    if left < 1 or limit <= left:
+        return body
+    return {**body, **{name: left for name in LIMIT_FIELDS if body.get(name) is not None}}
 
 
 def bearer(api_key_env: str | None) -> dict[str, str]:

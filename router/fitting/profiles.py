@@ -55,6 +55,8 @@ class Profile:
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
+    thoughts: tuple[bytes, bytes] | None = None
+    """What its chats call a model's thoughts, where clients look for another name, and that: bytes of JSON as above."""
 
     @property
     def tokenises(self) -> bool:
@@ -113,6 +115,7 @@ PROFILES = {
             clamps_max_tokens=False,
             continues_by={"continue_final_message": True, "add_generation_prompt": False},
             default_max_tokens=16,
+            thoughts=(b'"reasoning":', b'"reasoning_content":'),
         ),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),

@@ -42,6 +42,32 @@ def test_the_body_and_its_bytes_are_both_kept() -> None:
     assert ("default", {"model": "default", "prompt": "hi"}, raw) == (call.model_name, call.body, call.raw)
 
 
+FUNCTION = {"type": "function", "function": {"name": "look"}}
+SEARCH, CUSTOM = {"type": "web_search"}, {"type": "custom", "custom": {"name": "patch"}}
+
+
+@pytest.mark.parametrize(
+    ("asked", "kept"),
+    [
+        ({"tools": [SEARCH, FUNCTION, CUSTOM], "tool_choice": "auto"}, {"tools": [FUNCTION], "tool_choice": "auto"}),
+        ({"tools": [SEARCH], "tool_choice": "required", "parallel_tool_calls": False}, {}),
+        ({"tools": [FUNCTION, CUSTOM], "tool_choice": CUSTOM}, {"tools": [FUNCTION]}),
+        ({"tools": [FUNCTION, SEARCH], "tool_choice": FUNCTION}, {"tools": [FUNCTION], "tool_choice": FUNCTION}),
+    ],
+)
+def test_kinds_of_tools_that_no_engine_has_are_left_out(asked: dict[str, object], kept: dict[str, object]) -> None:
+    """An engine would refuse the whole request for one."""
+    call = parse_call(CHAT_ROUTE, orjson.dumps({**CHAT, **asked}))
+    assert ({**CHAT, **kept}, {**CHAT, **kept}) == (call.body, orjson.loads(call.raw))
+
+
+@pytest.mark.parametrize("tools", [[FUNCTION], [], [{"function": {"name": "look"}}], ["look"], None])
+def test_other_tools_are_the_engines_to_judge(tools: object) -> None:
+    """The bytes are the client's own."""
+    raw = orjson.dumps({**CHAT, "tools": tools}, option=orjson.OPT_INDENT_2)
+    assert raw == parse_call(CHAT_ROUTE, raw).raw
+
+
 @pytest.mark.parametrize(
     ("raw", "param"),
     [(b"{}", "model"), (b"[]", None), (b'{"model": "m"}', "messages"), (orjson.dumps(COMPLETION), "messages")],

@@ -27,6 +27,16 @@ async def test_models_and_aliases_are_listed(door: Door) -> None:
     assert all(isinstance(card["created"], int) for card in cards)
 
 
+async def test_the_list_is_there_without_the_version(open_door: OpenDoor) -> None:
+    """For clients whose address was given without it; the key is asked for there, too."""
+    door = await open_door(keys=["k1"])
+    known = {"authorization": "Bearer k1"}
+    answers = [await door.ask("GET", path, known) for path in ("/models", "/v1/models")]
+    assert [200, 200] == [answer.status for answer in answers]
+    assert answers[0].body == answers[1].body
+    assert 401 == (await door.ask("GET", "/models")).status
+
+
 @pytest.mark.parametrize("name", ["m", "default"])
 async def test_one_model_is_shown_under_the_name_it_was_asked_by(name: str, door: Door) -> None:
     """Clients compare it."""

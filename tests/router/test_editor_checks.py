@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -20,6 +21,7 @@ from deployments.editors.client import Key, Setup
 from deployments.editors.offered import OfferedModel
 from deployments.editors.registry import CLIENTS
 from deployments.editors.step import Answer, Fault, Step
+from router.fim.template import FAMILIES
 
 KEY = "key-of-a-person"
 
@@ -70,6 +72,16 @@ async def test_what_the_cluster_has_no_model_for_is_skipped(keyed_house: Door) -
     skipped = [report.title for report in reports if report.outcome is Outcome.SKIPPED]
     assert ["autocomplete", "embed", "rerank"] == skipped
     assert {Outcome.PASSED, Outcome.SKIPPED} == {report.outcome for report in reports}
+
+
+@pytest.mark.parametrize("name", ["continue", "kilo", "llama-vscode", "twinny"])
+async def test_completion_passes(name: str, open_door: OpenDoor, simulated: SimulatedEngine) -> None:
+    """Each client's own way to ask for the middle, of a model that has marks for it."""
+    door = await open_door()
+    door.serve_with(replace(simulated.replica("r1"), fim=FAMILIES["qwen_coder"].encode()))
+    titles = {"autocomplete", "FIM", "infill, while typing", "infill, ahead of time"}
+    reports = [report for report in await checked(name, door) if report.title in titles]
+    assert {Outcome.PASSED} == {report.outcome for report in reports}, reports
 
 
 async def test_a_model_that_is_too_small_is_no_fault(door: Door, engine: ScriptedEngine) -> None:

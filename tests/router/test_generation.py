@@ -65,6 +65,21 @@ async def test_a_completions_id_is_one_of_a_completion(*, is_stream: bool, door:
     assert {**document, "id": "cmpl-7"} == orjson.loads(body)
 
 
+@pytest.mark.parametrize("is_stream", [False, True])
+async def test_thoughts_have_the_name_that_clients_look_for(
+    *, is_stream: bool, door: Door, engine: ScriptedEngine
+) -> None:
+    """vLLM has another one for them; what a text says of reasoning stays."""
+    door.serve_with(engine.replica("r2", profile="vllm"))
+    said = {"content": 'its "reasoning": none', "reasoning": 'the "reasoning": of it'}
+    name = "delta" if is_stream else "message"
+    document = {"id": "c1", "choices": [{"index": 0, name: said, "finish_reason": "stop"}]}
+    engine.script(stream(event(document), DONE) if is_stream else whole(document))
+    answer = await door.post({**CHAT, "stream": is_stream})
+    [choice] = orjson.loads(answer.body.removeprefix(b"data: ").removesuffix(b"\n\n" + DONE))["choices"]
+    assert {"content": said["content"], "reasoning_content": said["reasoning"]} == choice[name]
+
+
 async def test_a_chats_id_stays(door: Door, engine: ScriptedEngine) -> None:
     """Nothing of a chat is replaced."""
     engine.script(whole({"id": "chatcmpl-7", "choices": []}))

@@ -10,7 +10,7 @@ from deployments.editors.client import Client, Part, Setup
 from deployments.editors.offered import OfferedModel
 from deployments.editors.picks import calls_tools
 from deployments.editors.rules.basic import has, lists_models, ok
-from deployments.editors.rules.chat import COMPLETION_STREAM, STREAM, usage_at_the_end
+from deployments.editors.rules.chat import FIM_STREAM, STREAM, usage_at_the_end
 from deployments.editors.step import Skip, Step
 
 _CHAT_BYTES = 14_000
@@ -24,7 +24,9 @@ def _settings(setup: Setup) -> list[Part]:
     if picks.agent is not None:
         models.append(_chat_model(setup, picks.agent))
     if picks.completion is not None:
-        models.append(_model(setup, picks.completion, "openai", "autocomplete"))
+        # Its providers `openai` and `vllm` write the prompt themselves, with the marks that they guess by the name:
+        # StarCoder's for an alias. This one sends what is before and behind the cursor.
+        models.append(_model(setup, picks.completion, "mistral", "autocomplete"))
     if picks.embedding is not None:
         models.append(_model(setup, picks.embedding, "openai", "embed"))
     if picks.reranking is not None:
@@ -92,10 +94,9 @@ def _others(setup: Setup, headers: dict[str, str]) -> list[Step | Skip]:
     else:
         body = {
             "model": picks.completion.name, "stream": True, "max_tokens": 32, "temperature": 0.01,
-            "prompt": "<|fim_prefix|>def add(a, b):\n    return <|fim_suffix|>\n<|fim_middle|>",
-            "stop": ["<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "/src/", "```"],
+            "prompt": "def add(a, b):\n    return ", "suffix": "\n", "stop": ["<fim_prefix>", "/src/", "```"],
         }  # fmt: skip
-        steps.append(Step("autocomplete", "/v1/completions", COMPLETION_STREAM, headers=headers, body=body))
+        steps.append(Step("autocomplete", "/v1/fim/completions", FIM_STREAM, headers=headers, body=body))
     if picks.embedding is None:
         steps.append(Skip("embed", "no model makes vectors"))
     else:

@@ -119,3 +119,5 @@ COMPLETION_STREAM: tuple[Rule, ...] = (
     ok, streamed, plain, whole, spaced, no_pings, no_error_event, no_usage_between, finishes, done,
 )  # fmt: skip
 """Of a text completion, which may well be empty."""
+FIM_STREAM: tuple[Rule, ...] = tuple(rule for rule in COMPLETION_STREAM if rule is not no_usage_between)
+"""Of Mistral's completions, whose last chunk has the usage beside why it ended."""

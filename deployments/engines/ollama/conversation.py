@@ -10,6 +10,7 @@ Source:
 
 import uuid
 
+from deployments.engines.front.answers import name_thoughts, pack_vectors
 from deployments.engines.front.dialect import JsonObject, RequestRefused
 
 CHAT = "/v1/chat/completions"
@@ -53,6 +54,9 @@ class OllamaConversation:
 
     def answer(self, body: JsonObject) -> JsonObject:
         body["model"] = self._model
+        name_thoughts(body)
+        if self._request.get("encoding_format") == "base64":  # older versions pass over it
+            pack_vectors(body)
         if self._is_generation:
             body["id"] = self._id
             for choice in _objects(body.get("choices")):
@@ -69,6 +73,7 @@ class OllamaConversation:
         if self._created is None:
             self._created = event.get("created")
         event |= {"model": self._model, "id": self._id, "created": self._created}
+        name_thoughts(event)
         choices = _objects(event.get("choices"))
         if not choices:
             return event if self._wants_usage else None
@@ -146,6 +151,9 @@ def _message(message: JsonObject) -> JsonObject:
         message["content"] = "\n".join(text for text in texts if isinstance(text, str))
     if message.get("tool_calls"):
         message["tool_calls"] = [_tool_call(call) for call in _objects(message["tool_calls"])]
+    thought = message.pop("reasoning_content", None)  # it reads it under the name that it writes
+    if thought and not message.get("reasoning"):
+        message["reasoning"] = thought
     return message
 
 

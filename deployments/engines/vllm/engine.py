@@ -71,7 +71,7 @@ class VllmEngine:
             argv=(
                 *(interpreter, str(INSIDE_FOLDER / "enginehouse_vllm.py"), settings.model_source),
                 *("--served-model-name", settings.model, "--host", address.host, "--port", str(address.port)),
-                *("--middleware", "enginehouse_guard.Guard"),
+                *("--middleware", "enginehouse_guard.Guard", "--enable-prompt-tokens-details"),
                 *(word for _, *words in own for word in words),
                 *settings.extra_args,
             ),

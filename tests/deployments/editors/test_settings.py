@@ -105,6 +105,14 @@ def test_continue_gets_a_model_for_each_role() -> None:
     assert {"http://127.0.0.1:8000/v1/"} == {model["apiBase"] for model in models}
 
 
+def test_continue_leaves_the_prompt_to_the_router() -> None:
+    """Its other providers write a model's marks themselves, and guess them by the name, which may be an alias."""
+    [completing] = [one for one in yaml.safe_load(text_of("continue"))["models"] if one["roles"] == ["autocomplete"]]
+    [step] = [one for one in CLIENTS["continue"].first_requests(KEYED) if one.title == "autocomplete"]
+    assert isinstance(step, Step)
+    assert ("mistral", "/v1/fim/completions", "\n") == (completing["provider"], step.path, (step.body or {})["suffix"])
+
+
 def test_codex_gets_the_name_of_the_variable() -> None:
     """The key itself never stands in its file."""
     settings = tomllib.loads(text_of("codex"))

@@ -14,6 +14,7 @@ import pytest
 
 from configs.engine import EndpointSettings, EndpointTlsSettings
 from deployments.engines.errors import EngineStartError
+from deployments.engines.openai_endpoint import within_context
 from deployments.engines.runtime import EngineRuntime
 
 StartEngine = Callable[..., Awaitable[EngineRuntime]]
@@ -279,3 +280,25 @@ async def test_a_file_that_cannot_be_used_is_named(
         file.write_text(content)
     with pytest.raises(EngineStartError, match=f"the certificates of tls \\({file}\\) cannot be used"):
         await start_engine(settings_for("https://127.0.0.1:1/v1", tls=EndpointTlsSettings(ca_file=str(file))))
+
+
+# limits
+
+
+@pytest.mark.parametrize(
+    ("limits", "max_model_len", "expected"),
+    [
+        ({"max_tokens": 32_000}, 1000, {"max_tokens": 892}),
+        ({"max_completion_tokens": 32_000}, 1000, {"max_completion_tokens": 889}),
+        ({"max_tokens": 500}, 1000, {"max_tokens": 500}),
+        ({"max_tokens": 500}, 100, {"max_tokens": 500}),
+        ({"max_tokens": 32_000}, None, {"max_tokens": 32_000}),
+        ({}, 1000, {}),
+    ],
+)
+def test_a_limit_leaves_room_for_the_prompt(
+    limits: dict[str, int], max_model_len: int | None, expected: dict[str, int]
+) -> None:
+    """Claude Code asks for 32,000 tokens of any model; a prompt without room is the endpoint's to refuse."""
+    body = {"model": "a", "messages": [{"role": "user", "content": "x" * 250}], **limits}
+    assert {**body, **expected} == within_context(body, max_model_len)

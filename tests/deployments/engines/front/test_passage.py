@@ -168,7 +168,8 @@ async def test_a_whole_answer_that_breaks_off_is_503(client: aiohttp.ClientSessi
 
 async def test_a_stream_is_passed_on(client: aiohttp.ClientSession, server: ScriptedServer) -> None:
     """Every event comes with the model's name as asked for, then the end mark, on a connection that is not cut."""
-    server.script.append(stream(chunk("a"), chunk("b"), b"[DONE]"))
+    ended = chunk("b", choices=[{"index": 0, "text": "b", "finish_reason": "stop"}])
+    server.script.append(stream(chunk("a"), ended, b"[DONE]"))
     response = await client.post("/v1/completions", json=STREAMED)
     (*found, last), is_cut = await events(response)
 

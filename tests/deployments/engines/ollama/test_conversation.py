@@ -197,6 +197,27 @@ def test_zeros_are_no_usage() -> None:
     assert "usage" not in event
 
 
+def test_thoughts_have_the_name_that_clients_look_for() -> None:
+    """Ollama has another one for them, which it also reads."""
+    conversation = chat(messages=[{"role": "assistant", "content": "b", "reasoning_content": "hm"}])
+    whole = conversation.answer({"choices": [{"message": {"content": "a", "reasoning": "so"}}]})
+    streamed = conversation.event(chunk({"reasoning": "so"}))
+
+    assert [{"role": "assistant", "content": "b", "reasoning": "hm"}] == conversation.request["messages"]
+    assert {"content": "a", "reasoning_content": "so"} == whole["choices"][0]["message"]
+    assert streamed is not None
+    assert {"role": "assistant", "reasoning_content": "so"} == streamed["choices"][0]["delta"]
+
+
+@pytest.mark.parametrize("vector", [[0.5, -0.25], "AAAAPwAAgL4="])
+def test_vectors_are_packed_for_who_asks_for_that(vector: Any) -> None:
+    """Older versions answer with lists of numbers all the same."""
+    conversation = OllamaConversation("/v1/embeddings", {"model": "m", "input": "a", "encoding_format": "base64"}, "e")
+    answer = conversation.answer({"model": "e", "data": [{"index": 0, "embedding": vector}]})
+
+    assert "AAAAPwAAgL4=" == answer["data"][0]["embedding"]
+
+
 def test_embeddings_keep_what_they_are() -> None:
     """Only the model's name is ours."""
     conversation = OllamaConversation("/v1/embeddings", {"model": "m", "input": ["a"], "n": 2}, "e")

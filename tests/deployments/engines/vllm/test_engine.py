@@ -48,6 +48,11 @@ def test_what_is_not_set_is_left_to_vllm() -> None:
         assert option not in words
 
 
+def test_cached_tokens_are_told() -> None:
+    """vLLM leaves them out of the usage unless it is asked for them, and clients show them."""
+    assert "--enable-prompt-tokens-details" in _command().argv
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "option", "expected"),
     [
