@@ -91,6 +91,10 @@ class ServeDoor:
         """As `RouterState.load`."""
         return self._state.load()
 
+    def applications_in_use(self) -> frozenset[str]:
+        """As `Lanes.applications_in_use`."""
+        return self._state.lanes.applications_in_use()
+
     async def purge(self, model: str | None, namespace: str | None) -> int:
         return await self._state.shared_answers.purge(model, namespace) if self._state.shared_answers else 0
 
@@ -148,6 +152,10 @@ class OwnDoor:
     def load(self) -> RouterLoad:
         """As `RouterState.load`."""
         return RouterLoad() if self._state is None else self._state.load()
+
+    def applications_in_use(self) -> frozenset[str]:
+        """As `Lanes.applications_in_use`."""
+        return frozenset() if self._state is None else self._state.lanes.applications_in_use()
 
     async def check(self, timeout_s: float = 5.0) -> None:
         """

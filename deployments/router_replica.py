@@ -17,6 +17,7 @@ from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUse
 from configs.validation import read_user_config
 from deployments.api_keys import key_ring
 from deployments.canary.keeper import CanaryKeeper
+from deployments.followed import Followed
 from deployments.load.report import LoadReport
 from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
 from deployments.node_host import node_host
@@ -50,6 +51,7 @@ class RouterReplica:
         self._drain_timeout_s = args.drain_timeout_s
         self._listener_settings = args.listener
         self._watches: dict[str, ReplicaWatch] = {}
+        self._followed = Followed(args.listener.request_timeout_s)
         self._running: dict[str, list[str]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._is_listening = False
@@ -188,11 +190,17 @@ class RouterReplica:
     def _doors(self) -> tuple[OwnDoor | ServeDoor, ...]:
         return (self._own_door,) if self._serve_door is None else (self._own_door, self._serve_door)
 
-    def _watch(self, applications: frozenset[str]) -> None:
-        for application in self._watches.keys() - applications:
+    def _let_go(self) -> None:
+        """Of the replicas of applications that the table does not name any more, once nobody needs them."""
+        if self._followed.is_settled:
+            return
+        in_use = frozenset[str]().union(*(door.applications_in_use() for door in self._doors))
+        for application in self._followed.release(in_use, time.monotonic()):
             self._watches.pop(application).stop()
             self._update(application, [])
-        for application in applications - self._watches.keys():
+
+    def _watch(self, applications: frozenset[str]) -> None:
+        for application in self._followed.change(applications, time.monotonic()):
             self._watches[application] = ReplicaWatch(
                 application,
                 ENGINE_DEPLOYMENT,
@@ -219,6 +227,7 @@ class RouterReplica:
                     figures = await asyncio.to_thread(read_figures, ids)
             for door in self._doors:
                 door.take_over_figures(figures)
+            self._let_go()
 
 
 def _replica_of(running: RunningReplica) -> Replica:

@@ -6,10 +6,9 @@ Source: ray 2.60.0, `serve/_private/long_poll.py`, `serve/_private/common.py`, `
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any, cast
 
-import orjson
 import ray
 from ray import serve
 from ray._private.state import available_resources_per_node
@@ -22,7 +21,7 @@ from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
-from deployments.load.board import Board, read_words, write_word
+from deployments.load.board import Board, read_figures_of, read_words, write_figures, write_word
 from deployments.placement import Node
 from router.load.report import RouterLoad
 from router.replicas.registry import Figures
@@ -113,7 +112,7 @@ def publish_figures(replica_id: str, figures: Figures) -> None:
         RayError: the head does not answer.
     """
     internal_kv._internal_kv_put(  # noqa: SLF001
-        _figures_key(replica_id), orjson.dumps(astuple(figures)), overwrite=True, namespace=_KV_NAMESPACE
+        _figures_key(replica_id), write_figures(figures), overwrite=True, namespace=_KV_NAMESPACE
     )
 
 
@@ -131,7 +130,7 @@ def read_figures(replica_ids: Sequence[str]) -> dict[str, Figures]:
     keys = {_figures_key(replica_id): replica_id for replica_id in replica_ids}
     client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
     found = client.internal_kv_multi_get(list(keys), _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
-    return {keys[key]: Figures(*orjson.loads(value)) for key, value in found.items()}
+    return read_figures_of({keys[key]: value for key, value in found.items()})
 
 
 def _figures_key(replica_id: str) -> bytes:

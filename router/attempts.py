@@ -164,6 +164,7 @@ class Attempts:
         elif not isinstance(failure, _MAY_GO_ELSEWHERE if self._call.wants_stream else _MAY_BE_ASKED_AGAIN):
             raise failure
         if is_last:
+            failure.is_final = True
             raise failure
         self._is_free = is_lost and not self._has_moved
         if not self._is_free and self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries):
@@ -181,6 +182,7 @@ class Attempts:
 
     def _refuse_retry(self, failure: ServingError) -> NoReturn:
         self._state.sink.record(REFUSED_RETRIES, 1, self._account.labels)
+        failure.is_final = True
         raise failure
 
     def _hedging_delay_s(self, call: Call) -> float | None:

@@ -62,6 +62,8 @@ class ServingError(Exception):
         self.param = param
         self.retry_after_s = retry_after_s
         self.from_engine = from_engine
+        self.is_final = False
+        """Whether the router has done for the request what it may: nothing of it is to be asked once more."""
 
 
 class InvalidRequest(ServingError):

@@ -177,7 +177,7 @@ class Exchange:
 
     def _answer_whole(self, body: bytes) -> None:
         if self._status != _OK:
-            self._end(self._profile.read_error(self._status, body))
+            self._end_by(self._profile.read_error(self._status, body))
             return
         try:
             document = orjson.loads(body)
@@ -202,9 +202,16 @@ class Exchange:
         if passed:
             self._answer.write(passed, is_last=False)
         if events.error is not None:
-            self._end(self._profile.read_stream_error(events.error))
+            self._end_by(self._profile.read_stream_error(events.error))
         else:
             self._end(EngineFailed("The engine ended its stream without saying that it was done.", from_engine=True))
+
+    def _end_by(self, error: ServingError) -> None:
+        """By the engine's own word. That it is dead is a loss like that of its connection."""
+        self.is_lost = isinstance(error, EngineUnavailable)
+        if self.is_lost and self._answer.has_content:
+            error = EngineFailed(error.message, from_engine=True)
+        self._end(error)
 
     def _end(self, error: ServingError | None) -> None:
         if error is not None and self._events.is_done and self._events.error is None:

@@ -11,7 +11,6 @@ from typing import Any
 
 from cache.entry import Entry
 from cache.leases import Holder, Lease
-from router.attempts import Attempts
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
 from router.caching.identity import is_deterministic
@@ -56,6 +55,7 @@ class Generation:
         self._admission = Admission(state, self._answer, self._account)
         self._departure = Departure(receive, self._answer)
         self._attempts: Making | None = None
+        self._flight: Flight | None = None
         self._follower: Follower | None = None
         self._cache_outcome: str | None = None
         self._wants_stream = False
@@ -191,6 +191,7 @@ class Generation:
     async def _follow(self, shared: SharedAnswers, flight: Flight, call: Call) -> None:
         self._state.lanes.urge(flight.account, call.lane)
         self._admission.account = flight.account
+        self._flight = flight
         self._follower = flight.join(self._answer, self._account, wants_usage=call.wants_usage)
         try:
             await self._follower.ended
@@ -202,11 +203,16 @@ class Generation:
         """Called twice a second while the request lasts. `now` is loop time, in seconds."""
         if self._follower is not None:
             self._follower.give_up(now, self._limits.stall_timeout_s)
-        is_pausing = isinstance(self._attempts, Attempts) and self._attempts.is_pausing
-        waits_for_content = self._wants_stream and (is_pausing or not self._answer.has_content)
+        waits_for_content = self._wants_stream and (not self._answer.has_content or self._is_pausing())
         if waits_for_content and now - self._last_sign_at >= self._limits.early_headers_s:
             self._last_sign_at = now
             self._answer.keep_alive()
+
+    def _is_pausing(self) -> bool:
+        if self._attempts is not None:
+            return self._attempts.is_pausing
+        shared, flight = self._state.shared_answers, self._flight
+        return shared is not None and flight is not None and shared.is_pausing(flight)
 
     def _tell_cache(self, outcome: str) -> None:
         self._cache_outcome = outcome

@@ -234,4 +234,4 @@ def test_every_documented_command_to_the_simulated_engine_is_understood() -> Non
         wish = {key: {"refuse": True, "numbered": "q7"}.get(key, 500)}
         body = json.dumps({"messages": [{"role": "user", "content": "hi"}], "simulated": wish})
         parse_generation(body.encode(), is_chat=True, model="simulated", max_model_len=2048)
-    assert 11 == len(keys)
+    assert 12 == len(keys)

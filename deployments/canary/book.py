@@ -6,6 +6,7 @@ restart of Ray's head where that keeps its store in Redis, and not over the end 
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -18,6 +19,10 @@ from router.canary.trial import Ending, Trial
 logger = logging.getLogger("enginehouse.router")
 
 _RECORD, _ENDING, _OVER, _TALLY = "canary:record:", "canary:ending:", "canary:over:", "canary:tally:"
+
+MAX_SILENCE_S = 60.0
+"""How long what a router called recent still is, in seconds. One that runs says it anew each second; one that has gone
+leaves its last word behind for as long as the canary lasts."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -37,7 +42,11 @@ def read_book() -> Book:
     Raises:
         RayError: Ray's head does not answer.
     """
-    notes = read_notes("canary:")
+    return read_pages(read_notes("canary:"), time.time())
+
+
+def read_pages(notes: Mapping[str, bytes], now: float) -> Book:
+    """The book that these notes are, at `now` in Unix time, in seconds."""
     trials: list[Trial] = []
     tallies: dict[str, Sides] = {}
     for key, note in notes.items():
@@ -47,8 +56,11 @@ def read_book() -> Book:
                 trials.append(Trial.decode(note, notes.get(_OVER + trial_id) or notes.get(_ENDING + trial_id)))
             elif key.startswith(_TALLY):
                 document = orjson.loads(note)
-                add_sides(tallies.setdefault(document["of"], {}), sides_of(document["sides"]))
-        except (KeyError, TypeError, ValueError) as error:  # of another release
+                sides = sides_of(document["sides"])
+                if now - document.get("at", 0.0) > MAX_SILENCE_S:
+                    sides = {side: Course(course.total) for side, course in sides.items()}
+                add_sides(tallies.setdefault(document["of"], {}), sides)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # of another release
             logger.warning("the note %s about a canary cannot be read: %r", key, error)
     return Book(tuple(sorted(trials, key=lambda trial: trial.started_at)), tallies)
 
@@ -75,8 +87,13 @@ def forget_trials(book: Book, trials: Sequence[Trial]) -> None:
 def publish_tallies(router_id: str, courses: Mapping[str, Mapping[Side, Course]]) -> None:
     """What this router has counted so far, in the place of what it said before."""
     for tally_id, sides in courses.items():
-        document = {"of": tally_id, "sides": sides_document(sides)}
-        put_note(f"{_TALLY}{router_id}:{tally_id}", orjson.dumps(document))
+        put_note(*tally_page(router_id, tally_id, sides, time.time()))
+
+
+def tally_page(router_id: str, tally_id: str, sides: Mapping[Side, Course], now: float) -> tuple[str, bytes]:
+    """A router's figures as a note: its key, and what is in it. `now` is Unix time, in seconds."""
+    document = {"of": tally_id, "at": now, "sides": sides_document(sides)}
+    return f"{_TALLY}{router_id}:{tally_id}", orjson.dumps(document)
 
 
 def forget_tallies(router_id: str, tally_ids: Sequence[str]) -> None:

@@ -46,6 +46,20 @@ def write_word(number: int, load: RouterLoad) -> bytes:
     return orjson.dumps([number, load.demand, first_tokens])
 
 
+def write_figures(figures: Figures) -> bytes:
+    """A replica's, as `read_figures_of` reads them."""
+    return orjson.dumps(astuple(figures))
+
+
+def read_figures_of(words: Mapping[str, bytes]) -> dict[str, Figures]:
+    """By replica id. Those of replicas of another version are left out: an update has both for a while."""
+    read = {}
+    for replica_id, word in words.items():
+        with suppress(ValueError, TypeError):
+            read[replica_id] = Figures(*orjson.loads(word))
+    return read
+
+
 def read_words(words: Mapping[str, bytes]) -> dict[str, tuple[int, RouterLoad]]:
     """Those of routers of another version, which may be long dead, are left out."""
     read = {}

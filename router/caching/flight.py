@@ -78,6 +78,11 @@ class Flight:
         return len(self._followers)
 
     @property
+    def num_bytes(self) -> int:
+        """Of what was said until now."""
+        return self._num_bytes
+
+    @property
     def said(self) -> bytes | None:
         """Everything that was said until now; None where that is too much."""
         return b"".join(self._parts) if self.is_joinable else None

@@ -65,6 +65,10 @@ class Joining:
     def replica(self) -> Replica | None:
         return self._own.replica if self._leads else None
 
+    @property
+    def is_pausing(self) -> bool:
+        return self._leads and self._own.is_pausing
+
     async def run(self) -> None:
         """
         Returns when the answer is over.

@@ -34,6 +34,8 @@ class Leading:
         self._make = make
         self._is_repeatable = is_repeatable
         self._making: Making | None = None
+        self._num_bytes_before = -1
+        """What clients had when it was begun once more."""
 
     @property
     def usage(self) -> Usage | None:
@@ -42,6 +44,12 @@ class Leading:
     @property
     def replica(self) -> Replica | None:
         return None if self._making is None else self._making.replica
+
+    @property
+    def is_pausing(self) -> bool:
+        if self._flight.num_bytes == self._num_bytes_before:
+            return True
+        return self._making is not None and self._making.is_pausing
 
     async def run(self) -> None:
         """
@@ -54,8 +62,10 @@ class Leading:
         try:
             await take(self._flight, self._generate)
         except (EngineFailed, EngineTimeout) as lost:
-            if not (self._is_repeatable and self._flight.has_content and self._flight.said is not None):
+            has_begun = self._flight.has_content and self._flight.said is not None
+            if lost.is_final or not (self._is_repeatable and has_begun):
                 raise
+            self._num_bytes_before = self._flight.num_bytes
             logger.warning("a stream goes on with another generation, for its first one broke: %s", lost)
             await take(self._flight, self._generate)
 

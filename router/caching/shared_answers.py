@@ -73,6 +73,10 @@ class Making(Protocol):
     @property
     def replica(self) -> Replica | None: ...
 
+    @property
+    def is_pausing(self) -> bool:
+        """Whether clients have a part of the answer, and get no more of it at the moment."""
+
     async def run(self) -> None: ...
 
 
@@ -87,6 +91,7 @@ class SharedAnswers:
         self._flights: dict[tuple[bytes, bool], Flight] = {}
         self._tasks: dict[Flight, asyncio.Task[None]] = {}
         self._groups: dict[Flight, tuple[str, ...]] = {}
+        self._makings: dict[Flight, Making] = {}
         self._claims: dict[tuple[bytes, bool], asyncio.Task[Lease | Holder | None]] = {}
         self._leases: dict[Flight, Lease] = {}
 
@@ -166,9 +171,10 @@ class SharedAnswers:
         task = asyncio.get_running_loop().create_task(self._fly(flight, making, sharing, call))
         self._tasks[flight] = task
         self._groups[flight] = sharing.key.groups
+        self._makings[flight] = making
 
         def landed(_: asyncio.Task[None]) -> None:
-            del self._tasks[flight], self._groups[flight]
+            del self._tasks[flight], self._groups[flight], self._makings[flight]
             self._release(flight)
             if self._flights.get(place) is flight:
                 del self._flights[place]
@@ -182,6 +188,11 @@ class SharedAnswers:
         if task is not None and flight.num_followers == 0 and not flight.is_complete:
             flight.is_joinable = False
             task.cancel()
+
+    def is_pausing(self, flight: Flight) -> bool:
+        """Whether its clients have a part of the answer, and get no more of it at the moment."""
+        making = self._makings.get(flight)
+        return making is not None and making.is_pausing
 
     async def purge(self, model: str | None, namespace: str | None) -> int:
         """

@@ -7,7 +7,7 @@ from configs.backends import TENANT_ID_CHARS
 from router.call import Call
 from router.canary.backends import Backend, digest_of, rank
 from router.models.table import Model
-from router.replicas.prefix_key import prefix_key
+from router.replicas.prefix_key import conversation_key
 
 
 def choose_backend(model: Model, call: Call, tenant: str) -> Model:
@@ -41,7 +41,7 @@ def _with(model: Model, backends: tuple[Backend, ...]) -> Model:
 def _session_key(call: Call, tenant: str) -> int:
     if call.session:
         return digest_of(b"session:" + call.session)
-    key = prefix_key(call)
+    key = conversation_key(call)
     if key is not None:
         return key
     return digest_of(b"tenant:" + tenant.encode()) if tenant else random.getrandbits(64)

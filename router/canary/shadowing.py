@@ -87,6 +87,10 @@ class _Copied:
     def replica(self) -> Replica | None:
         return self._making.replica
 
+    @property
+    def is_pausing(self) -> bool:
+        return self._making.is_pausing
+
     async def run(self) -> None:
         """As that of the client's own."""
         state = self._copy.state

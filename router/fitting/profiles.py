@@ -11,6 +11,7 @@ from router.errors import (
     ContextLengthExceeded,
     EngineFailed,
     EngineOverloaded,
+    EngineUnavailable,
     InvalidRequest,
     ServingError,
 )
@@ -58,6 +59,10 @@ class Profile:
     thoughts: tuple[bytes, bytes] | None = None
     """What its chats call a model's thoughts, where clients look for another name, and that: bytes of JSON as above."""
 
+    last_words: re.Pattern[str] | None = None
+    """In what a server says while its engine is dead, and it is about to end, too: not of the request, which any other
+    replica can answer."""
+
     @property
     def tokenises(self) -> bool:
         """Whether the engine tells the tokens of a text."""
@@ -86,6 +91,8 @@ class Profile:
         is_context_said = _TEXT_OVER_STEP.search(words) or (status < 500 and _CONTEXT_WORDS.search(words))
         if fields.get("type") in _CONTEXT_TYPES or is_context_said:
             return ContextLengthExceeded(words, param=named or "messages", from_engine=True)
+        if status >= 500 and self.last_words is not None and self.last_words.search(words):
+            return EngineUnavailable(words, retry_after_s=1, from_engine=True)
         if status in OVERLOADED_STATUSES:
             return EngineOverloaded(words, retry_after_s=1, from_engine=True)
         if status in (401, 403, 404, 405):  # ours to get right, not the client's
@@ -116,6 +123,8 @@ PROFILES = {
             continues_by={"continue_final_message": True, "add_generation_prompt": False},
             default_max_tokens=16,
             thoughts=(b'"reasoning":', b'"reasoning_content":'),
+            # Source: vLLM 0.30, `v1/engine/exceptions.py`, EngineDeadError.
+            last_words=re.compile(r"EngineCore encountered an issue"),
         ),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),

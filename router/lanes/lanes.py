@@ -48,21 +48,26 @@ class Lanes:
         self._queues: dict[str, Queue] = {}
         self._number = 0
         self._reported: set[tuple[str, str]] = set()
+        self._in_use: Counter[tuple[str, ...]] = Counter()
 
     # requests
 
     def ticket(self, model: Model, lane: Lane, account: object) -> Ticket:
         queue = self._queue(model.applications[0])
         self._number += 1
-        return Ticket(lane, queue, model.queue, model.name, account, self._number)
+        return Ticket(lane, queue, model.queue, model.name, account, self._number, applications=model.applications)
 
     def enter(self, ticket: Ticket) -> None:
         """A request is there that needs an engine. Lines of batches make room for it at once, if there is none."""
+        self._in_use[ticket.applications] += 1
         if ticket.lane.priority != "batch":
             self._count_client(ticket)
 
     def leave(self, ticket: Ticket) -> None:
         """It is over."""
+        num_left = self._in_use.pop(ticket.applications) - 1
+        if num_left:
+            self._in_use[ticket.applications] = num_left
         queue = ticket.queue
         queue.num_clients -= ticket.is_client
         if ticket.batch_place is not None:
@@ -184,6 +189,13 @@ class Lanes:
                 if queue.num_requests or (queue.waiting and not self._directory.of(name))
             }
         )
+
+    def applications_in_use(self) -> frozenset[str]:
+        """
+        Those to which requests under way may yet be sent, by the tables that they began with. May be called from
+        another thread.
+        """
+        return frozenset(name for applications in list(self._in_use) for name in applications)
 
     def report(self) -> None:
         """Record how many wait. Called twice a second."""

@@ -34,6 +34,8 @@ class Ticket:
     """Counted among its queue's clients."""
     batch_place: "Queue | None" = None
     """Where it is counted among what batches run, once it had its turn there."""
+    applications: tuple[str, ...] = ()
+    """All that may serve it, by the table that it began with."""
 
 
 @dataclass(slots=True, eq=False)

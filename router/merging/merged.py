@@ -97,6 +97,11 @@ class Merged:
     def replica(self) -> Replica | None:
         return self._replica if self._attempts is None else self._attempts.replica
 
+    @property
+    def is_pausing(self) -> bool:
+        """Vectors are not streamed."""
+        return False
+
     async def run(self) -> None:
         """
         Returns when the answer is over.

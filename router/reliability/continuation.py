@@ -42,7 +42,9 @@ class Continuation(LaterSink):
         self.kept: list[bytes] | None = kept
         """None once that would be too much."""
         self._owed = said.owed
-        self._seam = Seam(said.text + said.owed, stops_of(rest.call.body.get("stop")))
+        body = rest.call.body
+        keeps_stop = body.get("include_stop_str_in_output") is True
+        self._seam = Seam(said.text + said.owed, stops_of(body.get("stop")), keeps_stop=keeps_stop)
         self._drops_text = rest.is_spent
         self._owed_reason = rest.finish_reason if said.finish_reason is None else None
         self._has_diverged = False
@@ -119,7 +121,7 @@ class Continuation(LaterSink):
         text = self._seam.pass_on(text_of(part))
         if text is None:
             self._drops_text = True
-            part[name], choice["finish_reason"] = "", "stop"
+            part[name], choice["finish_reason"] = self._seam.last, "stop"
             return
         if choice.get("finish_reason") is not None:
             text += self._seam.rest()

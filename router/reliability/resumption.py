@@ -75,9 +75,11 @@ class Resumption:
             logger.warning("the rest of a stream was not given: %s", failure)
             if failure.status < 500:
                 raise self._broken
+            self._broken.is_final = True
             return self._broken
         self._broken = failure
         self._num_resumes += 1
+        failure.is_final = self._num_resumes > 1
         self.measure()
         if failure.status < 500 or self.kept is None or self._num_resumes > self._policy.max_resumes:
             raise failure

@@ -12,12 +12,16 @@ def stops_of(stop: object) -> tuple[str, ...]:
 class Seam:
     """Looks for stop sequences that begin before the seam and end behind it: no engine sees these."""
 
-    def __init__(self, before: str, stops: Iterable[str]) -> None:
+    def __init__(self, before: str, stops: Iterable[str], *, keeps_stop: bool = False) -> None:
+        """`keeps_stop` says that the stop sequence at which an answer ends belongs to it."""
         self._open = [
             stop[length:] for stop in stops for length in range(1, len(stop)) if before.endswith(stop[:length])
         ]
         """What would complete a stop sequence that has begun."""
         self._behind = ""
+        self._keeps_stop = keeps_stop
+        self.last = ""
+        """What of the stop sequence that is complete is still to be passed on."""
 
     @property
     def is_closed(self) -> bool:
@@ -31,7 +35,9 @@ class Seam:
         None when one is complete: the answer has ended at the seam.
         """
         self._behind += text
-        if any(self._behind.startswith(ending) for ending in self._open):
+        complete = [ending for ending in self._open if self._behind.startswith(ending)]
+        if complete:
+            self.last = min(complete, key=len) if self._keeps_stop else ""
             return None
         self._open = [ending for ending in self._open if ending.startswith(self._behind)]
         if self._open:

@@ -51,9 +51,22 @@ def prefix_key(call: Call) -> int | None:
         return None
     if call.session:
         return _digest([b"session", call.session])
-    cache_key, user = (_text(call.body.get(name)) for name in ("prompt_cache_key", "user"))
-    if not cache_key and len(call.raw) < MIN_PREFIX_BYTES:
+    if not _text(call.body.get("prompt_cache_key")) and len(call.raw) < MIN_PREFIX_BYTES:
         return None
+    return _beginning_key(call)
+
+
+def conversation_key(call: Call) -> int | None:
+    """
+    64 bits that stay the same from a conversation's first request on, however short that is.
+
+    None where nothing tells conversations apart: a bare prompt that is short is all that there is of its beginning.
+    """
+    return _beginning_key(call) if call.route.is_chat and not call.session else prefix_key(call)
+
+
+def _beginning_key(call: Call) -> int:
+    cache_key, user = (_text(call.body.get(name)) for name in ("prompt_cache_key", "user"))
     beginning = _of_messages(call.body["messages"]) if call.route.is_chat else _of_prompt(call.body["prompt"])
     return _digest([b"prefix", cache_key, user, *beginning])
 

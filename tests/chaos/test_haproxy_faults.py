@@ -1,4 +1,4 @@
-"""HAProxy, which stands behind Serve's door, killed and frozen during 200 concurrent requests."""
+"""HAProxy, which stands behind Serve's door, killed and frozen during 200 concurrent streams and 40 whole answers."""
 
 from collections.abc import AsyncIterator
 
@@ -13,7 +13,7 @@ from striking import judge, strike
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-NUM_CLIENTS = {Form.SAMPLED: 100, Form.GREEDY: 60, Form.WHOLE: 40}
+NUM_CLIENTS = {Form.SAMPLED: 120, Form.GREEDY: 80, Form.WHOLE: 40}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -28,7 +28,7 @@ async def load(chaos: Chaos) -> AsyncIterator[Clients]:
 
 @pytest.mark.parametrize("fault", LLAMA_CPP_FAULTS, ids=str)
 async def test_a_fault_of_llama_cpp(chaos: Chaos, load: Clients, fault: Fault, counts: Counts) -> None:
-    """Streams that had begun on a killed engine say that they broke; all else is answered with all its tokens."""
+    """Every request is answered with all its tokens: streams that had begun on a killed engine go on with the other."""
     ports_before = engine_ports(chaos.house)
     met = await strike(chaos, load, fault)
     judge(fault, met, counts, engine="llama.cpp")

@@ -2,6 +2,7 @@
 
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,7 +24,17 @@ STREAM_HEAD = (
     b"transfer-encoding: chunked\r\n\r\n"
 )
 
-GENERATION_ERROR = ApiError(500, "EngineCore encountered an issue.", kind="InternalServerError")
+ENGINE_DEAD = ApiError(
+    500,
+    "EngineCore encountered an issue. See stack trace (above) for the root cause.",
+    kind="InternalServerError",
+)
+"""vLLM's words where its engine's process is gone, and its server not yet."""
+
+_ERRORS: Mapping[Failure, ApiError] = {
+    "error": ApiError(500, "The generation failed.", kind="InternalServerError"),
+    "dead": ENGINE_DEAD,
+}
 
 
 class Client(Protocol):
@@ -118,8 +129,8 @@ class WholeAnswer:
         self._client.response_done()
 
     def fail(self, failure: Failure) -> None:
-        if failure == "error":
-            self._client.write(response(500, GENERATION_ERROR.body()))
+        if failure in _ERRORS:
+            self._client.write(response(500, _ERRORS[failure].body()))
             self._client.response_done()
         elif failure == "half_event":
             whole = response(200, whole_body(self._identity, self._request, 0))
@@ -210,8 +221,8 @@ class StreamAnswer:
         self._client.response_done()
 
     def fail(self, failure: Failure) -> None:
-        if failure == "error":
-            error = chunk(b"data: %b\n\n" % GENERATION_ERROR.body())
+        if failure in _ERRORS:
+            error = chunk(b"data: %b\n\n" % _ERRORS[failure].body())
             self._client.write(error + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
             self._client.response_done()
         elif failure == "half_event":

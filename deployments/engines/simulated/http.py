@@ -16,13 +16,23 @@ import orjson
 from deployments.engines.simulated import metrics as simulated_metrics
 from deployments.engines.simulated import requests as simulated_requests
 from deployments.engines.simulated import tokens as simulated_tokens
-from deployments.engines.simulated.answers import STREAM_HEAD, Identity, StreamAnswer, WholeAnswer, response
+from deployments.engines.simulated.answers import (
+    ENGINE_DEAD,
+    STREAM_HEAD,
+    Identity,
+    StreamAnswer,
+    WholeAnswer,
+    response,
+)
 from deployments.engines.simulated.gpu import GpuFullError, SimulatedGpu
 from deployments.engines.simulated.requests import ApiError, GenerationRequest, Json
 from deployments.engines.simulated.scheduler import Generation, Scheduler
 
 EXIT_ON_COMMAND = 70
 """The exit code of a process that was told to exit."""
+
+SURVIVAL_S = 5.0
+"""How long the server lives on without its engine, in seconds. Source: vLLM 0.30, `VLLM_WATCHDOG_TIME_S`."""
 
 FLUSH_POLL_S = 0.001
 
@@ -159,7 +169,7 @@ class Connection(asyncio.Protocol):
         """Whoever may ask for a path that there is gets its answer."""
         path = request.path
         if path == b"/health":
-            self._respond(200, b"")
+            self._respond(503 if self._house.scheduler.is_dead else 200, b"")
             return
         if request.authorization != self._house.authorization:
             self._respond(401, b'{"error":"Unauthorized"}')  # vLLM's own shape here, unlike its other errors
@@ -214,6 +224,8 @@ class Connection(asyncio.Protocol):
         house = self._house
         if not house.gpu.is_taken:
             raise ApiError(500, "the engine sleeps", kind="InternalServerError")
+        if house.scheduler.is_dead:
+            raise ENGINE_DEAD
         request = simulated_requests.parse_generation(
             body, is_chat=is_chat, model=house.model, max_model_len=house.max_model_len
         )

@@ -21,8 +21,8 @@ DEFAULT_COMPLETION_TOKENS = 16
 MAX_CHOICES = 128
 
 Json = dict[str, object]
-Failure = Literal["cut", "error", "hang", "exit", "half_event"]
-_FAILURES: tuple[Failure, ...] = ("cut", "error", "hang", "exit", "half_event")
+Failure = Literal["cut", "error", "hang", "exit", "half_event", "dead"]
+_FAILURES: tuple[Failure, ...] = ("cut", "error", "hang", "exit", "half_event", "dead")
 
 
 class ApiError(Exception):

@@ -167,8 +167,12 @@ class Pace:
 
 
 class Scheduler:
-    def __init__(self, pace: Pace) -> None:
+    """`on_death` is called once, when a request has ended the engine."""
+
+    def __init__(self, pace: Pace, on_death: Callable[[], object] = lambda: None) -> None:
         self._pace = pace
+        self._on_death = on_death
+        self.is_dead = False
         self._prefix_cache = PrefixCache(pace.kv_cache_tokens // pace.kv_block_tokens)
         self._wheel = TimerWheel(self._on_due)
         self._running: set[Generation] = set()
@@ -305,6 +309,22 @@ class Scheduler:
         if failure != "hang":  # a request that hangs keeps its place until its client leaves
             self._release(generation)
         generation.answer.fail(failure)
+        if failure == "dead" and not self.is_dead:
+            self._die()
+
+    def _die(self) -> None:
+        """All that runs or waits fails with it."""
+        self.is_dead = True
+        others = [*self._waiting, *self._running]
+        self._waiting.clear()
+        for generation in others:
+            generation.is_over = True
+        for generation in [*self._running]:
+            self._release(generation)
+        self.counters.num_failed += len(others)
+        for generation in others:
+            generation.answer.fail("dead")
+        self._on_death()
 
     def _release(self, generation: Generation) -> None:
         generation.is_over = True

@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 import uvloop
 
 from deployments.engines.simulated.gpu import GpuFullError, SimulatedGpu
-from deployments.engines.simulated.http import Connection, House
+from deployments.engines.simulated.http import EXIT_ON_COMMAND, SURVIVAL_S, Connection, House
 from deployments.engines.simulated.scheduler import Pace, Scheduler
 
 BACKLOG = 4096
@@ -64,8 +64,9 @@ async def serve(launch: Launch) -> None:
         max_prefills=launch["max_prefills"],
     )
     authorization = f"Bearer {launch['secret']}".encode()
-    house = House(launch["model"], launch["max_model_len"], authorization, Scheduler(pace), gpu, launch["takes_turns"])
     loop = asyncio.get_running_loop()
+    scheduler = Scheduler(pace, lambda: loop.call_later(SURVIVAL_S, os._exit, EXIT_ON_COMMAND))
+    house = House(launch["model"], launch["max_model_len"], authorization, scheduler, gpu, launch["takes_turns"])
     server = await loop.create_server(lambda: Connection(house), launch["host"], launch["port"], backlog=BACKLOG)
     print(f"the simulated engine serves {launch['model']} at {launch['host']}:{launch['port']}", flush=True)  # noqa: T201  the log
     gc.freeze()  # what exists now stays; no collection needs to look at it

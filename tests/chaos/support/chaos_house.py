@@ -15,7 +15,7 @@ from prometheus_scrape import exported_name, scrape
 from redis_server import RedisServer
 from waiting import eventually, wait_for
 
-from router.metrics import RUNNING
+from router.metrics import QUEUED, RUNNING
 
 NUM_ROUTERS = 2
 NUM_REPLICAS = 3
@@ -116,7 +116,7 @@ def _is_idle(engine: processes.EngineProcess) -> bool:
 
 
 def _is_nothing_running(house: House) -> bool:
-    return scrape(house).total(exported_name(RUNNING)) == 0
+    return all(scrape(house).total(exported_name(metric)) == 0 for metric in (RUNNING, QUEUED))
 
 
 def _is_listened_on(port: int) -> bool:

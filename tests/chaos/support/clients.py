@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+from collections.abc import AsyncIterable
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -99,7 +100,7 @@ class Clients:
                 elif form is Form.WHOLE:
                     _read_whole(entry, await answer.json())
                 else:
-                    await _read_stream(entry, answer.content)
+                    await read_stream(entry, answer.content)
         except TimeoutError:  # aiohttp's own are of this kind, too
             entry.close(Ending.HUNG, monotonic(), f"after {len(entry.text)} characters")
         except ValueError as error:  # half an event, and then the ordinary end of an answer
@@ -116,7 +117,8 @@ class Clients:
         num_tokens = self.asking.num_tokens
         messages = [{"role": "user", "content": f"Question {number} of {form}."}]
         if self.asking.model != "simulated":
-            body = {"model": self.asking.model, "messages": messages, "max_tokens": num_tokens, "logit_bias": NO_END}
+            body = {"model": self.asking.model, "messages": messages, "max_tokens": num_tokens, "temperature": 0}
+            body["logit_bias"] = NO_END
             return body | (_AS_STREAM if form is not Form.WHOLE else {}), None
         pace: dict[str, object] = {"inter_token_ms": self.asking.token_ms, "prefill_base_ms": self.asking.token_ms}
         body = {"model": self.asking.model, "messages": messages, "max_tokens": num_tokens, "simulated": pace}
@@ -129,11 +131,12 @@ class Clients:
 
 def _read_whole(entry: Entry, document: dict[str, Any]) -> None:
     choice = document["choices"][0]
-    entry.text, entry.began_at = choice["message"]["content"], monotonic()
+    entry.add(choice["message"]["content"], monotonic())
     entry.close_answer(monotonic(), document["usage"]["completion_tokens"], choice["finish_reason"])
 
 
-async def _read_stream(entry: Entry, content: aiohttp.StreamReader) -> None:
+async def read_stream(entry: Entry, content: AsyncIterable[bytes]) -> None:
+    """Enter a streamed answer, whose lines these are."""
     num_tokens, finish_reason = 0, None
     async for line in content:
         if not line.startswith(b"data: "):
@@ -151,9 +154,7 @@ async def _read_stream(entry: Entry, content: aiohttp.StreamReader) -> None:
         if not event["choices"]:
             continue
         choice = event["choices"][0]
-        entry.text += choice["delta"].get("content") or ""
-        if entry.text and entry.began_at is None:
-            entry.began_at = monotonic()
+        entry.add(choice["delta"].get("content") or "", monotonic())
         finish_reason = choice["finish_reason"] or finish_reason
     if entry.ending is None:
         entry.close(Ending.SILENT, monotonic(), f"no [DONE] after {len(entry.text)} characters")

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import aiohttp
 import house_processes as processes
 import psutil
 from chaos_house import Chaos
@@ -52,6 +53,18 @@ async def kill_engine(chaos: Chaos) -> None:
     victim = chaos.house.engines()[0].process
     victim.kill()
     await _gone(victim)
+
+
+async def end_engine_only(chaos: Chaos) -> None:
+    """Its server lives on for some seconds, as vLLM's does, and answers with 500 whatever it is asked."""
+    victim = chaos.house.engines()[0]
+    launch = victim.launch
+    deadly = {"messages": [{"role": "user", "content": "die"}], "simulated": {"dead_after_tokens": 0}}
+    headers = {"authorization": f"Bearer {launch['secret']}"}
+    address = f"http://{launch['host']}:{launch['port']}/v1/chat/completions"
+    async with aiohttp.request("POST", address, json=deadly, headers=headers) as answer:
+        assert answer.status == 500
+    await _gone(victim.process)
 
 
 async def freeze_engine(chaos: Chaos) -> None:
@@ -138,6 +151,7 @@ async def reload_table(chaos: Chaos) -> None:
 
 FAULTS = (
     Fault("kill engine", kill_engine),
+    Fault("end engine, not its server", end_engine_only),
     Fault("freeze engine", freeze_engine),
     Fault("kill replica", kill_replica),
     Fault("freeze replica", freeze_replica),

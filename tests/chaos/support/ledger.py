@@ -2,7 +2,9 @@
 The clients' book: one entry for each request that was ever sent, and how it ended.
 
 An answer of the simulated engine is complete when its text is, to the last character, the one that is owed for this
-very request: see `deployments/engines/simulated/tokens.py`. Of another engine's answer only the tokens can be counted.
+very request: see `deployments/engines/simulated/tokens.py`. Of another engine's answer only the tokens can be counted,
+and not by the usage alone: of a stream that goes on elsewhere the router adds that up. Engines send a stream's tokens
+one by one, but for those that are a part of a character, so there are nearly as many events with a text.
 Whatever else a client got has to say that it is not complete.
 """
 
@@ -48,6 +50,10 @@ class Form(StrEnum):
     SAMPLED = "sampled stream"
 
 
+MIN_TEXTS_RATIO = 0.75
+"""Events with a text for each token of a stream. Of 80 greedy answers of the small model, each had one for each token."""
+
+
 @dataclass(slots=True)
 class Entry:
     """
@@ -61,6 +67,8 @@ class Entry:
     num_owed_tokens: int
     asked_at: float
     text: str = ""
+    num_texts: int = 0
+    """Events with a part of the text."""
     began_at: float | None = None
     """When the first of the text came."""
     ended_at: float | None = None
@@ -71,16 +79,34 @@ class Entry:
     def is_under_way(self) -> bool:
         return self.began_at is not None and self.ended_at is None
 
+    @property
+    def is_as_long(self) -> bool:
+        """Whether there came about as much as the tokens that are owed: of a text that nobody knows."""
+        if self.form is Form.WHOLE or self.owed is not None:
+            return True
+        return MIN_TEXTS_RATIO * self.num_owed_tokens <= self.num_texts <= self.num_owed_tokens
+
+    def add(self, text: str, now: float) -> None:
+        """More of it has come. What comes behind the end of an answer is nobody's."""
+        if self.ending is not None:
+            self.close(Ending.WRONG, now, f"after its end: {text}")
+        if text:
+            self.text += text
+            self.num_texts += 1
+            self.began_at = self.began_at or now
+
     def close(self, ending: Ending, now: float, detail: str = "") -> None:
         self.ending, self.ended_at, self.detail = ending, now, detail[:200]
 
     def close_answer(self, now: float, num_tokens: int, finish_reason: str | None) -> None:
         """The answer ended as answers do. `num_tokens` is what its usage says, 0 where that never came."""
-        is_whole = num_tokens == self.num_owed_tokens and finish_reason == "length"
-        if is_whole and self.text == (self.owed or self.text):
+        is_whole = num_tokens == self.num_owed_tokens and finish_reason == "length" and self.is_as_long
+        if self.ending is not None:
+            self.close(Ending.WRONG, now, "ended twice")
+        elif is_whole and self.text == (self.owed or self.text):
             self.close(Ending.COMPLETE, now)
-        elif (self.owed or self.text).startswith(self.text):
-            said = f"{len(self.text)} characters, {num_tokens} tokens, finish_reason {finish_reason}"
+        elif (self.owed or self.text).startswith(self.text) and self.num_texts <= self.num_owed_tokens:
+            said = f"{self.num_texts} texts, {num_tokens} tokens, finish_reason {finish_reason}: ...{self.text[-60:]}"
             self.close(Ending.SILENT, now, said)
         else:
             self.close(Ending.WRONG, now, f"...{self.text[-60:]}")

@@ -4,7 +4,15 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from deployments.load.board import Board, BoardReader, Living, read_words, write_word
+from deployments.load.board import (
+    Board,
+    BoardReader,
+    Living,
+    read_figures_of,
+    read_words,
+    write_figures,
+    write_word,
+)
 from router.load.first_tokens import FirstTokens
 from router.load.report import RouterLoad
 from router.replicas.registry import Figures
@@ -78,6 +86,14 @@ def test_words_of_other_versions_are_left_out() -> None:
     others = (b'[1, {"small": 1}]', b'[1, {}, {"small": [1, 2.0, 3]}]', b"[1, {}, 5]", b"7", b"not JSON", b"")
     words = {f"other{number}": word for number, word in enumerate(others)}
     assert {"r1": (1, load)} == read_words({**words, "r1": write_word(1, load)})
+
+
+def test_figures_of_other_versions_are_left_out() -> None:
+    """A router that could not read one replica's would otherwise hear of none, from then on."""
+    figures = Figures(3, 2, 1, 0.5)
+    others = (b"[1, 2, 3, 0.5, 4]", b"[1]", b"7", b"not JSON", b"")
+    words = {f"other{number}": word for number, word in enumerate(others)}
+    assert {"r1": figures} == read_figures_of({**words, "r1": write_figures(figures)})
 
 
 def test_a_failure_ends_nothing() -> None:

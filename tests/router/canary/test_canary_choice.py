@@ -21,6 +21,10 @@ def call(text: str = "hi", session: bytes = b"", *more: str) -> Call:
     )
 
 
+def completion(prompt: str) -> Call:
+    return parse_call(ROUTES["/v1/completions"], orjson.dumps({"model": "m", "prompt": prompt}))
+
+
 def model(**fields: object) -> Model:
     backends = (
         BackendSettings(application="a"),
@@ -46,14 +50,27 @@ def test_a_conversation_keeps_its_backend_as_it_grows() -> None:
         assert chosen(call(f"{number} {LONG}")) == chosen(call(f"{number} {LONG}", b"", "more", "and more"))
 
 
-def test_short_requests_of_one_tenant_have_one_backend() -> None:
+def test_a_conversation_that_begins_with_little_keeps_its_backend() -> None:
+    """Also when it has become long, and whether its requests have a key or not."""
+    for number in range(20):
+        grown = call(f"hi {number}", b"", LONG, "and more")
+        for tenant in ("", TENANT):
+            assert chosen(call(f"hi {number}"), tenant) == chosen(grown, tenant)
+
+
+def test_short_conversations_of_one_tenant_are_spread() -> None:
+    """A team with one key would otherwise be on one side of a canary, all of it."""
+    assert 3 == len({chosen(call(f"hi {number}"), TENANT).backends[0].label for number in range(200)})
+
+
+def test_short_prompts_of_one_tenant_have_one_backend() -> None:
     """Where there is neither a session nor a beginning worth the name."""
-    assert 1 == len({chosen(call(f"hi {number}"), TENANT).backends for number in range(20)})
+    assert 1 == len({chosen(completion(f"hi {number}"), TENANT).backends for number in range(20)})
 
 
 def test_a_request_with_nothing_to_know_it_by_is_spread() -> None:
     """One of many has each backend."""
-    assert 3 == len({chosen(call()).backends[0].label for _ in range(200)})
+    assert 3 == len({chosen(completion("hi")).backends[0].label for _ in range(200)})
 
 
 def test_the_fallbacks_stay_last() -> None:

@@ -105,6 +105,7 @@ def test_everybody_is_answered_refused_or_gone(seed: int) -> None:
             queue.waiting, queue.lines, queue.num_requests, queue.num_clients, queue.num_batch_requests,
         )  # fmt: skip
         assert [(0, 0), (0, 0)] == [(one.num_running, one.num_completions) for one in traffic.replicas]
+        assert frozenset() == traffic.lanes.applications_in_use()
         assert traffic.most_over <= MAX_AHEAD
         assert traffic.num_answered > 0
 

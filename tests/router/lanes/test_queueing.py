@@ -13,8 +13,10 @@ from scripted_engine import ScriptedEngine
 from wire import CHAT, CHAT_STREAM, COMPLETED, EMBEDDING, LAST_CHUNK, STREAM_HEAD, TOKENS, WHOLE, chunk, whole
 
 from cache.memory_store import MemoryStore
+from configs.router import ModelRoute, RouterUserConfig
 from router.attempts import Attempts
 from router.metrics import QUEUE_TIME, QUEUED, REQUESTS
+from router.models.table import ModelTable
 from router.replicas.registry import Figures, Replica
 
 DONE_WITH_USAGE = chunk(b"data: [DONE]\n\n")
@@ -189,6 +191,15 @@ async def test_a_replica_that_comes_takes_those_who_wait(busy: Busy, other_engin
     busy.door.serve_with(*busy.door.replicas, small(other_engine, "r2"))
     assert 200 == (await task).status
     assert (1, []) == (len(other_engine.requests), busy.asked)
+
+
+async def test_the_applications_of_requests_under_way_are_in_use(busy: Busy) -> None:
+    """Those of the table that they began with, until the last of them is answered."""
+    await busy.ask("first")
+    busy.door.state.take_over_table(ModelTable(RouterUserConfig(models={"m": ModelRoute(application="other")})))
+    assert {APPLICATION} == busy.door.state.lanes.applications_in_use()
+    assert [200, 200] == await busy.statuses()
+    assert frozenset() == busy.door.state.lanes.applications_in_use()
 
 
 async def test_who_waits_for_replicas_that_go_is_told_so(busy: Busy) -> None:

@@ -161,6 +161,30 @@ async def test_a_stream_waits_for_a_new_replica(
         assert DONE in await client.until(b"0\r\n\r\n")
 
 
+@pytest.mark.parametrize("is_shared", [True, False], ids=["shared", "copied to a shadow"])
+async def test_who_waits_for_the_rest_is_kept_alive(
+    is_shared: bool,  # noqa: FBT001 - pytest's way
+    open_door: OpenDoor,
+    engine: ScriptedEngine,
+    other_engine: ScriptedEngine,
+) -> None:
+    """Also where the answer is shared with others, or the request is copied."""
+    requests = RequestSettings(replica_wait_s=20, early_headers_s=0.01, max_attempts=2)
+    door = await open_door(requests, store=MemoryStore(1_000_000, 4096) if is_shared else None)
+    if not is_shared:
+        door.set_route(shadow={"application": "dark", "ratio": 1})
+        door.state.take_over_replicas("dark", [other_engine.replica("dark", "vllm")])
+    for script in (BROKEN, [REST]):
+        engine.script(*script, path="/v1/chat/completions")
+    door.serve_with(engine.replica("first", "vllm"))
+    with await door.client() as client:
+        await client.post({**CHAT_STREAM, "temperature": 0})
+        await client.until(token("lo,"))
+        await client.until(b": keep-alive")
+        door.serve_with(engine.replica("second", "vllm"))
+        assert DONE in await client.until(b"0\r\n\r\n")
+
+
 async def test_tools_that_were_only_offered_do_not_matter(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
@@ -198,6 +222,20 @@ async def test_a_stop_sequence_across_the_seam_ends_the_answer(
     answer = await door.post({**CHAT_STREAM, "stop": "END"})
     finishes = [each["choices"][0]["finish_reason"] for each in read_events(answer.body) if each]
     assert ("Hello E", "stop", True) == (text_of(answer.body), finishes[-1], answer.body.endswith(DONE))
+
+
+async def test_a_stop_sequence_that_is_wanted_is_said_to_its_end(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """vLLM keeps it in the answer where it is told to, and then sends its first half before it is whole."""
+    engine.script(STREAM_HEAD, chunk(ROLE + token("Hello E")), Ending.RESET)
+    other_engine.script(
+        stream(of_another(ROLE, token("N"), token("D of"), STOP, usage(9, 2), DONE)), path="/v1/chat/completions"
+    )
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, "stop": "END", "include_stop_str_in_output": True})
+    finishes = [each["choices"][0]["finish_reason"] for each in read_events(answer.body) if each]
+    assert ("Hello END", "stop", True) == (text_of(answer.body), finishes[-1], answer.body.endswith(DONE))
 
 
 async def test_an_answer_that_lacked_only_its_end_gets_it(

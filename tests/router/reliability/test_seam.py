@@ -26,6 +26,14 @@ def test_what_is_passed_on(before: str, stops: list[str], pieces: list[str], exp
     assert expected == [seam.pass_on(piece) for piece in pieces]
 
 
+def test_a_stop_sequence_that_belongs_to_the_answer_is_passed_on() -> None:
+    """Its second half, however it comes: the client has the first."""
+    kept, dropped = (Seam("abx", ["xyz"], keeps_stop=keeps) for keeps in (True, False))
+    assert ["", None] == [kept.pass_on(piece) for piece in ("y", "zab")]
+    assert None is dropped.pass_on("yzab")
+    assert ("yz", "") == (kept.last, dropped.last)
+
+
 def test_what_was_held_back_comes_with_the_end() -> None:
     """The answer ended before the sequence did."""
     seam = Seam("abx", ["xyz"])

@@ -16,7 +16,8 @@ from wire import (
     whole,
 )
 
-from configs.reliability import ReliabilityPolicy, ResumePolicy
+from cache.memory_store import MemoryStore
+from configs.reliability import ReliabilityPolicy, ResumePolicy, RetryPolicy
 from configs.router import RequestSettings
 
 
@@ -97,6 +98,32 @@ async def test_a_request_that_ends_its_engines_is_given_up(
     answer = await door.post(CHAT_STREAM)
     asked = [one for one in (*engine.requests, *other_engine.requests) if one.path != "/tokenize"]
     assert ("engine_failed", 4) == (answer.error_event["code"], len(asked))
+
+
+async def test_a_shared_request_that_ends_its_engines_is_given_up_as_well(
+    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """An answer that may be made again is not made again after that."""
+    door = await open_door(RequestSettings(replica_wait_s=0.2, max_attempts=16), store=MemoryStore(1_000_000, 4096))
+    door.set_reliability(ReliabilityPolicy(resume=ResumePolicy(max_resumes=3)))
+    engine.otherwise = other_engine.otherwise = BROKEN
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, "temperature": 0})
+    asked = [one for one in (*engine.requests, *other_engine.requests) if one.path != "/tokenize"]
+    assert ("engine_failed", 4) == (answer.error_event["code"], len(asked))
+
+
+async def test_the_retry_budget_holds_for_answers_that_may_be_made_again(
+    open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The first loss is free, and the second would have to be paid."""
+    door = await open_door(store=MemoryStore(1_000_000, 4096))
+    door.set_reliability(ReliabilityPolicy(retries=RetryPolicy(max_ratio=0, min_retries=0)))
+    engine.otherwise = other_engine.otherwise = BROKEN
+    two_engines(door, engine, other_engine)
+    answer = await door.post({**CHAT_STREAM, "temperature": 0})
+    asked = [one for one in (*engine.requests, *other_engine.requests) if one.path != "/tokenize"]
+    assert ("engine_failed", 2) == (answer.error_event["code"], len(asked))
 
 
 async def test_nothing_is_resumed_where_that_is_off(

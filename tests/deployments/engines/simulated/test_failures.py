@@ -8,7 +8,8 @@ import orjson
 import pytest
 
 from configs.engine import SimulatedSettings
-from deployments.engines.runtime import EngineRuntime
+from deployments.engines.errors import EngineDied
+from deployments.engines.runtime import NUM_HEALTH_FAILURES, EngineRuntime
 
 StartEngine = Callable[..., Awaitable[EngineRuntime]]
 
@@ -88,6 +89,25 @@ async def test_exit_ends_the_process(runtime: EngineRuntime) -> None:
         message = await runtime.died()
 
     assert (2, True) == (received.count(b"data: "), "exited with code 70" in message)
+
+
+async def test_a_dead_engine_fails_whatever_runs_and_comes(runtime: EngineRuntime) -> None:
+    """`dead_after_tokens` is vLLM's end: the server still answers, with 500, and says that it is not healthy."""
+    running = asyncio.create_task(failing(runtime, is_stream=True, inter_token_ms=60_000))
+    while not (await runtime.load()).num_running:
+        pass
+    whole, _ = await failing(runtime, is_stream=False, dead_after_tokens=1)
+    broken, _ = await running
+    late, _ = await failing(runtime, is_stream=False)
+
+    words = b'{"error":{"message":"EngineCore encountered an issue.'
+    assert [True] * 3 == [words in answer for answer in (whole, broken, late)]
+    assert (True, True) == (whole.startswith(b"HTTP/1.1 500"), b"data: [DONE]" in broken)
+    assert (0, 0) == ((await runtime.load()).num_running, (await runtime.load()).num_waiting)
+    for _ in range(NUM_HEALTH_FAILURES - 1):
+        await runtime.check()
+    with pytest.raises(EngineDied):
+        await runtime.check()
 
 
 async def test_error_is_an_event_and_then_the_end_mark(runtime: EngineRuntime) -> None:
