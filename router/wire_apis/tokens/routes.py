@@ -6,7 +6,7 @@ from router.asgi import Headers
 from router.call import Account
 from router.chat_roles import adapt, refusals_of
 from router.errors import EngineFailed, EngineUnavailable, InvalidRequest, ModelDoesNotSupport
-from router.fim.filling import first_that_fills_in
+from router.fim.filling import first_to_fill_in_now
 from router.model_cards import max_model_len_of
 from router.model_table import Model
 from router.profiles import PROFILES
@@ -97,7 +97,7 @@ def _choose(named: str | None, state: RouterState, account: Account) -> tuple[Mo
         EngineUnavailable: it has no replica now.
     """
     table = state.table
-    name = named or first_that_fills_in(None, table, state.directory) or next((one.name for one in table.models), None)
+    name = named or first_to_fill_in_now(table, state.directory) or next((one.name for one in table.models), None)
     if name is None:
         raise InvalidRequest("`model` is missing.", param="model")
     model = table.resolve(name)
