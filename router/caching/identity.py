@@ -68,6 +68,7 @@ def _changed_for_replica(call: Call, model: Model) -> dict[str, object]:
 
     Source: `router.fitting`, which does it.
     """
+    said: dict[str, object]
     if call.route.is_chat:
         roles, tools = model.roles.refuses, model.capabilities.tools
         said = {"roles": None if roles is None else sorted(roles), "tools": tools if call.body.get("tools") else None}
