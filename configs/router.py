@@ -262,7 +262,8 @@ class RouterUserConfig(Settings):
 
     fim_model: ModelName | None = None
     """Who fills in where the model that a request names cannot, or is unknown here: one of `models`, or an alias.
-    Default: nobody, so that a `suffix` to such a model is answered 400; `/infill` takes the first that can."""
+    Default: nobody, so that a `suffix` to such a model is answered 400; `/infill` takes the first that can, and wakes
+    one where all of those sleep."""
 
     requests: RequestSettings = RequestSettings()
     """Time limits of a request."""

@@ -3,8 +3,8 @@ The number of replicas by what the engines have to do, and by what waits before 
 
 Serve's own policy counts the requests that travel through Serve, and there are none: routers reach the engines'
 servers. So each engine replica publishes its engine's figures each second, each router publishes the requests for which
-it has no replica and how long streams took to begin, and this policy adds them up. Bounds, factors and the delays of
-going down stay Serve's.
+it has no replica and, where a target is set for that, how long streams took to begin, and this policy adds them up.
+Bounds, factors and the delays of going down stay Serve's.
 """
 
 from collections.abc import Sequence
@@ -43,7 +43,9 @@ class EngineLoadPolicy:
         if config.upscale_delay_s == SERVE_UPSCALE_DELAY_S:
             # The context is this decision's own. Its delays are applied after this call.
             context.config = config.model_copy(update={"upscale_delay_s": self._settings.upscale_delay_s})
-        application = context.app_name or ""
+        application, target_ttft_s = context.app_name or "", self._settings.target_ttft_s
+        # Routers tell this of the applications for which somebody asks it, and of no others.
+        began = None if target_ttft_s is None else controller_board.BOARD.first_tokens(application)
         wanted = wanted_replicas(
             controller_board.BOARD.figures_of(application, [one.unique_id for one in context.running_replicas]),
             controller_board.BOARD.num_waiting(application),
@@ -53,8 +55,7 @@ class EngineLoadPolicy:
         )
         if wanted is None:
             return float(context.target_num_replicas), {}
-        first_tokens = controller_board.BOARD.first_tokens(application)
-        by_ttft = replicas_for_ttft(first_tokens, self._settings.target_ttft_s, context.current_num_replicas)
+        by_ttft = replicas_for_ttft(began, target_ttft_s, context.current_num_replicas)
         return max(wanted, by_ttft), {}
 
 

@@ -24,7 +24,7 @@ from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
-from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures
+from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures_and_wish
 from deployments.swap_report import read_turns
 from router.app import RouterApp
 from router.http.auth import KeyRing
@@ -53,6 +53,7 @@ class RouterReplica:
         self._watches: dict[str, ReplicaWatch] = {}
         self._followed = Followed(args.listener.request_timeout_s)
         self._running: dict[str, list[str]] = {}
+        self._wish: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_listening = False
         self._taking_over = asyncio.Lock()
@@ -184,7 +185,7 @@ class RouterReplica:
         self._metrics.close()
 
     def _load(self) -> RouterLoad:
-        return RouterLoad.of(door.load() for door in self._doors)
+        return RouterLoad.of(door.load() for door in self._doors).asked_for(self._wish)
 
     @property
     def _doors(self) -> tuple[OwnDoor | ServeDoor, ...]:
@@ -217,14 +218,14 @@ class RouterReplica:
             door.take_over_replicas(application, replicas)
 
     async def _read_figures(self) -> None:
-        """What the replicas say of themselves, brought to the doors."""
+        """What the replicas say of themselves, brought to the doors; and what scaling policies ask the routers."""
         while True:
             await asyncio.sleep(FIGURES_INTERVAL_S)
             ids = [one for running in self._running.values() for one in running]
             figures: dict[str, Figures] = {}
             if ids:
                 with contextlib.suppress(RayError):  # the doors go by what they know, and forget what is too old
-                    figures = await asyncio.to_thread(read_figures, ids)
+                    figures, self._wish = await asyncio.to_thread(read_figures_and_wish, ids)
             for door in self._doors:
                 door.take_over_figures(figures)
             self._let_go()

@@ -5,7 +5,7 @@ Source: ray 2.60.0, `serve/_private/long_poll.py`, `serve/_private/common.py`, `
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,7 +21,7 @@ from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
-from deployments.load.board import Board, read_figures_of, read_words, write_figures, write_word
+from deployments.load.board import Board, read_figures_of, read_wish, read_words, write_figures, write_wish, write_word
 from deployments.placement import Node
 from router.load.report import RouterLoad
 from router.replicas.registry import Figures
@@ -30,6 +30,7 @@ _KV_NAMESPACE = b"enginehouse"
 _KV_TIMEOUT_S = 2
 _FIGURES = b"figures:"
 _ROUTER_LOAD = b"router_load:"
+_WISH = b"first_tokens_wanted"
 
 
 @dataclass(slots=True, frozen=True)
@@ -127,10 +128,33 @@ def read_figures(replica_ids: Sequence[str]) -> dict[str, Figures]:
     Raises:
         RayError: the head does not answer.
     """
+    return read_figures_and_wish(replica_ids)[0]
+
+
+def read_figures_and_wish(replica_ids: Sequence[str]) -> tuple[dict[str, Figures], frozenset[str]]:
+    """
+    The same, and of which applications `publish_wish` wants to know how their streams begin; in one call.
+
+    Raises:
+        RayError: the head does not answer.
+    """
     keys = {_figures_key(replica_id): replica_id for replica_id in replica_ids}
     client = internal_kv.internal_kv_get_gcs_client()  # type: ignore[no-untyped-call]
-    found = client.internal_kv_multi_get(list(keys), _KV_NAMESPACE, timeout=_KV_TIMEOUT_S)
-    return read_figures_of({keys[key]: value for key, value in found.items()})
+    found = dict(client.internal_kv_multi_get([*keys, _WISH], _KV_NAMESPACE, timeout=_KV_TIMEOUT_S))
+    wish = read_wish(found.pop(_WISH, None))
+    return read_figures_of({keys[key]: value for key, value in found.items()}), wish
+
+
+def publish_wish(applications: Iterable[str]) -> None:
+    """
+    Let routers know of which applications they are to tell how their streams begin. One call, as `publish_figures`.
+
+    Raises:
+        RayError: the head does not answer.
+    """
+    internal_kv._internal_kv_put(  # noqa: SLF001
+        _WISH, write_wish(applications), overwrite=True, namespace=_KV_NAMESPACE
+    )
 
 
 def _figures_key(replica_id: str) -> bytes:

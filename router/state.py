@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import aiohttp
 
 from configs.router import ListenerSettings
+from router.batches.desk import BatchDesk
 from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Tallies
 from router.http.asgi import Headers
@@ -24,9 +25,6 @@ from router.replicas.beginnings import Beginnings
 from router.replicas.registry import Figures, Replica, ReplicaDirectory
 from router.replicas.upstream import ConnectionPool
 from router.routing.occupancy import Occupancy
-
-if TYPE_CHECKING:  # it needs this module
-    from router.batches.service import Batches
 
 TICK_S = 0.5
 """How often time limits are looked at, in seconds: one timer for all requests instead of several for each."""
@@ -75,7 +73,7 @@ class RouterState:
         """How the sides of canaries and shadows do, as far as it went through here."""
         self.shadows: dict[asyncio.Task[None], str] = {}
         """Copies of requests under way, each with what it is counted under."""
-        self.batches: Batches | None = None
+        self.batches: BatchDesk | None = None
         """None where they are off."""
         self.lanes = Lanes(self.directory, sink, self.loop, router_id)
         """Where requests wait for a replica with room, and lines of batches for a slot."""

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,13 @@ def lint_imports(directory: Path) -> subprocess.CompletedProcess[str]:
     ]
     environment = {"PYTHONPATH": str(directory), "COLUMNS": "200"}
     return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    """Nor do those that are for types alone: a module can be read after all that it knows of."""
+    graph = grimp.build_graph(*PACKAGES, cache_dir=None)
+    imports = [(one, other) for one in graph.modules for other in graph.find_modules_directly_imported_by(one)]
+    assert [] == sorted((one, other) for one, other in imports if graph.chain_exists(importer=other, imported=one))
 
 
 def make_packages(directory: Path) -> None:

@@ -8,7 +8,7 @@ answer. So a thread of its own reads for all policies of the process.
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass, field
 from typing import Generic, TypeVar
@@ -23,6 +23,8 @@ logger = logging.getLogger("ray.serve")
 
 INTERVAL_S = 0.5
 """How often the board is read, in seconds."""
+WISH_S = 10.0
+"""How long after a policy's last question routers are to tell how an application's streams begin, in seconds."""
 
 T = TypeVar("T")
 
@@ -58,6 +60,18 @@ def read_figures_of(words: Mapping[str, bytes]) -> dict[str, Figures]:
         with suppress(ValueError, TypeError):
             read[replica_id] = Figures(*orjson.loads(word))
     return read
+
+
+def write_wish(applications: Iterable[str]) -> bytes:
+    """Of which applications routers are to tell how their streams begin, as `read_wish` reads it."""
+    return orjson.dumps(sorted(applications))
+
+
+def read_wish(wish: bytes | None) -> frozenset[str]:
+    """Nothing where no policy has ever said anything, or one of another version."""
+    with suppress(ValueError, TypeError):
+        return frozenset(orjson.loads(wish or b"[]"))
+    return frozenset()
 
 
 def read_words(words: Mapping[str, bytes]) -> dict[str, tuple[int, RouterLoad]]:
@@ -96,10 +110,22 @@ class BoardReader:
     Args:
         read: what the replicas with these ids say, and all routers. Raises RayError where the cluster's head does not
             answer.
+        wish: lets the routers know of which applications they are to tell how their streams begin: they do not unless
+            a policy asks. Raises as `read` does.
+        now: a monotonic clock, in seconds.
     """
 
-    def __init__(self, read: Callable[[Sequence[str]], Board]) -> None:
+    def __init__(
+        self,
+        read: Callable[[Sequence[str]], Board],
+        wish: Callable[[frozenset[str]], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._read = read
+        self._wish = wish
+        self._now = now
+        self._wished: frozenset[str] | None = None  # an earlier controller may have wished for something
+        self._asked_at: dict[str, float] = {}
         self._asked_for: dict[str, Sequence[str]] = {}
         self._figures: Living[Figures] = Living()
         self._routers: Living[tuple[int, RouterLoad]] = Living()
@@ -111,7 +137,7 @@ class BoardReader:
         self._start()
         with self._lock:
             self._asked_for[application] = replica_ids
-            figures = self._figures.words(time.monotonic())
+            figures = self._figures.words(self._now())
         return [figures[one] for one in replica_ids if one in figures]
 
     def num_waiting(self, application: str) -> int:
@@ -119,22 +145,33 @@ class BoardReader:
         return sum(load.demand.get(application, 0) for load in self._loads())
 
     def first_tokens(self, application: str) -> FirstTokens | None:
-        """How an application's streams began lately, at all routers together; None where none did."""
+        """
+        How an application's streams began lately, at all routers together; None where none did.
+
+        Routers tell it from two or three seconds after the first question on, and no longer once nobody asks.
+        """
+        with self._lock:
+            self._asked_at[application] = self._now()
         return together(load.first_tokens[application] for load in self._loads() if application in load.first_tokens)
 
     def _loads(self) -> list[RouterLoad]:
         self._start()
         with self._lock:
-            words = self._routers.words(time.monotonic())
+            words = self._routers.words(self._now())
         return [load for _, load in words.values()]
 
     def look(self) -> None:
         """Read once."""
         with self._lock:
             asked_for = [one for replica_ids in self._asked_for.values() for one in replica_ids]
+            oldest = self._now() - WISH_S
+            wished = frozenset(name for name, at in self._asked_at.items() if at >= oldest)
+        if wished != self._wished:
+            self._wish(wished)
+            self._wished = wished
         board = self._read(asked_for)
         with self._lock:
-            now = time.monotonic()
+            now = self._now()
             self._figures.hear(board.figures, now)
             self._routers.hear(board.routers, now)
 

@@ -5,6 +5,6 @@ A module of its own: Serve pickles a policy with all that its module holds, and 
 """
 
 from deployments.load.board import BoardReader
-from deployments.serve_internals import read_board
+from deployments.serve_internals import publish_wish, read_board
 
-BOARD = BoardReader(read_board)
+BOARD = BoardReader(read_board, publish_wish)

@@ -8,10 +8,10 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import StreamingResponse
 
+from router.batches.desk import BatchDesk
 from router.batches.files import FileRecord
 from router.batches.identity import new_id, owner_of
 from router.batches.records import Batch, Order
-from router.batches.service import Batches
 from router.batches.uploads import Upload
 from router.batches.wishes import page_of, parse_batch_wish, parse_page, parse_upload_fields
 from router.errors import BatchesNotConfigured, ClientDisconnected, InvalidRequest, ObjectNotFound
@@ -125,7 +125,7 @@ class BatchApi:
         await batches.cancel(batch)
         return _json(await _as_object(batches, await batches.ledger.find(owner, batch_id)))
 
-    def _open(self, request: Request) -> tuple[Batches, str]:
+    def _open(self, request: Request) -> tuple[BatchDesk, str]:
         """The batches, and who asks."""
         owner = owner_of(self._state.keys.check(request.scope))
         if self._state.batches is None:
@@ -135,14 +135,14 @@ class BatchApi:
         return self._state.batches, owner
 
 
-async def _found(batches: Batches, owner: str, batch_id: str) -> Batch | None:
+async def _found(batches: BatchDesk, owner: str, batch_id: str) -> Batch | None:
     try:
         return await batches.ledger.find(owner, batch_id)
     except ObjectNotFound:  # its creation came to no end
         return None
 
 
-async def _as_object(batches: Batches, batch: Batch) -> Mapping[str, object]:
+async def _as_object(batches: BatchDesk, batch: Batch) -> Mapping[str, object]:
     return batch.as_object(*await batches.ledger.counts(batch))
 
 

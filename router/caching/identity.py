@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from router.call import Call
+from router.models.table import Model
 
 _WITHOUT_EFFECT = frozenset(
     {
@@ -38,26 +39,42 @@ def is_deterministic(call: Call) -> bool:
     return (isinstance(temperature, int | float) and temperature == 0) or call.body.get("seed") is not None
 
 
-def identity_of(call: Call, fingerprint: str, adapter: str | None, tenant: str, namespace: str) -> dict[str, object]:
+def identity_of(call: Call, model: Model, fingerprint: str, tenant: str, namespace: str) -> dict[str, object]:
     """
     All that an answer depends on, as JSON.
 
     Args:
-        call: the request.
+        call: the request, before anything is done to it for one replica.
+        model: what it is asked of.
         fingerprint: of the engine: its build, weights and settings.
-        adapter: the LoRA adapter that the model is.
         tenant: whose answers these are; empty where they are everybody's.
         namespace: the client's own part of the cache.
     """
     return {
         "route": call.route.path,
         "engine": fingerprint,
-        "adapter": adapter or "",
+        "adapter": model.adapter or "",
         "tenant": tenant,
         "namespace": namespace,
         "body": _canonical(call.body),
         "extra": [[one.name, one.text] for one in call.extra],  # in the body's prompt only once its marks are known
+        **_changed_for_replica(call, model),
     }
+
+
+def _changed_for_replica(call: Call, model: Model) -> dict[str, object]:
+    """
+    What the model's settings will change in it. Nothing where they leave that to the engine: its fingerprint tells.
+
+    Source: `router.fitting.fit`, which does it.
+    """
+    said: dict[str, object]
+    if call.route.is_chat:
+        roles, tools = model.roles.refuses, model.capabilities.tools
+        said = {"roles": None if roles is None else sorted(roles), "tools": tools if call.body.get("tools") else None}
+    else:
+        said = {"limit": model.limits.max_completion_tokens if call.route.prompt_field == "prompt" else None}
+    return {name: value for name, value in said.items() if value is not None}
 
 
 def _canonical(body: Mapping[str, object]) -> dict[str, object]:

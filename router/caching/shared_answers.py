@@ -56,7 +56,7 @@ def decide_sharing(
         return None
     owner = tenant if policy.shared_by == "key" else ""
     try:
-        identity = identity_of(call, fingerprint, model.adapter, owner, controls.namespace)
+        identity = identity_of(call, model, fingerprint, owner, controls.namespace)
         in_namespace = (f"namespace:{controls.namespace}",) if controls.namespace else ()
         key = make_key(identity, (f"model:{model.name}", *in_namespace))  # type: ignore[arg-type]  # it came out of JSON
     except NotCacheable:

@@ -37,7 +37,8 @@ def who_fills_in(call: Call, choice: Choice, table: ModelTable, directory: Repli
 def first_that_fills_in(named: str | None, table: ModelTable, directory: ReplicaDirectory) -> str | None:
     """
     The name of a model for a request that may name none that is here, or one that cannot: that, where it is one for
-    which rules choose, or is not known to be unable; else the table's `fim_model`, or the first that can. None: nobody.
+    which rules choose, or is not known to be unable; else the table's `fim_model`, or the first that can, or else the
+    first that could when it last had a replica: it may only sleep. None: nobody.
     """
     if named is not None and table.find_auto(named) is not None:
         return named
@@ -45,14 +46,21 @@ def first_that_fills_in(named: str | None, table: ModelTable, directory: Replica
         template = template_of(table.resolve(named), directory)
         if template is None or template.name != "none":
             return named
-    able = (model.name for model in table.models if _can_fill_in(model, directory))
-    return table.fim_model or next(able, named if named is not None and table.has_name(named) else None)
+    asleep = (one.name for one in table.models if _can_fill_in(one, directory.last_of(*one.applications)))
+    unable = named if named is not None and table.has_name(named) else None
+    return first_to_fill_in_now(table, directory) or next(asleep, unable)
 
 
-def _can_fill_in(model: Model, directory: ReplicaDirectory) -> bool:
+def first_to_fill_in_now(table: ModelTable, directory: ReplicaDirectory) -> str | None:
+    """The table's `fim_model`, or the first that is known to be able by its settings or its replicas. None: nobody."""
+    able = (one.name for one in table.models if _can_fill_in(one, directory.of(*one.applications)))
+    return table.fim_model or next(able, None)
+
+
+def _can_fill_in(model: Model, replicas: Iterable[Replica]) -> bool:
     """Whether that is known, by whichever marks: while a canary runs, its applications may differ in them."""
     own = set_template(model.fim)
-    templates = [own] if own else [replica.template for replica in directory.of(*model.applications)]
+    templates = [own] if own else [replica.template for replica in replicas]
     return bool(templates) and all(template.name not in ("none", "unknown") for template in templates)
 
 

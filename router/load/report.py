@@ -1,8 +1,8 @@
 """What a router sees of each application's load, and no engine can: for whoever decides how many replicas there are."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from router.load.first_tokens import FirstTokens, together
@@ -18,6 +18,11 @@ class RouterLoad:
     @property
     def is_nothing(self) -> bool:
         return not self.demand and not self.first_tokens
+
+    def asked_for(self, applications: Collection[str]) -> "RouterLoad":
+        """The same, of the streams only those of these applications: nobody asks how the others began."""
+        began = {name: word for name, word in self.first_tokens.items() if name in applications}
+        return replace(self, first_tokens=began)
 
     @classmethod
     def of(cls, loads: Iterable["RouterLoad"]) -> Self:

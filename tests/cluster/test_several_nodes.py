@@ -58,7 +58,7 @@ async def test_the_death_of_a_node_costs_its_own_streams_only(machines: Machines
         known_at = monotonic()
         num_before = len(account.outcomes)
         await eventually("more requests are answered", lambda: len(account.outcomes) > num_before + 60)
-        machines.add(SECOND, GPU_NODE)
+        machines.add({SECOND: GPU_NODE})
         await eventually("there are two again", lambda: machines.replica_hosts("simulated") == [FIRST, SECOND], 90)
     assert [] == [outcome for outcome in account.failures if outcome.asked_at > known_at]
     assert all(outcome.error is not None for outcome in account.failures)

@@ -1,15 +1,13 @@
 """What every engine must do: one suite, run over each engine that is installed here."""
 
 import asyncio
-import os
-import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
-from contract_engines import CONTRACT_ENGINES, ContractEngine
+from contract_engines import ContractEngine
 
 from configs.engine import EngineSettings
 from deployments.engines import create_engine
@@ -26,18 +24,7 @@ LONG: dict[str, object] = {"model": "m", "prompt": "Once upon a time", "max_toke
 STREAMED: dict[str, object] = {"stream": True, "stream_options": {"include_usage": True}}
 
 # One loop for all: an engine that is shared between tests belongs to the loop that started it.
-on_shared_loop = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest.fixture(params=[engine.param for engine in CONTRACT_ENGINES], scope="module")
-def kind(request: pytest.FixtureRequest) -> ContractEngine:
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def settings(kind: ContractEngine) -> Iterator[EngineSettings]:
-    with kind.open_settings() as settings:
-        yield settings
+on_shared_loop = pytest.mark.asyncio(loop_scope="session")
 
 
 def skip_unless(condition: bool, reason: str) -> None:  # noqa: FBT001  an assertion of a kind
@@ -45,29 +32,14 @@ def skip_unless(condition: bool, reason: str) -> None:  # noqa: FBT001  an asser
         pytest.skip(reason)
 
 
-def open_runtime(settings: EngineSettings) -> EngineRuntime:
-    return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, lambda _: None)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def runtime(settings: EngineSettings) -> AsyncIterator[EngineRuntime]:
-    """An engine that all tests share, idle before each."""
-    async with open_runtime(settings) as runtime:
-        yield runtime
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def doomed(settings: EngineSettings) -> AsyncIterator[EngineRuntime]:
-    """An engine of one test's own, which may end it."""
-    async with open_runtime(settings) as runtime:
-        yield runtime
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def session(runtime: EngineRuntime) -> AsyncIterator[aiohttp.ClientSession]:
+    """Leaves the engine idle behind."""
     async with connected(runtime) as session:
         yield session
-    assert await runtime.drain(timeout_s=60), "the engine is still busy"
+    async with asyncio.timeout(60):
+        while not (await runtime.load()).is_idle:  # noqa: ASYNC110  it tells no event
+            await asyncio.sleep(0.02)
 
 
 def connected(runtime: EngineRuntime) -> aiohttp.ClientSession:
@@ -250,28 +222,3 @@ async def test_totals_count_tokens(runtime: EngineRuntime, session: aiohttp.Clie
         after.num_prompt_tokens,
         after.num_completion_tokens,
     )
-
-
-@on_shared_loop
-async def test_stop_ends_a_busy_engine(doomed: EngineRuntime) -> None:
-    """A stop does not wait for what runs: draining is done before."""
-    async with connected(doomed) as session:
-        response = await session.post("/v1/completions", json={**LONG, "stream": True})
-        await response.content.readuntil(b"\n\n")
-        async with asyncio.timeout(20):
-            await doomed.stop(grace_s=600)
-        response.close()
-
-    with pytest.raises(ConnectionRefusedError):
-        await asyncio.open_connection("127.0.0.1", doomed.address.port)
-
-
-@on_shared_loop
-async def test_a_killed_engine_is_noticed(kind: ContractEngine, doomed: EngineRuntime) -> None:
-    """SIGKILL of the engine's process is told by name."""
-    skip_unless(kind.is_child, "nothing of ours can be killed")
-    os.kill(doomed.pid or 0, signal.SIGKILL)
-    async with asyncio.timeout(20):
-        message = await doomed.died()
-
-    assert message.startswith("m was killed by SIGKILL")

@@ -8,9 +8,8 @@ import aiohttp
 import orjson
 import pytest
 import pytest_asyncio
-from contract_engines import CONTRACT_ENGINES, ContractEngine
+from contract_engines import ContractEngine
 
-from deployments.engines import create_engine
 from deployments.engines.runtime import EngineRuntime
 
 Json = dict[str, Any]
@@ -28,23 +27,10 @@ TOOL: Json = {
 PATHS = {"chat": "/v1/chat/completions", "completion": "/v1/completions"}
 
 # One loop for all: an engine that is shared between tests belongs to the loop that started it.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest.fixture(params=[engine.param for engine in CONTRACT_ENGINES], scope="module")
-def kind(request: pytest.FixtureRequest) -> ContractEngine:
-    return request.param
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def runtime(kind: ContractEngine) -> AsyncIterator[EngineRuntime]:
-    with kind.open_settings() as settings:
-        engine = create_engine(settings)
-        async with EngineRuntime(engine, settings, "127.0.0.1", lambda *_: None, lambda _: None) as runtime:
-            yield runtime
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def session(runtime: EngineRuntime) -> AsyncIterator[aiohttp.ClientSession]:
     headers = {"Authorization": f"Bearer {runtime.address.secret}"}
     # llama.cpp closes a connection behind a stream without a word; each request has one of its own.

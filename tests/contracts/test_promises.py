@@ -4,17 +4,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from contract_engines import CONTRACT_ENGINES, ContractEngine
+from contract_engines import ContractEngine
 
 from deployments.conformance.checks import CHECKS, OFFERS, Check, ask
 from deployments.conformance.engine_checks import ENGINE_CHECKS, EngineQuestion
 from deployments.conformance.examination import session_of
 from deployments.conformance.subject import Subject
-from deployments.engines import create_engine
 from deployments.engines.runtime import EngineRuntime
 
 # One loop for all: an engine that is shared between tests belongs to the loop that started it.
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 WORDLESS = "a simulated engine has no words of its own"
 NO_TOOLS = "SmolLM2's template does not know tools"
@@ -41,20 +40,7 @@ KNOWN: dict[tuple[str, str], str] = {
 """What an engine does not keep, and why. A promise in here that is kept after all fails its test."""
 
 
-@pytest.fixture(params=[engine.param for engine in CONTRACT_ENGINES], scope="module")
-def kind(request: pytest.FixtureRequest) -> ContractEngine:
-    return request.param
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def runtime(kind: ContractEngine) -> AsyncIterator[EngineRuntime]:
-    with kind.open_settings() as settings:
-        engine = create_engine(settings)
-        async with EngineRuntime(engine, settings, "127.0.0.1", lambda *_: None, lambda _: None) as runtime:
-            yield runtime
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="session")
 async def subject(runtime: EngineRuntime) -> AsyncIterator[Subject]:
     async with session_of(runtime) as session:
         yield Subject(session, "m", OFFERS)

@@ -1,9 +1,16 @@
 """How many replicas a model should have."""
 
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
-from deployments.autoscaling import replicas_for_ttft, wanted_replicas
+import pytest
+from ray.serve.config import AutoscalingConfig, AutoscalingContext
+
+from deployments.autoscaling import EngineLoadPolicy, replicas_for_ttft, wanted_replicas
+from deployments.load import controller_board
+from deployments.load.board import Board, BoardReader
 from router.load.first_tokens import FirstTokens
+from router.load.report import RouterLoad
 from router.replicas.registry import Figures
 
 
@@ -48,3 +55,37 @@ def test_wanted_replicas(figures: list[Figures], num_waiting: int, num_replicas:
 def test_replicas_for_ttft(lately: FirstTokens | None, target_s: float | None, expected: float) -> None:
     """Where there are four."""
     assert expected == pytest.approx(replicas_for_ttft(lately, target_s, 4))
+
+
+def context_of_one_replica() -> AutoscalingContext:
+    """What Serve's controller gives to the policy of the application `small`, whose target is far away."""
+    replica: Any = SimpleNamespace(unique_id="r1")
+    nothing: Any = None
+    return AutoscalingContext(
+        nothing, "Engine", "small", 1, 1, [replica], 0.0, 0.0, {}, {}, 1, 4, {}, None, None, 0.0,
+        AutoscalingConfig(max_replicas=4, target_ongoing_requests=1000),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected", "is_asked"),
+    [
+        pytest.param({"target_ttft_s": 0.1}, 2.0, True, id="much too slow"),
+        pytest.param({"target_ttft_s": 10}, 0.002, True, id="fast enough"),
+        pytest.param({}, 0.002, False, id="nobody looks at it"),
+    ],
+)
+def test_a_policy_with_a_target_looks_at_how_streams_began(
+    monkeypatch: pytest.MonkeyPatch, settings: dict[str, object], expected: float, *, is_asked: bool
+) -> None:
+    """It decides by what routers say of its application, and only then do they have to say it."""
+    load = RouterLoad({}, {"small": FirstTokens(20, 0.3), "large": FirstTokens(20, 0.001)})
+    board, wishes = Board({"r1": busy(2)}, {"router": (1, load)}), []
+    reader = BoardReader(lambda _: board, wishes.append)
+    monkeypatch.setattr(BoardReader, "_start", lambda _: None)  # only the test reads
+    monkeypatch.setattr(controller_board, "BOARD", reader)
+    policy = EngineLoadPolicy(**settings)
+    assert (1.0, {}) == policy(context_of_one_replica())  # nobody has said anything yet, so nothing changes
+    reader.look()
+    assert (pytest.approx(expected), {}) == policy(context_of_one_replica())
+    assert [{"small"} if is_asked else set()] == wishes

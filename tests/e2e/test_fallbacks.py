@@ -1,26 +1,14 @@
 """A model whose engine does not start, and the other engine that serves it meanwhile."""
 
-from collections.abc import Iterator
-
-import pytest
-from house import House, open_house
-from house_files import free_port, model, router, serve_file, with_fallbacks
-from streaming_load import Pace, sdk, whole
+import openai
+from house import House
 
 
-@pytest.fixture(scope="module")
-def half_house() -> Iterator[House]:
-    """`simulated` is to run on llama.cpp with weights that are not there, or else on the simulated engine."""
-    table = with_fallbacks(router(free_port(), {"simulated": []}), simulated=["spare"])
-    broken = model("simulated", engine="llama_cpp", model_source="/nowhere/weights.gguf")
-    spare = model("spare")
-    with open_house(serve_file(table, [broken, spare])) as house:
-        yield house
-
-
-async def test_the_fallback_serves_and_the_failure_is_told(half_house: House) -> None:
-    """The command is ready, says which application failed and why, and the model answers by its own name."""
-    async with sdk(half_house) as client:
-        outcome = await whole(client, Pace(5))
-    told = "no weights at /nowhere/weights.gguf" in half_house.output()
-    assert (True, True, True) == (outcome.is_whole, told, "Its fallbacks serve meanwhile." in half_house.output())
+def test_the_fallback_serves_and_the_failure_is_told(library: House) -> None:
+    """The command is ready, says which application failed and why, and the model is answered for by another."""
+    with openai.OpenAI(base_url=library.base_url, api_key="none", max_retries=0) as sdk:
+        raw = sdk.completions.with_raw_response.create(model="broken", prompt="Once upon a time", max_tokens=4)
+    assert "model=broken; application=words" == raw.headers["x-enginehouse-route"]
+    assert raw.parse().choices[0].text
+    told = "no weights at /nowhere/weights.gguf" in library.output()
+    assert (True, True) == (told, "Its fallbacks serve meanwhile." in library.output())

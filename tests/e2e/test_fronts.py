@@ -3,13 +3,12 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import openai
 import pytest
 from contract_engines import ENDPOINT_KEY_ENV, ollama, running, simulated
 from house import House, open_house
-from house_files import Json, free_port, model, router, serve_file
+from house_files import free_port, model, router, serve_file
 from openai.types.chat import ChatCompletionMessageParam
 from waiting import wait_for
 
@@ -138,27 +137,3 @@ def test_an_endpoint_may_die_and_come_back(client: openai.OpenAI, house: House, 
     endpoint.start()
     wait_for("it answers again", answers)
     assert client.completions.create(model="local", prompt="Hi", max_tokens=1).model == "local"
-
-
-@pytest.mark.parametrize(
-    ("args", "reason"),
-    [
-        (
-            {"engine": "ollama", "model_source": "a", "executable": "no-such-ollama"},
-            "cannot execute no-such-ollama: no such program on the PATH",
-        ),
-        (
-            {"engine": "openai", "base_url": "http://127.0.0.1:1/v1", "start_timeout_s": 1},
-            "http://127.0.0.1:1/v1 does not answer",
-        ),
-    ],
-)
-def test_a_server_that_is_not_there_ends_the_command(args: dict[str, Any], reason: str) -> None:
-    """Nothing to run, and nobody at the address: exit code 1, and the reason."""
-    config: Json = serve_file(router(free_port(), {"local": []}), [model("local", **args)])
-    house = House(config)
-    try:
-        assert 1 == house.wait_exit()
-        assert reason in house.output()
-    finally:
-        house.close()

@@ -42,7 +42,7 @@ async def _update_under_load(house: House, change: Callable[[Json], None], is_do
     async with sdk(house) as client:
         expected = (await whole(client, Pace(100))).text
     async with load(house, num_clients=8, pace=LONG) as account:
-        await asyncio.to_thread(house.redeploy, change)
+        await asyncio.to_thread(house.redeploy_by_command, change)
         await eventually("both replicas are new", is_done, 120)
     assert [] == account.failures
     assert account.num_with(expected) >= 8

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from router.call import Account
 from router.errors import EngineFailed, EngineUnavailable, InvalidRequest, ModelDoesNotSupport
-from router.fim.filling import first_that_fills_in
+from router.fim.filling import first_to_fill_in_now
 from router.fitting.chat_roles import adapt, refusals_of
 from router.fitting.profiles import PROFILES
 from router.http.asgi import Headers
@@ -97,7 +97,7 @@ def _choose(named: str | None, state: RouterState, account: Account) -> tuple[Mo
         EngineUnavailable: it has no replica now.
     """
     table = state.table
-    name = named or first_that_fills_in(None, table, state.directory) or next((one.name for one in table.models), None)
+    name = named or first_to_fill_in_now(table, state.directory) or next((one.name for one in table.models), None)
     if name is None:
         raise InvalidRequest("`model` is missing.", param="model")
     model = table.resolve(name)

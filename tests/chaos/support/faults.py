@@ -9,8 +9,9 @@ import aiohttp
 import house_processes as processes
 import psutil
 from chaos_house import Chaos
-from house_files import Json, models_of, router_of
+from house_files import KEYS, Json, models_of, router_of
 from ledger import BROKEN_CONNECTION, EXPLICIT, Ending, Entry
+from raw_http import ask, request
 from waiting import eventually
 
 STOPPED_S = 3.0
@@ -139,14 +140,17 @@ async def update_model(chaos: Chaos) -> None:
 
 
 async def reload_table(chaos: Chaos) -> None:
-    """A new model table: five times, so that requests meet the change itself."""
+    """A new model table: five times, each once the one before is in force, so that requests meet the change itself."""
+    house = chaos.house
     for number in range(5):
 
         def change(file: Json, number: int = number) -> None:
             table = router_of(file)["deployments"][0]["user_config"]
             table["models"]["simulated"]["aliases"] = ["default", f"alias-{number}"]
 
-        await asyncio.to_thread(chaos.house.redeploy, change)
+        await asyncio.to_thread(house.redeploy, change)
+        card = request("GET", f"/v1/models/alias-{number}", authorization=f"Bearer {KEYS[0]}")
+        await eventually("it is in force", lambda card=card: ask(house.port, card).status == 200)  # type: ignore[misc]
 
 
 FAULTS = (

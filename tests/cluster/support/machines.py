@@ -55,14 +55,18 @@ class Machines:
     def start_head(self) -> None:
         head = ["--head", f"--port={self._gcs_port}", f"--dashboard-port={self.dashboard_port}"]
         self._start(HEAD, NodeShape(0), [*head, "--dashboard-host=127.0.0.1", f"--temp-dir={self.folder}"])
+        self._wait_up(HEAD)
 
     @property
     def address(self) -> str:
         return f"{HEAD}:{self._gcs_port}"
 
-    def add(self, host: str, shape: NodeShape) -> None:
-        """A node at `host`, 127.0.0.x. Returns once the cluster knows it."""
-        self._start(host, shape, [f"--address={self.address}"])
+    def add(self, shapes: Mapping[str, NodeShape]) -> None:
+        """Nodes at their hosts, 127.0.0.x. Returns once the cluster knows them."""
+        for host, shape in shapes.items():
+            self._start(host, shape, [f"--address={self.address}"])
+        for host in shapes:
+            self._wait_up(host)
 
     def _start(self, host: str, shape: NodeShape, options: list[str]) -> None:
         command = [
@@ -71,13 +75,13 @@ class Machines:
             f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=80000000",
         ]  # fmt: skip
         with (self.folder / f"{host}.txt").open("ab") as log:
-            node = subprocess.Popen(
+            self._nodes[host] = subprocess.Popen(
                 command, cwd=ROOT, env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT
             )
-        self._nodes[host] = node
 
+    def _wait_up(self, host: str) -> None:
         def is_up() -> bool:
-            assert node.poll() is None, (self.folder / f"{host}.txt").read_text()
+            assert self._nodes[host].poll() is None, (self.folder / f"{host}.txt").read_text()
             return host in self.hosts()
 
         wait_for(f"the node {host} is up", is_up, START_DEADLINE_S)
@@ -169,8 +173,7 @@ def open_machines(shapes: Mapping[str, NodeShape], environment: Mapping[str, str
     machines = Machines(environment)
     try:
         machines.start_head()
-        for host, shape in shapes.items():
-            machines.add(host, shape)
+        machines.add(shapes)
         yield machines
     finally:
         machines.close()

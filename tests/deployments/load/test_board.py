@@ -4,13 +4,18 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import pytest
+
 from deployments.load.board import (
+    WISH_S,
     Board,
     BoardReader,
     Living,
     read_figures_of,
+    read_wish,
     read_words,
     write_figures,
+    write_wish,
     write_word,
 )
 from router.load.first_tokens import FirstTokens
@@ -36,10 +41,14 @@ def test_a_word_that_was_taken_back_is_gone() -> None:
 
 @dataclass
 class Cluster:
-    """Says what it is told to say."""
+    """Says what it is told to say. `wish` is what its routers were told last; None where that was nothing."""
 
     figures: Mapping[str, Figures] = field(default_factory=dict)
     routers: Mapping[str, tuple[int, RouterLoad]] = field(default_factory=dict)
+    wish: frozenset[str] | None = None
+
+    def wish_for(self, applications: frozenset[str]) -> None:
+        self.wish = applications
 
     def read(self, replica_ids: Sequence[str]) -> Board:
         return Board({one: self.figures[one] for one in replica_ids if one in self.figures}, self.routers)
@@ -48,7 +57,7 @@ class Cluster:
 def test_waiting_requests_of_all_routers_are_added() -> None:
     """For the application that is asked for, and for no other."""
     cluster = Cluster(routers={"r1": (1, RouterLoad({"small": 2, "large": 1})), "r2": (5, RouterLoad({"small": 3}))})
-    reader = BoardReader(cluster.read)
+    reader = BoardReader(cluster.read, cluster.wish_for)
     reader.look()
     assert (5, 1, 0) == tuple(reader.num_waiting(name) for name in ("small", "large", "other"))
 
@@ -59,15 +68,38 @@ def test_streams_of_all_routers_are_counted_together() -> None:
     cluster = Cluster(
         routers={"r1": (1, RouterLoad({}, {"small": first})), "r2": (1, RouterLoad({}, {"small": second}))}
     )
-    reader = BoardReader(cluster.read)
+    reader = BoardReader(cluster.read, cluster.wish_for)
     reader.look()
     assert (FirstTokens(2, 3.0), None) == (reader.first_tokens("small"), reader.first_tokens("large"))
+
+
+def test_routers_tell_how_streams_begin_while_a_policy_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of its application alone; a wish that an earlier controller left behind is taken back."""
+    monkeypatch.setattr(BoardReader, "_start", lambda _: None)  # only the test reads
+    cluster, now = Cluster(wish=frozenset({"other"})), [0.0]
+    reader = BoardReader(cluster.read, cluster.wish_for, lambda: now[0])
+    wishes = []
+    reader.num_waiting("large")
+    for asks, now[0] in ((False, 0.0), (True, 1.0), (False, 1.0 + WISH_S), (False, 1.5 + WISH_S)):
+        if asks:
+            reader.first_tokens("small")
+        reader.look()
+        wishes.append(cluster.wish)
+    assert [set(), {"small"}, {"small"}, set()] == wishes
+
+
+def test_wishes_are_read_as_they_were_written() -> None:
+    """Where there has been none yet, it is for nothing."""
+    assert [{"a", "b"}, set(), set()] == [
+        read_wish(one) for one in (write_wish({"b", "a"}), write_wish(frozenset()), None)
+    ]
 
 
 def test_only_the_replicas_that_run_are_heard() -> None:
     """What others said, or were, does not count."""
     figures = {"a": Figures(1, 2, 0, None), "gone": Figures(9, 9, 9, None)}
-    reader = BoardReader(Cluster(figures=figures).read)
+    cluster = Cluster(figures=figures)
+    reader = BoardReader(cluster.read, cluster.wish_for)
     reader.figures_of("small", ["a", "gone"])
     reader.figures_of("small", ["a", "new"])
     reader.look()
@@ -106,7 +138,7 @@ def test_a_failure_ends_nothing() -> None:
             raise failures.pop()
         return cluster.read(replica_ids)
 
-    reader = BoardReader(read)
+    reader = BoardReader(read, cluster.wish_for)
     deadline = time.monotonic() + 10
     while not reader.num_waiting("small") and time.monotonic() < deadline:
         time.sleep(0.01)

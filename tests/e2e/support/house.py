@@ -172,11 +172,24 @@ class House:
 
     # its changes
 
-    def redeploy(self, change: Callable[[Json], None]) -> None:
-        """`serve deploy FILE`, as an operator brings a changed file to a running cluster. Returns before it is done."""
+    def _change(self, change: Callable[[Json], None]) -> None:
         config = copy.deepcopy(self.config)
         change(config)
         self._write(config)
+
+    def redeploy(self, change: Callable[[Json], None]) -> None:
+        """Bring a changed file to the running cluster. Returns before it is done."""
+        self._change(change)
+        asked = urllib.request.Request(
+            f"http://127.0.0.1:{self.dashboard_port}/api/serve/applications/", json.dumps(self.config).encode(),
+            {"content-type": "application/json"}, method="PUT",
+        )  # fmt: skip
+        with urllib.request.urlopen(asked, timeout=60) as answer:  # noqa: S310  ours
+            assert answer.status == 200
+
+    def redeploy_by_command(self, change: Callable[[Json], None]) -> None:
+        """The same by `serve deploy FILE`, which sends that request, as an operator does it; it takes 3 s to start."""
+        self._change(change)
         command: list[Path | str] = [Path(sys.executable).with_name("serve"), "deploy", str(self.file)]
         done = subprocess.run(
             [*command, "--address", f"http://127.0.0.1:{self.dashboard_port}"],

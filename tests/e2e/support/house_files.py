@@ -39,11 +39,17 @@ def laptop_file(port: int) -> Json:
 
 
 def library_file(port: int, reranker: str) -> Json:
-    """llama.cpp three times: `words` generates, `vectors` embeds, and `ranks` reranks with the weights `reranker`."""
+    """
+    llama.cpp three times: `words` generates, `vectors` embeds, and `ranks` reranks with the weights `reranker`.
+
+    `broken` has weights that are not there, so `words` stands in for it.
+    """
     small: Json = {"engine": "llama_cpp", "max_num_seqs": 2, "num_threads": 1}
+    table = router(port, {"words": [], "vectors": ["text-embedding-3-small"], "ranks": [], "broken": []})
     return serve_file(
-        router(port, {"words": [], "vectors": ["text-embedding-3-small"], "ranks": []}),
+        with_fallbacks(table, broken=["words"]),
         [
+            model("broken", model_source="/nowhere/weights.gguf", **small),
             model("words", max_model_len=256, **small),
             model("vectors", task="embed", max_model_len=512, **small),
             model("ranks", task="rerank", model_source=reranker, max_model_len=64, **small),

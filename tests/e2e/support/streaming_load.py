@@ -79,12 +79,10 @@ async def whole_on_new_connection(house: Served) -> Outcome:
     return Outcome(choice["text"], 1, choice["finish_reason"])
 
 
-async def streamed(client: openai.AsyncOpenAI, pace: Pace, outcome: Outcome) -> Outcome:
+async def streamed(client: openai.AsyncOpenAI, pace: Pace, outcome: Outcome, model: str = "simulated") -> Outcome:
     """One streamed answer, in `outcome` as it comes."""
     try:
-        stream = await client.completions.create(
-            model="simulated", prompt=PROMPT, extra_body=pace.extra_body, stream=True
-        )
+        stream = await client.completions.create(model=model, prompt=PROMPT, extra_body=pace.extra_body, stream=True)
         async for chunk in stream:
             outcome.num_chunks += 1
             outcome.text += chunk.choices[0].text

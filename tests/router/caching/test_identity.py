@@ -7,8 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from configs.capabilities import CapabilitySettings
+from configs.limits import ModelLimits
+from configs.roles import RolePolicy
 from router.caching.identity import identity_of, is_deterministic
 from router.call import ROUTES, Call, parse_call
+from router.models.table import Model
 
 CHAT = "/v1/chat/completions"
 BODY: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "temperature": 0}
@@ -19,9 +23,13 @@ def call(path: str = CHAT, **fields: object) -> Call:
     return parse_call(ROUTES[path], orjson.dumps(body))
 
 
-def identity(one: Call, **other: str) -> dict[str, object]:
-    given = {"fingerprint": "f", "adapter": None, "tenant": "t", "namespace": "", **other}
-    return identity_of(one, **given)  # type: ignore[arg-type]
+def identity(one: Call, model: Model | None = None, **other: str) -> dict[str, object]:
+    given = {"fingerprint": "f", "tenant": "t", "namespace": "", **other}
+    return identity_of(one, model or model_with(), **given)
+
+
+def model_with(**settings: Any) -> Model:
+    return Model("m", ("application",), **settings)
 
 
 @pytest.mark.parametrize(
@@ -55,10 +63,43 @@ def test_everything_else_does(fields: dict[str, object]) -> None:
     assert identity(call()) != identity(call(**fields))
 
 
-@pytest.mark.parametrize("name", ["fingerprint", "adapter", "tenant", "namespace"])
+@pytest.mark.parametrize("name", ["fingerprint", "tenant", "namespace"])
 def test_so_does_where_it_comes_from_and_whose_it_is(name: str) -> None:
-    """The engine, the adapter, the tenant and the client's namespace."""
+    """The engine, the tenant and the client's namespace."""
     assert identity(call()) != identity(call(), **{name: "other"})
+
+
+TOOLS = [{"type": "function", "function": {"name": "f"}}]
+
+
+@pytest.mark.parametrize(
+    ("one", "settings"),
+    [
+        pytest.param(call(), {"adapter": "a"}, id="adapter"),
+        pytest.param(call(), {"roles": RolePolicy(refuses=("system",))}, id="roles"),
+        pytest.param(call(), {"roles": RolePolicy(refuses=())}, id="no roles"),
+        pytest.param(call(tools=TOOLS), {"capabilities": CapabilitySettings(tools=False)}, id="tools"),
+        pytest.param(
+            call("/v1/completions", prompt="a"), {"limits": ModelLimits(max_completion_tokens=5)}, id="limit of a text"
+        ),
+    ],
+)
+def test_so_do_settings_that_change_what_the_engine_is_asked(one: Call, settings: dict[str, object]) -> None:
+    """What the table before said to the engine was another question, and has another answer."""
+    assert identity(one) != identity(one, model_with(**settings))
+
+
+@pytest.mark.parametrize(
+    ("one", "settings"),
+    [
+        pytest.param(call("/v1/completions", prompt="a"), {"roles": RolePolicy(refuses=("system",))}, id="no chat"),
+        pytest.param(call(), {"capabilities": CapabilitySettings(tools=False)}, id="no tools"),
+        pytest.param(call(), {"capabilities": CapabilitySettings(vision=True)}, id="images"),
+    ],
+)
+def test_settings_that_change_nothing_do_not(one: Call, settings: dict[str, object]) -> None:
+    """What was kept is given on."""
+    assert identity(one) == identity(one, model_with(**settings))
 
 
 def test_the_two_names_of_a_limit_are_one() -> None:

@@ -224,6 +224,17 @@ async def test_answers_of_another_engine_are_others(
     assert ["miss", "bypass", "miss", "hit"] == outcomes
 
 
+async def test_answers_to_other_messages_are_others(sharing_door: Door, engine: ScriptedEngine) -> None:
+    """As a table makes them that says what the template takes."""
+    engine.otherwise = [WHOLE]
+    body = {**GREEDY, "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]}
+    outcomes = []
+    for refuses in ([], ["system"], ["system"], []):
+        sharing_door.set_route(roles={"refuses": refuses})
+        outcomes.append(outcome(await sharing_door.post(body)))
+    assert ["miss", "miss", "hit", "hit"] == outcomes
+
+
 async def test_a_model_without_replicas_is_answered_from_what_is_kept(
     sharing_door: Door, engine: ScriptedEngine
 ) -> None:

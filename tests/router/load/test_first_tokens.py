@@ -67,6 +67,13 @@ def test_the_doors_of_a_router_say_one_thing() -> None:
     assert RouterLoad.of([]).is_nothing
 
 
+def test_only_what_is_asked_for_is_told() -> None:
+    """How an application's streams began, where somebody decides by it; the demand for a model always."""
+    load = RouterLoad({"small": 1}, {"small": FirstTokens(1, 1.0), "large": FirstTokens(2, 3.0)})
+    assert RouterLoad({"small": 1}, {"large": FirstTokens(2, 3.0)}) == load.asked_for({"large"})
+    assert RouterLoad({}, {"small": FirstTokens(1, 1.0)}).asked_for(()).is_nothing
+
+
 async def test_streams_of_clients_are_noted(door: Door, engine: ScriptedEngine) -> None:
     """From the arrival to the first token; whole answers have none, and what may wait is not looked at."""
     engine.script(WHOLE)

@@ -1,4 +1,4 @@
-"""A model that sleeps when nobody asks for it, and wakes for who does."""
+"""Models whose number of replicas follows what is asked of them, down to none. `make test` has no time for it."""
 
 import asyncio
 import json
@@ -11,21 +11,25 @@ import openai
 import pytest
 from house import House, open_house
 from house_files import free_port, model, router, scaled, serve_file, with_fallbacks
-from streaming_load import Pace, sdk, whole
+from streaming_load import Outcome, Pace, sdk, streamed, whole
 from waiting import DEADLINE_S, eventually
 
 MAX_WAITING = 3
 
 
 @pytest.fixture(scope="module")
-def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     """
     `simulated` sleeps after two seconds, and takes three to load; its clients get headers after one.
 
-    `covered` sleeps, too, and has a fallback that does not.
+    `covered` sleeps, too, and has a fallback that does not. `busy` has one replica for two requests each, three at
+    most; `punctual` one for any number, as long as streams begin in time. Decisions are without delay.
     """
     sleepy = {"min_replicas": 0, "max_replicas": 2, "target_ongoing_requests": 100, "downscale_delay_s": 2}
-    table = router(free_port(), {"simulated": [], "spare": [], "covered": []})
+    prompt = {"upscale_delay_s": 1, "downscale_delay_s": 4, "look_back_period_s": 2, "metrics_interval_s": 1}
+    by_ttft = scaled(model("punctual", prefill_base_ms=300), max_replicas=2, target_ongoing_requests=1000, **prompt)
+    by_ttft["deployments"][0]["autoscaling_config"]["policy"]["policy_kwargs"] = {"target_ttft_s": 0.1}
+    table = router(free_port(), {"simulated": [], "spare": [], "covered": [], "busy": [], "punctual": []})
     with_fallbacks(table, covered=["spare"])
     table["args"]["batches"] = {"store": {"type": "folder", "path": str(tmp_path_factory.mktemp("batches"))}}
     config = table["deployments"][0]["user_config"]
@@ -35,15 +39,17 @@ def sleeper(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         scaled(model("simulated", start_delay_s=3), **sleepy),
         scaled(model("covered"), **sleepy),
         model("spare"),
+        scaled(model("busy"), max_replicas=3, target_ongoing_requests=2, **prompt),
+        by_ttft,
     ]
     with open_house(serve_file(table, applications)) as house:
         yield house
 
 
 @pytest.fixture
-async def asleep(sleeper: House) -> House:
-    await eventually("nobody is awake", lambda: not sleeper.engines("simulated") + sleeper.engines("covered"), 90)
-    return sleeper
+async def asleep(scaling: House) -> House:
+    await eventually("nobody is awake", lambda: not scaling.engines("simulated") + scaling.engines("covered"), 90)
+    return scaling
 
 
 @dataclass(slots=True)
@@ -134,3 +140,33 @@ async def test_a_batch_wakes_a_model(asleep: House) -> None:
                 await asyncio.sleep(0.1)
     assert batch.request_counts is not None
     assert 1 == batch.request_counts.completed
+
+
+async def test_replicas_come_with_the_load_and_go_after_it(scaling: House) -> None:
+    """Five streams for two a replica need three; when they are over one is left, and no stream was broken."""
+    assert 1 == len(scaling.engines("busy"))
+    outcomes = [Outcome() for _ in range(5)]
+    async with sdk(scaling) as client:
+        streams = [
+            asyncio.create_task(streamed(client, Pace(200, token_ms=100), outcome, "busy")) for outcome in outcomes
+        ]
+        await eventually("three replicas run", lambda: len(scaling.engines("busy")) == 3, 60)
+        await asyncio.gather(*streams)
+        await eventually("one replica is left", lambda: len(scaling.engines("busy")) == 1, 60)
+        last = await streamed(client, Pace(3), Outcome(), "busy")
+    assert [True] * 6 == [outcome.is_whole for outcome in [*outcomes, last]]
+
+
+async def test_replicas_come_when_streams_begin_too_late(scaling: House) -> None:
+    """One request at a time is no load; but each takes three times as long to begin as somebody wants to wait."""
+    assert 1 == len(scaling.engines("punctual"))
+    async with sdk(scaling) as client:
+
+        async def ask() -> None:
+            while len(scaling.engines("punctual")) < 2:
+                stream = await client.completions.create(model="punctual", prompt="x", max_tokens=2, stream=True)
+                async for _ in stream:
+                    pass
+
+        await asyncio.wait_for(ask(), 60)
+    await eventually("one replica is left", lambda: len(scaling.engines("punctual")) == 1, 60)
