@@ -11,6 +11,7 @@ from router.errors import (
     ContextLengthExceeded,
     EngineFailed,
     EngineOverloaded,
+    EngineUnavailable,
     InvalidRequest,
     ServingError,
 )
@@ -55,6 +56,8 @@ class Profile:
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
+    last_words: str | None = None
+    """How the message begins by which a server says that its engine is dead, and that it will end itself."""
 
     @property
     def tokenises(self) -> bool:
@@ -90,6 +93,8 @@ class Profile:
             return EngineFailed(f"The engine refused the router's request with status {status}.", from_engine=True)
         if 400 <= status < 500:
             return InvalidRequest(words, param=named, from_engine=True)
+        if self.last_words is not None and words.startswith(self.last_words):
+            return EngineUnavailable(words, retry_after_s=1, from_engine=True)
         return EngineFailed(words, from_engine=True)
 
 
@@ -113,6 +118,8 @@ PROFILES = {
             clamps_max_tokens=False,
             continues_by={"continue_final_message": True, "add_generation_prompt": False},
             default_max_tokens=16,
+            # vllm/v1/engine/exceptions.py: EngineDeadError, to each request that comes before its server has ended
+            last_words="EngineCore encountered an issue. See stack trace",
         ),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
         Profile("front", counts_tokens=None, clamps_max_tokens=True),

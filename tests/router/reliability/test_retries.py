@@ -12,6 +12,9 @@ from configs.router import RequestSettings
 from router.metrics import REFUSED_RETRIES, RETRIES
 
 OVERLOADED = whole({"error": {"message": "queue is full"}}, 503)
+DEAD = whole(
+    {"error": {"message": "EngineCore encountered an issue. See stack trace (above) for the root cause."}}, 500
+)
 NO_BUDGET = RetryPolicy(max_ratio=0, min_retries=0)
 
 
@@ -36,6 +39,18 @@ async def test_the_first_loss_is_free(door: Door, engine: ScriptedEngine, other_
         ReliabilityPolicy(retries=NO_BUDGET, circuit_breaker=BreakerPolicy(first_pause_ms=1, max_pause_ms=1))
     )
     assert {200} == {(await door.post(CHAT)).status for _ in range(10)}
+
+
+async def test_a_server_whose_engine_is_dead_is_gone(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """vLLM's server says so to whoever asks before it has ended; that is a loss, and no failure at the request."""
+    engine.otherwise, other_engine.otherwise = [DEAD], [WHOLE]
+    door.serve_with(other_engine.replica("good", profile="vllm"), engine.replica("dead", profile="vllm"))
+    minute = BreakerPolicy(first_pause_ms=60_000, max_pause_ms=60_000)
+    door.set_reliability(ReliabilityPolicy(retries=NO_BUDGET, circuit_breaker=minute))
+    assert {200} == {(await door.post(CHAT)).status for _ in range(10)}
+    assert 1 == len(engine.requests), "its breaker is open"
 
 
 async def test_a_second_loss_is_not(door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> None:
