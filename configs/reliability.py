@@ -101,7 +101,9 @@ class HedgingPolicy(Settings):
     """Ask a second replica. It costs tokens that nobody reads, within the retry budget."""
 
     delay_ms: Milliseconds | None = None
-    """After how many milliseconds. Default: the time that 95 in 100 of the model's last streams took to begin."""
+    """After how many milliseconds. Default: the time in which 95 in 100 of the model's last streams for requests of
+    about the same size have begun. A delay of yours is the same for all sizes, and long prompts take longer than short
+    ones with any replica."""
 
 
 class ResumePolicy(Settings):

@@ -190,7 +190,7 @@ class Attempts:
         hedging = self._model.reliability.hedging
         if not hedging.enabled or not call.wants_stream or self._resumption.is_under_way:
             return None
-        return hedging.delay_ms / 1000 if hedging.delay_ms else self._record.slow_s()
+        return hedging.delay_ms / 1000 if hedging.delay_ms else self._record.slow_s(len(self._call.raw))
 
     async def _hedged(
         self, call: Call, model: Model, replica: Replica, tried: set[str], delay_s: float
@@ -234,7 +234,7 @@ class Attempts:
         if is_looked_at and not self._resumption.is_under_way:
             self._state.first_tokens.note(replica.application, now, now - self._account.arrived_at)
         if self._model.reliability.hedging.enabled:
-            self._record.note_first_token(now - asked_at)
+            self._record.note_first_token(len(self._call.raw), now - asked_at)
         if self._race is not None:
             for other in self._exchanges.values():
                 if other is not exchange:

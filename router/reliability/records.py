@@ -1,6 +1,6 @@
 """What one router remembers of a model's last requests, to decide on the next ones."""
 
-from collections import deque
+from collections import defaultdict, deque
 from typing import Final
 
 from router.reliability.budget import RetryBudget
@@ -8,21 +8,37 @@ from router.reliability.budget import RetryBudget
 _MAX_FIRST_TOKENS: Final = 256
 _MIN_FIRST_TOKENS: Final = 20
 """Streams below which nobody can say what 95 in 100 of them take."""
+_SMALL_BYTES: Final = 4000
+"""Requests below this are of one size: reading so little takes no longer than a step of the engine."""
 
 
 class ModelRecord:
-    """Of one model. `budget` is its retry budget."""
+    """
+    Of one model. `budget` is its retry budget.
+
+    First tokens are kept by the size of the request, in classes of which each is four times as large as the one before:
+    a long prompt takes its time with any replica, and a second one would read all of it for nothing.
+    """
 
     def __init__(self) -> None:
         self.budget = RetryBudget()
-        self._first_tokens_s: deque[float] = deque(maxlen=_MAX_FIRST_TOKENS)
+        self._first_tokens_s: defaultdict[int, deque[float]] = defaultdict(lambda: deque(maxlen=_MAX_FIRST_TOKENS))
 
-    def note_first_token(self, after_s: float) -> None:
-        """A stream has begun, so long after its replica was asked."""
-        self._first_tokens_s.append(after_s)
+    def note_first_token(self, num_bytes: int, after_s: float) -> None:
+        """The stream that answers a request of that size has begun, so long after its replica was asked."""
+        self._first_tokens_s[_size_class(num_bytes)].append(after_s)
 
-    def slow_s(self) -> float | None:
-        """After how long 95 in 100 of the last streams have begun, in seconds; None while there are too few."""
-        if len(self._first_tokens_s) < _MIN_FIRST_TOKENS:
+    def slow_s(self, num_bytes: int) -> float | None:
+        """
+        After how long 95 in 100 of the last streams for requests of about that size have begun, in seconds.
+
+        None while there are too few.
+        """
+        known = self._first_tokens_s.get(_size_class(num_bytes), ())
+        if len(known) < _MIN_FIRST_TOKENS:
             return None
-        return sorted(self._first_tokens_s)[len(self._first_tokens_s) * 95 // 100]
+        return sorted(known)[len(known) * 95 // 100]
+
+
+def _size_class(num_bytes: int) -> int:
+    return ((num_bytes // _SMALL_BYTES).bit_length() + 1) // 2

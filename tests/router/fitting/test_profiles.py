@@ -9,6 +9,7 @@ VLLM = PROFILES["vllm"]
 
 TOO_LONG_VLLM = "This model's maximum context length is 2048 tokens. However, you requested 4000 tokens."
 TOO_LONG_TEXT = "input (701 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
+DEAD_VLLM = "EngineCore encountered an issue. See stack trace (above) for the root cause."
 TOO_LONG_LLAMA = "the request exceeds the available context size, try increasing it"
 
 
@@ -43,6 +44,7 @@ TOO_LONG_LLAMA = "the request exceeds the available context size, try increasing
         (503, {"error": {"message": "Loading model"}}, "engine_overloaded", 503, "Loading model", None),
         (504, {}, "engine_overloaded", 503, "The engine answered with status 504.", None),
         (500, {"error": {"message": "CUDA"}}, "engine_failed", 500, "CUDA", None),
+        (500, {"error": {"message": DEAD_VLLM, "code": 500}}, "engine_unavailable", 503, DEAD_VLLM, None),
         (500, {"error": {"message": TOO_LONG_VLLM}}, "engine_failed", 500, TOO_LONG_VLLM, None),
         (204, {}, "engine_failed", 500, "The engine answered with status 204.", None),
         (301, [], "engine_failed", 500, "The engine answered with status 301.", None),
@@ -73,6 +75,7 @@ def test_words_are_cut() -> None:
         ({"message": "busy", "code": 503}, "engine_overloaded"),
         ({"message": "oh", "code": "internal"}, "engine_failed"),
         ({"message": "oh"}, "engine_failed"),
+        ({"message": DEAD_VLLM, "type": "InternalServerError", "code": 500}, "engine_unavailable"),
         ("oh", "engine_failed"),
         (True, "engine_failed"),
     ],

@@ -145,6 +145,37 @@ def test_the_delay_is_what_most_streams_take() -> None:
     record = ModelRecord()
     delays = []
     for index in range(100):
-        delays.append(record.slow_s())
-        record.note_first_token(index / 100)
-    assert ([None] * 20, 0.95) == (delays[:20], record.slow_s())
+        delays.append(record.slow_s(1000))
+        record.note_first_token(1000, index / 100)
+    assert ([None] * 20, 0.95) == (delays[:20], record.slow_s(1000))
+
+
+def test_a_long_prompt_is_compared_with_its_like() -> None:
+    """It takes its time with any replica, so what short ones take says nothing of it."""
+    record = ModelRecord()
+    for _ in range(100):
+        record.note_first_token(1000, 0.02)
+    before = record.slow_s(100_000)
+    for _ in range(20):
+        record.note_first_token(100_000, 1.5)
+    assert (None, 1.5, 0.02) == (before, record.slow_s(90_000), record.slow_s(600))
+
+
+async def test_a_long_prompt_is_not_hedged_after_what_short_ones_take(
+    hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Where no delay is set, a request is hedged by what those of its size took; here there was none of its size."""
+    hedging.set_reliability(ReliabilityPolicy(hedging=HedgingPolicy(enabled=True)))
+    engine.otherwise = other_engine.otherwise = [STREAM]
+    for _ in range(20):
+        await hedging.post(CHAT_STREAM)
+    go = asyncio.Event()
+    engine.script(go, STREAM)
+    other_engine.script(go, STREAM)
+    long = {**CHAT_STREAM, "messages": [{"role": "user", "content": "word " * 20_000}]}
+    asking = asyncio.create_task(hedging.post(long))
+    await eventually(lambda: len(engine.requests) + len(other_engine.requests) == 21)
+    for _ in range(5):
+        await asyncio.sleep(0.02)  # far beyond what the short ones took
+    go.set()
+    assert (200, 21) == ((await asking).status, len(engine.requests) + len(other_engine.requests))
