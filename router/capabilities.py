@@ -7,7 +7,12 @@ from router.model_table import Model
 from router.replicas import Replica
 from router.statement import ABILITIES, Ability
 
-_OF_TASKS: Mapping[str, tuple[str, ...]] = {"embed": ("embeddings",), "rerank": ("rerank",)}
+_OF_TASKS: Mapping[str, tuple[str, ...]] = {
+    "embed": ("embeddings",),
+    "rerank": ("rerank",),
+    "transcribe": ("transcription",),
+    "speak": ("speech",),
+}
 
 
 def ability_of(model: Model, replica: Replica, ability: Ability) -> bool | None:
