@@ -42,7 +42,7 @@ class PassedExchange(Exchange):
     engine's answer ends: not every engine has an end mark of its own.
     """
 
-    def __init__(  # noqa: PLR0913 - an Exchange's, and whose answer it is
+    def __init__(
         self,
         connection: UpstreamConnection,
         answer: PassedAnswer,

@@ -37,6 +37,7 @@ SAMPLES_PER_CHAR = 400
 _VOLUME = 8_000
 _PARTS_OF_HEAD = re.compile(rb'(?:^|[;\s])name="([^"]*)"')
 _FORMATS = ("json", "text", "srt", "verbose_json", "vtt")
+_SOUND_HEAD = b"HTTP/1.1 200 OK\r\nserver: simulated\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n"
 _TEXT = b"text/plain; charset=utf-8"
 
 
@@ -87,7 +88,7 @@ def parse_recording(path: bytes, content_type: bytes, body: bytes, model: str, m
         message = f"This model's maximum context length is {max_model_len} tokens, and this recording has {num_tokens}."
         raise ApiError(400, message, param="file")
     is_stream = str(fields.get("stream", "")).lower() in ("true", "1")
-    wishes = {"simulated": simulated_requests.parse_json(form["simulated"])} if "simulated" in form else {}
+    wishes: Json = {"simulated": simulated_requests.parse_json(form["simulated"])} if "simulated" in form else {}
     return TranscriptRequest(
         _generation(digest, num_tokens, text, wishes, is_stream=is_stream),
         "translate" if is_translation else "transcribe",
@@ -154,7 +155,7 @@ def _parts(content_type: bytes, body: bytes) -> dict[str, bytes]:
 def _duration_s(recording: bytes) -> float:
     try:
         with wave.open(io.BytesIO(recording)) as read:
-            return read.getnframes() / read.getframerate()
+            return float(read.getnframes() / read.getframerate())
     except (wave.Error, EOFError):
         return len(recording) / BYTES_PER_S
 
@@ -169,12 +170,12 @@ class TranscriptAnswer:
 
     def send_tokens(self, start: int, end: int) -> None:
         size = simulated_tokens.NUM_TOKEN_CHARS
-        delta = self._asked.text[start * size : end * size]
-        self._client.write(_event({"type": "transcript.text.delta", "delta": delta}))
+        deltas = (self._asked.text[place * size : (place + 1) * size] for place in range(start, end))
+        self._client.write(b"".join(_event({"type": "transcript.text.delta", "delta": delta}) for delta in deltas))
 
     def finish(self, num_cached_tokens: int) -> None:  # noqa: ARG002  every answer's signature
         if self._asked.generation.is_stream:
-            done = {"type": "transcript.text.done", "text": self._asked.text, "usage": self._usage()}
+            done: Json = {"type": "transcript.text.done", "text": self._asked.text, "usage": self._usage()}
             self._client.write(_event(done) + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
         else:
             self._client.write(self._whole())
@@ -235,10 +236,7 @@ class SpeechAnswer:
     def __init__(self, client: Client, asked: SpeechRequest) -> None:
         self._client, self._asked = client, asked
         kind = b"audio/wav" if asked.has_head else b"audio/pcm"
-        client.write(
-            STREAM_HEAD if asked.is_sse
-            else b"HTTP/1.1 200 OK\r\nserver: simulated\r\ncontent-type: %b\r\ntransfer-encoding: chunked\r\n\r\n" % kind
-        )  # fmt: skip
+        client.write(STREAM_HEAD if asked.is_sse else _SOUND_HEAD % kind)
 
     def send_tokens(self, start: int, end: int) -> None:
         asked, size = self._asked, simulated_tokens.NUM_TOKEN_CHARS

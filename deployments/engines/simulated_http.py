@@ -169,7 +169,11 @@ class Connection(asyncio.Protocol):
         if request.authorization != self._house.authorization:
             self._respond(401, b'{"error":"Unauthorized"}')  # vLLM's own shape here, unlike its other errors
             return
-        expected = _METHODS.get(path) or _TASK_METHODS[self._house.task].get(path) or (_TURN_METHODS.get(path) if self._house.takes_turns else None)
+        expected = (
+            _METHODS.get(path)
+            or _TASK_METHODS[self._house.task].get(path)
+            or (_TURN_METHODS.get(path) if self._house.takes_turns else None)
+        )
         if expected is None:
             raise ApiError(404, "Not Found", kind="NotFoundError")
         if request.method != expected:

@@ -1,4 +1,4 @@
-"""`GET /props`, by which clients of llama.cpp's server learn how long a prompt may be. What is not known is left out."""
+"""`GET /props`, by which clients of llama.cpp's server learn how long a prompt may be."""
 
 from typing import Final
 from urllib.parse import parse_qs
@@ -41,12 +41,13 @@ class Props:
 
 
 def props_of(state: RouterState, model: Model, name: str) -> Json:
-    """`name` is what the client calls the model."""
+    """`name` is what the client calls the model. What is not known is left out."""
     ready = state.directory.of(*model.applications)
     known = state.directory.last_of(*model.applications)
     contexts = [replica.max_model_len for replica in known if replica.max_model_len]
     slots = [replica.max_num_seqs for replica in ready]
-    senses = {sense: all(ability_of(model, replica, sense) for replica in known) for sense in _SENSES} if known else {}
+    said = {sense: {ability_of(model, replica, sense) for replica in known} for sense in _SENSES}
+    senses = {sense: answers == {True} for sense, answers in said.items() if answers and None not in answers}
     return {
         "default_generation_settings": {"n_ctx": min(contexts)} if contexts else {},
         **({"total_slots": sum(filter(None, slots))} if slots and None not in slots else {}),

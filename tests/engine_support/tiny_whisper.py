@@ -22,8 +22,8 @@ folder = sys.argv[1]
 texts = sorted(pre_tokenizers.ByteLevel.alphabet())
 languages = [f"<|{code}|>" for code in LANGUAGES]
 marks = [
-    "<|endoftext|>", "<|startoftranscript|>", *languages, "<|translate|>", "<|transcribe|>", "<|startoflm|>", "<|startofprev|>",
-    "<|nospeech|>", "<|notimestamps|>",
+    "<|endoftext|>", "<|startoftranscript|>", *languages, "<|translate|>", "<|transcribe|>", "<|startoflm|>",
+    "<|startofprev|>", "<|nospeech|>", "<|notimestamps|>",
 ]  # fmt: skip
 times = [f"<|{step / 50:.2f}|>" for step in range(1501)]
 vocabulary = {token: number for number, token in enumerate([*texts, *marks, *times])}

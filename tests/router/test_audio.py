@@ -332,7 +332,7 @@ async def test_a_model_of_another_task(
     *, task: Task, path: str, message: str, door: Door, engine: ScriptedEngine
 ) -> None:
     """Is not asked; the refusal says what it is for."""
-    door.serve_with(engine.replica("a1", task=task))
+    door.serve_with(engine.replica("other", task=task))
     bodies: dict[str, object] = {SPEECH: SPOKEN, "/v1/chat/completions": CHAT}
     got = await door.post(bodies.get(path, recording_form()), path, {} if path in bodies else FORM_HEADERS)
     assert (400, CODE, "model") == (got.status, got.error["code"], got.error["param"])

@@ -76,6 +76,7 @@ def test_a_stream_says_what_the_whole_says(client: openai.OpenAI) -> None:
     assert len(events) > 2
 
 
+@pytest.mark.filterwarnings("ignore:deprecated:DeprecationWarning")  # the library's word on this method
 def test_a_translation(client: openai.OpenAI) -> None:
     """Is another route of vLLM's, too."""
     heard = client.audio.translations.create(

@@ -65,9 +65,7 @@ class Passage:
             except HOP_LOST as error:
                 return refusal(503, f"The engine could not be reached: {error!r}.", code="engine_unavailable")
 
-    async def _ask(
-        self, path: str, data: bytes, content_type: str = "application/json"
-    ) -> aiohttp.ClientResponse:
+    async def _ask(self, path: str, data: bytes, content_type: str = "application/json") -> aiohttp.ClientResponse:
         """The server's answer, its body still to be read. A connection that was kept too long is tried once more."""
         url = self._dialect.upstream.url + self._dialect.paths[path]
         attempt = Attempt()

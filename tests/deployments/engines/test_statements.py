@@ -49,8 +49,8 @@ async def test_llama_cpp(start_engine: StartEngine) -> None:
     runtime = await start_engine(llama_cpp())
     assert Statement(
         chat=True, tools=False, vision=False, reasoning=False, structured_output=True, audio=False,
-        transcription=False, speech=False, architecture="llama", num_parameters=134_515_008, size_bytes=96_576_768, quantization="Q4_1",
-        file_format="gguf",
+        transcription=False, speech=False, architecture="llama", num_parameters=134_515_008, size_bytes=96_576_768,
+        quantization="Q4_1", file_format="gguf",
     ) == runtime.statement  # fmt: skip
 
 
@@ -112,7 +112,10 @@ def test_vllms_routes_for_recordings(status: int, expected: bool | None) -> None
 def test_a_folder_of_a_model_that_hears(tmp_path: Path) -> None:
     """Has the part of it that does in its configuration."""
     folder = folder_of(tmp_path / "ultravox", {"model_type": "ultravox", "audio_config": {"d_model": 8}})
-    assert (True, False) == (describe_folder(str(folder), None, {}).audio, describe_folder(str(folder), None, {}).vision)
+    assert (True, False) == (
+        describe_folder(str(folder), None, {}).audio,
+        describe_folder(str(folder), None, {}).vision,
+    )
 
 
 def test_tensorrt_llm(tmp_path: Path) -> None:
@@ -162,7 +165,7 @@ def test_ollama() -> None:
     }
     assert Statement(
         chat=True, tools=True, forced_tools=False, vision=False, fim=True, reasoning=True, structured_output=True,
-        architecture="qwen2", num_parameters=7, quantization="Q4_K_M", file_format="gguf",
+        audio=False, transcription=False, speech=False, architecture="qwen2", num_parameters=7, quantization="Q4_K_M", file_format="gguf",
     ) == ollamas_statement(shown)  # fmt: skip
     assert Statement(forced_tools=False, structured_output=True) == ollamas_statement({})
 

@@ -69,7 +69,10 @@ def test_vllm_is_told_of_the_task(task: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"engine": "simulated", "task": "embed"}, "is embed, which this engine does not do; it does: generate, transcribe, speak"),
+        (
+            {"engine": "simulated", "task": "embed"},
+            "is embed, which this engine does not do; it does: generate, transcribe, speak",
+        ),
         ({"engine": "llama_cpp", "task": "speak"}, "it does: generate, embed, rerank"),
         ({"engine": "vllm", "task": "speak", "model_source": "m"}, "it does: generate, embed, rerank, transcribe"),
         ({"engine": "tensorrt_llm", "task": "rerank", "model_source": "m"}, "it does: generate"),

@@ -31,8 +31,8 @@ async def test_what_a_model_has(door: Door, engine: ScriptedEngine) -> None:
     """The context of its smallest replica, the slots of all of them, and what it sees and hears, by either name."""
     statement = Statement(vision=True, audio=False)
     door.serve_with(
-        replica(engine, "r1", max_num_seqs=4, statement=statement),
-        replica(engine, "r2", max_num_seqs=2, statement=statement, max_model_len=2048),
+        replica(engine, "p1", max_num_seqs=4, statement=statement),
+        replica(engine, "p2", max_num_seqs=2, statement=statement, max_model_len=2048),
     )
     expected = {
         "default_generation_settings": {"n_ctx": 2048}, "total_slots": 6, "model_alias": "default", "model_path": "m",
@@ -42,10 +42,13 @@ async def test_what_a_model_has(door: Door, engine: ScriptedEngine) -> None:
     assert {**expected, "model_alias": "m"} == await props(door)
 
 
-async def test_what_nobody_knows(door: Door) -> None:
+async def test_what_nobody_knows(open_door: OpenDoor, engine: ScriptedEngine) -> None:
     """Is left out; the settings are an object all the same, for clients look into it."""
-    door.serve_with()
-    assert {"default_generation_settings": {}, "model_alias": "m", "model_path": "m"} == await props(door, "m")
+    door = await open_door()
+    unknown = {"default_generation_settings": {}, "model_alias": "m", "model_path": "m"}
+    assert unknown == await props(door, "m")
+    door.serve_with(engine.replica("r1"))
+    assert unknown == await props(door, "m")
 
 
 async def test_the_model_that_fills_in(door: Door, engine: ScriptedEngine) -> None:

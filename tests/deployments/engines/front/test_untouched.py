@@ -16,9 +16,7 @@ FORM = (
 SOUND_HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: audio/mpeg\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-async def post(
-    client: aiohttp.ClientSession, path: str, data: bytes = b"", body: Any = None
-) -> tuple[int, str, bytes]:
+async def post(client: aiohttp.ClientSession, path: str, data: bytes = b"", body: Any = None) -> tuple[int, str, bytes]:
     headers = HEADERS if body is None else {}
     async with client.post(path, data=data or None, json=body, headers=headers) as response:
         return response.status, response.headers["Content-Type"], await response.read()
@@ -71,9 +69,7 @@ async def test_sound_that_breaks_off(client: aiohttp.ClientSession, server: Scri
         await post(client, SPEECH, body={"model": "m", "input": "Hi"})
 
 
-async def test_a_client_that_leaves(
-    client: aiohttp.ClientSession, server: ScriptedServer, eventually: Any
-) -> None:
+async def test_a_client_that_leaves(client: aiohttp.ClientSession, server: ScriptedServer, eventually: Any) -> None:
     """Takes the server's request with it."""
     server.script.append(Reply(SOUND_HEAD + b"3\r\none\r\n", then="hang"))
     async with client.post(SPEECH, json={"model": "m", "input": "Hi"}) as response:
