@@ -165,7 +165,8 @@ def test_ollama() -> None:
     }
     assert Statement(
         chat=True, tools=True, forced_tools=False, vision=False, fim=True, reasoning=True, structured_output=True,
-        audio=False, transcription=False, speech=False, architecture="qwen2", num_parameters=7, quantization="Q4_K_M", file_format="gguf",
+        audio=False, transcription=False, speech=False, architecture="qwen2", num_parameters=7,
+        quantization="Q4_K_M", file_format="gguf",
     ) == ollamas_statement(shown)  # fmt: skip
     assert Statement(forced_tools=False, structured_output=True) == ollamas_statement({})
 
