@@ -38,6 +38,7 @@ class Launch(TypedDict):
     wake_delay_s: float
     gpu_file: str | None
     takes_turns: bool
+    task: str
     host: str
     port: int
     secret: str
@@ -64,7 +65,8 @@ async def serve(launch: Launch) -> None:
         max_prefills=launch["max_prefills"],
     )
     authorization = f"Bearer {launch['secret']}".encode()
-    house = House(launch["model"], launch["max_model_len"], authorization, Scheduler(pace), gpu, launch["takes_turns"])
+    scheduler, takes_turns = Scheduler(pace), launch["takes_turns"]
+    house = House(launch["model"], launch["max_model_len"], authorization, scheduler, gpu, takes_turns, launch["task"])
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(house), launch["host"], launch["port"], backlog=BACKLOG)
     print(f"the simulated engine serves {launch['model']} at {launch['host']}:{launch['port']}", flush=True)  # noqa: T201  the log
