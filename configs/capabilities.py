@@ -25,3 +25,12 @@ class CapabilitySettings(Settings):
 
     structured_output: bool | None = None
     """The engine makes an answer follow `response_format`."""
+
+    audio: bool | None = None
+    """It hears sound in the messages of a chat. `false`: a request with an `input_audio` is answered 400."""
+
+    transcription: bool | None = None
+    """It answers `/v1/audio/transcriptions`, beside what it writes. `false`: it is not asked there."""
+
+    speech: bool | None = None
+    """It answers `/v1/audio/speech`, beside what it writes. `false`: it is not asked there."""

@@ -74,7 +74,7 @@ class RuleConditions(Settings):
     """What a request must be for a rule to fit: all that is given must hold, of a list any one of its entries."""
 
     task: Task | None = None
-    """What is asked for: `generate` at the routes of completions, `embed` or `rerank`."""
+    """What is asked for: `generate` at the routes of completions, `embed`, `rerank`, `transcribe` or `speak`."""
 
     min_prompt_tokens: TokenBound | None = None
     """Least size of the prompt, in estimated tokens: one for each four bytes of the request, images not counted."""

@@ -4,8 +4,6 @@ import json
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
-from typing import Any
 
 from deployments.editors.offered import OfferedModel, offered_model
 from deployments.engines.contract import cheapest_request
@@ -21,27 +19,30 @@ class RouterClient:
     def __init__(self, base_url: str, key: str | None) -> None:
         self.base_url = base_url
         # What was kept says nothing of an engine: each question is for one that answers now.
-        self._headers = {"content-type": "application/json", "x-enginehouse-cache": "off"}
+        self._headers = {"x-enginehouse-cache": "off"}
         if key is not None:
             self._headers["authorization"] = f"Bearer {key}"
 
     def models(self) -> list[OfferedModel]:
         """The models that are offered, aliases included."""
-        cards = self._ask("/models", None, timeout_s=10)["data"]
+        cards = json.loads(self._open("/models", None, timeout_s=10))["data"]
         return [offered_model(card) for card in cards]
 
     def first_answer(self, model: str, timeout_s: float) -> None:
         """Have the model do the least that its task allows: generate one token, say."""
-        offered = offered_model(self._ask(f"/models/{urllib.parse.quote(model)}", None, timeout_s))
+        offered = offered_model(json.loads(self._open(f"/models/{urllib.parse.quote(model)}", None, timeout_s)))
         request = cheapest_request(model, offered.task)
-        self._ask(request.path.removeprefix("/v1"), request.body, timeout_s)
+        self._open(request.path.removeprefix("/v1"), request.content, timeout_s)
 
-    def _ask(self, path: str, body: Mapping[str, Any] | None, timeout_s: float) -> Any:  # noqa: ANN401 - JSON
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.base_url + path, data, self._headers)  # noqa: S310 - our own router
+    def _open(self, path: str, content: tuple[bytes, str] | None, timeout_s: float) -> bytes:
+        """What it answers, with status 200. `content` is bytes and their type; None: nothing is posted."""
+        data, content_type = (None, "application/json") if content is None else content
+        headers = {**self._headers, "content-type": content_type}
+        request = urllib.request.Request(self.base_url + path, data, headers)  # noqa: S310 - our own router
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback, whatever http_proxy says
         try:
             with opener.open(request, timeout=timeout_s) as response:
-                return json.load(response)
+                answer: bytes = response.read()
+                return answer
         except urllib.error.HTTPError as error:
             raise OSError(f"{error.code} {error.read().decode(errors='replace')[:500]}") from error

@@ -30,7 +30,14 @@ from router.http.auth import KeyRing
 from router.metrics import METRICS, Metric, NoMetrics
 from router.models.table import ModelTable
 from router.state import RouterState
-from router.validation import CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS, RERANK_FIELDS
+from router.validation import (
+    CHAT_FIELDS,
+    COMPLETION_FIELDS,
+    EMBEDDING_FIELDS,
+    RERANK_FIELDS,
+    SPEECH_FIELDS,
+    TRANSCRIPTION_FIELDS,
+)
 
 REFERENCE = Path(__file__).parent / "reference"
 NOTHING = "-"
@@ -314,6 +321,14 @@ def rerank_fields() -> str:
     return _field_table(_wanted(RERANK_FIELDS), "query", "documents")
 
 
+def transcription_fields() -> str:
+    return _field_table([("file", "a file that is not empty"), *_wanted(TRANSCRIPTION_FIELDS)], "file")
+
+
+def speech_fields() -> str:
+    return _field_table(_wanted(SPEECH_FIELDS), "input")
+
+
 def _wanted(rules: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, rule.wants) for name, rule in rules.items()]
 
@@ -357,6 +372,8 @@ REGIONS: Mapping[str, Callable[[], str]] = {
     "completion-fields": completion_fields,
     "embedding-fields": embedding_fields,
     "rerank-fields": rerank_fields,
+    "transcription-fields": transcription_fields,
+    "speech-fields": speech_fields,
 }
 _REGION = re.compile(r"(<!-- begin ([\w-]+)[^\n]*-->\n).*?(<!-- end \2 -->)", re.DOTALL)
 

@@ -28,6 +28,7 @@ from router.http.event_stream import Usage
 from router.lanes.lane import ENGINE_PRIORITIES
 from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
 from router.models.table import Model
+from router.passed_answer import PassedAnswer, PassedExchange
 from router.picking import Picking
 from router.reliability.continuation import Continuation
 from router.reliability.race import Race, Run
@@ -300,14 +301,18 @@ class Attempts:
 
     def _begin(self, connection: UpstreamConnection, call: Call, replica: Replica) -> Exchange:
         profile = PROFILES[replica.profile]
-        exchange = Exchange(
-            connection,
-            self._sink,
-            profile,
-            self._account,
-            wants_usage=call.wants_usage or self.keeps_usage,
-            replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
-        )
+        exchange: Exchange
+        if isinstance(self._sink, PassedAnswer):
+            exchange = PassedExchange(connection, self._sink, profile, self._account, call, self._model)
+        else:
+            exchange = Exchange(
+                connection,
+                self._sink,
+                profile,
+                self._account,
+                wants_usage=call.wants_usage or self.keeps_usage,
+                replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
+            )
         if isinstance(self._sink, Continuation):
             exchange.meter = LaterMeter(self._account)
             self._sink.on_diverged = exchange.fail
@@ -322,6 +327,6 @@ def request_head(call: Call, replica: Replica, body: bytes, request_id: bytes) -
     """The head of a call's request to a replica, whose body is `body`."""
     return (
         f"POST {call.route.path} HTTP/1.1\r\nhost: {replica.host}:{replica.port}\r\n"
-        f"authorization: Bearer {replica.secret}\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {replica.secret}\r\ncontent-type: {call.content_type}\r\n"
         f"x-request-id: {request_id.decode()}\r\ncontent-length: {len(body)}\r\n\r\n"
     ).encode()

@@ -22,7 +22,16 @@ from router.metrics import (
 )
 from router.models.table import Model
 from router.replicas.registry import Replica
-from router.validation import check_chat, check_completion, check_embedding, check_rerank, requested_model
+from router.replicas.statement import Ability
+from router.validation import (
+    check_chat,
+    check_completion,
+    check_embedding,
+    check_rerank,
+    check_speech,
+    check_transcription,
+    requested_model,
+)
 
 
 @dataclass(slots=True, frozen=True)
@@ -38,6 +47,8 @@ class Route:
     task: Task
     prompt_field: str
     summary: str
+    ability: Ability | None = None
+    """What makes a model that generates one for this route, too."""
 
     @property
     def is_chat(self) -> bool:
@@ -53,6 +64,22 @@ ROUTES = {
         Route("/v1/rerank", check_rerank, "rerank", "documents", "Documents in the order in which they fit a query"),
     )
 }
+
+AUDIO_ROUTES = {
+    route.path: route
+    for route in (
+        Route(
+            "/v1/audio/transcriptions", check_transcription, "transcribe", "file",
+            "What is said in a recording, streamed or whole", "transcription",
+        ),
+        Route(
+            "/v1/audio/translations", check_transcription, "transcribe", "file",
+            "What is said in a recording, in English", "transcription",
+        ),
+        Route("/v1/audio/speech", check_speech, "speak", "input", "A text as sound", "speech"),
+    )
+}  # fmt: skip
+"""Routes whose answers go through as they are. The first two take a form instead of JSON."""
 
 
 @dataclass(slots=True)
@@ -77,6 +104,8 @@ class Call:
     """Parts of other files that a text completion with a `suffix` is to know."""
     unfilled: Mapping[str, object] | None = None
     """`body` as the client wrote it, where its prompt was made here of what is before and behind a cursor."""
+    content_type: str = "application/json"
+    """Of what `encode_for` makes."""
 
     @property
     def client_body(self) -> Mapping[str, object]:

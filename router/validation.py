@@ -37,6 +37,10 @@ def _integer_from(low: int, high: int) -> _Rule:
     )
 
 
+def _one_of(*words: str) -> _Rule:
+    return _Rule(lambda value: value in words, f"one of: {', '.join(words)}", {"enum": [*words]})
+
+
 def _is_stop(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(part, str) for part in value))
 
@@ -63,6 +67,13 @@ def _is_documents(value: object) -> bool:
 
 def _is_document(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and isinstance(value.get("text"), str))
+
+
+def _is_written_number(value: object) -> bool:
+    try:
+        return isinstance(value, str) and 0 <= float(value) <= 1
+    except ValueError:
+        return False
 
 
 _TEXT: Mapping[str, object] = {"type": "string"}
@@ -138,6 +149,33 @@ RERANK_FIELDS: Mapping[str, _Rule] = {
     "top_n": _COUNT,
     "return_documents": _BOOLEAN,
 }
+_TRUTHS = ("true", "false", "1", "0")
+TRANSCRIPTION_FIELDS: Mapping[str, _Rule] = {
+    "language": _STRING,
+    "prompt": _STRING,
+    "response_format": _one_of("json", "text", "srt", "verbose_json", "vtt", "diarized_json"),
+    "temperature": _Rule(_is_written_number, "a number from 0 to 1", {"type": "number", "minimum": 0, "maximum": 1}),
+    "stream": _Rule(
+        lambda value: isinstance(value, str) and value.lower() in _TRUTHS,
+        "true or false",
+        {"enum": [*_TRUTHS]},
+    ),
+}
+"""Fields of a form, whose values are texts."""
+SPEECH_FIELDS: Mapping[str, _Rule] = {
+    "input": _Rule(
+        lambda value: isinstance(value, str) and value != "", "a text that is not empty", {**_TEXT, "minLength": 1}
+    ),
+    "voice": _Rule(
+        lambda value: isinstance(value, str | dict),
+        "a string or an object",
+        {"anyOf": [_TEXT, {"type": "object"}]},
+    ),
+    "instructions": _STRING,
+    "response_format": _STRING,
+    "speed": _between(0.25, 4),
+    "stream_format": _one_of("audio", "sse"),
+}
 
 
 def check_chat(body: Mapping[str, object]) -> None:
@@ -182,6 +220,26 @@ def check_rerank(body: Mapping[str, object]) -> None:
     _check_fields(body, RERANK_FIELDS)
     _check_present(body, "query")
     _check_present(body, "documents")
+
+
+def check_transcription(body: Mapping[str, object]) -> None:
+    """
+    Args:
+        body: the fields of a form; that with the recording is looked at where the form is read.
+
+    Raises:
+        InvalidRequest: as `check_chat`.
+    """
+    _check_fields(body, TRANSCRIPTION_FIELDS)
+
+
+def check_speech(body: Mapping[str, object]) -> None:
+    """
+    Raises:
+        InvalidRequest: as `check_chat`.
+    """
+    _check_fields(body, SPEECH_FIELDS)
+    _check_present(body, "input")
 
 
 def requested_model(body: Mapping[str, object]) -> str:

@@ -7,8 +7,9 @@ from pydantic import Field, model_validator
 from configs.settings import ModelName, Seconds, Settings, error_at
 from configs.swap import SwapSettings
 
-Task: TypeAlias = Literal["generate", "embed", "rerank"]
-"""What a model does with a request: write text, turn texts into vectors, or judge documents against a query."""
+Task: TypeAlias = Literal["generate", "embed", "rerank", "transcribe", "speak"]
+"""What a model does with a request: write text, turn texts into vectors, judge documents against a query, write down
+what is said in a recording, or say a text."""
 
 
 class EngineSettings(Settings):
@@ -19,7 +20,10 @@ class EngineSettings(Settings):
 
     task: Task = "generate"
     """What the model does: `generate` answers chats and completions, `embed` turns texts into vectors, `rerank` judges
-    documents against a query. `tensorrt_llm` and `simulated` only generate; `ollama` does not rerank."""
+    documents against a query, `transcribe` writes down what is said in a recording, `speak` says a text. Not every
+    engine has every task: `vllm` does not speak, `llama_cpp` neither transcribes nor speaks, `ollama` generates and
+    embeds, `tensorrt_llm` only generates; `simulated` generates, transcribes and speaks. A model that writes text and
+    takes recordings besides is one that generates."""
 
     tasks: ClassVar[tuple[Task, ...]] = ("generate",)
     """What the engine can be set up for."""

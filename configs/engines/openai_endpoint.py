@@ -37,7 +37,7 @@ class EndpointSettings(EngineSettings):
     engine: Literal["openai"]
     """Nothing is started: the server runs already."""
 
-    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank")
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank", "transcribe", "speak")
 
     why_no_swap: ClassVar[str] = "the server runs already, and is not ours to stop"
 

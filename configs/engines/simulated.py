@@ -1,10 +1,10 @@
 """Settings of the engine `simulated`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from configs.engines.base import EngineSettings
+from configs.engines.base import EngineSettings, Task
 
 
 class SimulatedSettings(EngineSettings):
@@ -12,6 +12,8 @@ class SimulatedSettings(EngineSettings):
 
     engine: Literal["simulated"]
     """Our own simulated engine, for tests, load tests and capacity planning."""
+
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "transcribe", "speak")
 
     max_model_len: Annotated[int, Field(ge=16, le=10_000_000)] = 32_768
     """Context of one request, in tokens: prompt and completion together."""

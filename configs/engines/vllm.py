@@ -29,7 +29,7 @@ class VllmSettings(EngineSettings):
     engine: Literal["vllm"]
     """vLLM, 0.26 or later."""
 
-    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank")
+    tasks: ClassVar[tuple[Task, ...]] = ("generate", "embed", "rerank", "transcribe")
 
     model_source: Annotated[str, Field(min_length=1)]
     """Where the weights are: the path of a model folder, or a model id of the Hugging Face hub."""

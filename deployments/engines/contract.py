@@ -4,9 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
+import orjson
+
 from configs.engine import Task
 from deployments.engines.front.dialect import Dialect
 from deployments.engines.load import EngineLoad
+from deployments.engines.short_recording import form_of, silence
 from deployments.engines.statements import EngineAnswer, Questions
 from router.replicas.statement import Statement
 
@@ -44,6 +47,13 @@ class FirstRequest:
 
     path: str
     body: Mapping[str, object]
+    recording: bytes = field(default=b"", repr=False)
+    """A file that goes with it; then it is a form."""
+
+    @property
+    def content(self) -> tuple[bytes, str]:
+        """Its bytes, and their content type."""
+        return form_of(self.body, self.recording) if self.recording else (orjson.dumps(self.body), "application/json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,4 +163,8 @@ def cheapest_request(model: str, task: Task) -> FirstRequest:
         return FirstRequest("/v1/embeddings", {"model": model, "input": "Hi"})
     if task == "rerank":
         return FirstRequest("/v1/rerank", {"model": model, "query": "Hi", "documents": ["Hi"]})
+    if task == "transcribe":
+        return FirstRequest("/v1/audio/transcriptions", {"model": model}, silence())
+    if task == "speak":
+        return FirstRequest("/v1/audio/speech", {"model": model, "input": "Hi", "voice": "alloy"})
     return one_token(model)

@@ -30,6 +30,7 @@ def describe_folder(model_source: str, revision: str | None, environment: Mappin
     return Statement(
         chat=bool(chat_template(folder)),
         vision="vision_config" in config,
+        audio="audio_config" in config,
         architecture=architecture if isinstance(architecture, str) else None,
         size_bytes=sum(path.stat().st_size for path in weights) or None,
         quantization=method if isinstance(method, str) else None,

@@ -32,6 +32,9 @@ PATHS = {
     "/v1/completions": "/completions",
     "/v1/embeddings": "/embeddings",
     "/v1/rerank": "/rerank",
+    "/v1/audio/transcriptions": "/audio/transcriptions",
+    "/v1/audio/translations": "/audio/translations",
+    "/v1/audio/speech": "/audio/speech",
 }
 
 

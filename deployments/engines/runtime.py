@@ -333,14 +333,15 @@ class EngineRuntime:
             return False
 
     async def _warm_up(self, request: FirstRequest, interview: Interview) -> None:
+        data, content_type = request.content
         try:
             async with self._open_session.post(
                 self._url(request.path),
-                json=request.body,
-                headers=self._authorization,
+                data=data,
+                headers={**self._authorization, "Content-Type": content_type},
                 timeout=aiohttp.ClientTimeout(total=None),  # `start` bounds the whole of it
             ) as response:
-                answer = await response.text()
+                answer = (await response.read()).decode(errors="replace")
         except (aiohttp.ClientError, OSError) as error:
             # A dying child closes its connections a moment before its death is known: let that be the reason told.
             await asyncio.sleep(QUESTION_TIMEOUT_S)

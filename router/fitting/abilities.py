@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from configs.engine import Task
-from router.call import ROUTES, Call
+from router.call import AUDIO_ROUTES, ROUTES, Call
 from router.errors import InvalidRequest, ModelDoesNotSupport, UnsupportedParameter
 from router.fitting.profiles import PROFILES
 from router.http.bodies import encode_object
@@ -16,6 +16,8 @@ _DOES: Mapping[Task, str] = {
     "generate": "generates text",
     "embed": "makes embeddings",
     "rerank": "reranks documents",
+    "transcribe": "writes down what is said in a recording",
+    "speak": "says a text",
 }
 
 
@@ -26,8 +28,9 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
             would answer some of these with vectors or texts that mean nothing.
         UnsupportedParameter: the engine would ignore a field that changes the answer.
     """
-    if replica.task != call.route.task:
-        paths = " or ".join(route.path for route in ROUTES.values() if route.task == replica.task)
+    if replica.task != call.route.task and not _does_besides(call, model, replica):
+        routes = (*ROUTES.values(), *AUDIO_ROUTES.values())
+        paths = " or ".join(route.path for route in routes if route.task == replica.task)
         raise ModelDoesNotSupport(
             f"The model {model.name!r} {_DOES[replica.task]}: ask it at {paths}, not at {call.route.path}.",
             param="model",
@@ -35,9 +38,16 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
     if call.route.is_chat:
         _check_tools(call, model, replica)
         _check_images(call, model, replica)
+        _check_sounds(call, model, replica)
     for name in PROFILES[replica.profile].ignores:
         if call.body.get(name) is not None:
             raise UnsupportedParameter(f"The engine of the model {model.name!r} cannot change `{name}`.", param=name)
+
+
+def _does_besides(call: Call, model: Model, replica: Replica) -> bool:
+    """Whether a model that generates may be asked for something else: its engine answers where nobody says."""
+    ability = call.route.ability
+    return ability is not None and replica.task == "generate" and ability_of(model, replica, ability) is not False
 
 
 def fit_abilities(call: Call, model: Model, replica: Replica) -> Call:
@@ -110,7 +120,11 @@ def _function_name(tool: object) -> object:
 
 
 def _check_images(call: Call, model: Model, replica: Replica) -> None:
-    if b"image_url" in call.raw and ability_of(model, replica, "vision") is False and _has_image(call.body["messages"]):
+    if (
+        b"image_url" in call.raw
+        and ability_of(model, replica, "vision") is False
+        and _has_part(call.body["messages"], "image_url")
+    ):
         raise ModelDoesNotSupport(
             f"The model {model.name!r} sees no images. Those that do have `vision` among their `capabilities` at "
             "/v1/models.",
@@ -118,7 +132,20 @@ def _check_images(call: Call, model: Model, replica: Replica) -> None:
         )
 
 
-def _has_image(messages: object) -> bool:
+def _check_sounds(call: Call, model: Model, replica: Replica) -> None:
+    if (
+        b"input_audio" in call.raw
+        and ability_of(model, replica, "audio") is False
+        and _has_part(call.body["messages"], "input_audio")
+    ):
+        raise ModelDoesNotSupport(
+            f"The model {model.name!r} hears no sound. Those that do have `audio` among their `capabilities` at "
+            "/v1/models.",
+            param="messages",
+        )
+
+
+def _has_part(messages: object, kind: str) -> bool:
     contents = [message.get("content") for message in messages] if isinstance(messages, list) else []
     parts = [part for content in contents if isinstance(content, list) for part in content]
-    return any(isinstance(part, dict) and part.get("type") == "image_url" for part in parts)
+    return any(isinstance(part, dict) and part.get("type") == kind for part in parts)

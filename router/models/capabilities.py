@@ -7,7 +7,12 @@ from router.models.table import Model
 from router.replicas.registry import Replica
 from router.replicas.statement import ABILITIES, Ability
 
-_OF_TASKS: Mapping[str, tuple[str, ...]] = {"embed": ("embeddings",), "rerank": ("rerank",)}
+_OF_TASKS: Mapping[str, tuple[str, ...]] = {
+    "embed": ("embeddings",),
+    "rerank": ("rerank",),
+    "transcribe": ("transcription",),
+    "speak": ("speech",),
+}
 
 
 def ability_of(model: Model, replica: Replica, ability: Ability) -> bool | None:

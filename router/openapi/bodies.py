@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from router.call import ROUTES
-from router.validation import CHAT_FIELDS, COMPLETION_FIELDS, EMBEDDING_FIELDS, RERANK_FIELDS, ROLES
+from router.validation import (
+    CHAT_FIELDS,
+    COMPLETION_FIELDS,
+    EMBEDDING_FIELDS,
+    RERANK_FIELDS,
+    ROLES,
+    SPEECH_FIELDS,
+    TRANSCRIPTION_FIELDS,
+)
 
 Schema = Mapping[str, Any]
 
@@ -108,12 +116,24 @@ _INFILL_REQUEST = _object(
     },
     ["input_prefix", "input_suffix"],
 )
+_RECORDING = _object(
+    {
+        "file": {"type": "string", "format": "binary", "minLength": 1},
+        "model": _NAME,
+        **{name: rule.schema for name, rule in TRANSCRIPTION_FIELDS.items()},
+        "timestamp_granularities[]": {"type": "array", "items": {"enum": ["word", "segment"]}},
+    },
+    ["file", "model"],
+)
 
 REQUESTS: Mapping[str, Schema] = {
     "/v1/chat/completions": _checked(CHAT_FIELDS, messages=_MESSAGES),
     "/v1/completions": _checked(COMPLETION_FIELDS, "prompt"),
     "/v1/embeddings": _checked(EMBEDDING_FIELDS, "input"),
     "/v1/rerank": _checked(RERANK_FIELDS, "query", "documents"),
+    "/v1/audio/transcriptions": _RECORDING,
+    "/v1/audio/translations": _RECORDING,
+    "/v1/audio/speech": _checked(SPEECH_FIELDS, "input"),
     "/v1/messages": _object(
         {**_ANTHROPIC_FIELDS, "max_tokens": _COUNT, "stream": {"type": "boolean"}},
         ["model", "messages", "max_tokens"],
@@ -183,7 +203,9 @@ REQUESTS: Mapping[str, Schema] = {
         additionalProperties=False,
     ),
 }
-"""By path, for those that take a body of JSON. A path that is not here takes an object of any kind."""
+"""By path, for those that take a body of JSON or are in FORMS. A path that is not here takes an object of any kind."""
+FORMS = frozenset({"/v1/audio/transcriptions", "/v1/audio/translations"})
+"""Paths that take multipart/form-data."""
 
 UPLOAD: Schema = _object(
     {
@@ -224,7 +246,7 @@ ANSWERS: Mapping[str, Schema] = {
 }
 STREAMING = frozenset(
     {"/v1/chat/completions", "/v1/completions", "/v1/messages", "/v1/responses", "/v1/fim/completions",
-     "/fim/completions", "/infill", "/v1/infill"}
+     "/fim/completions", "/infill", "/v1/infill", "/v1/audio/transcriptions", "/v1/audio/translations"}
 )  # fmt: skip
 """Paths whose answer is a sequence of server-sent events where the request says `stream`."""
 

@@ -8,6 +8,7 @@ from router.errors import ServingError
 from router.openapi.bodies import (
     ANSWERS,
     ANTHROPIC_ERROR,
+    FORMS,
     OLLAMA_ERROR,
     OPENAI_ERROR,
     REQUESTS,
@@ -21,6 +22,7 @@ _STORED = (400, 401, 404, 408, 413, 431, 500, 501, 503)
 _LISTED = (400, 401, 404, 431, 500, 503)
 _ANONYMOUS = (400, 431, 500, 503)
 _OBJECT: Schema = {"type": "object"}
+_EVENTS = "text/event-stream"
 _LIST_QUERY: Mapping[str, Schema] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 100},
     "order": {"enum": ["asc", "desc"]},
@@ -59,14 +61,16 @@ def _operation(path: str, method: str, known: Mapping[str, Any], open_paths: fro
         operation["parameters"] = [
             {"name": name, "in": "query", "required": False, "schema": schema} for name, schema in _LIST_QUERY.items()
         ]
+    if path == "/props":
+        operation["parameters"] = [{"name": "model", "in": "query", "required": False, "schema": {"type": "string"}}]
     if method == "post" and not path.endswith("/cancel"):
-        kind, schema = ("multipart/form-data", UPLOAD) if path == "/v1/files" else _json_body(path)
+        kind, schema = ("multipart/form-data", UPLOAD) if path == "/v1/files" else _body(path)
         operation["requestBody"] = {"required": True, "content": {kind: {"schema": schema}}}
     return operation
 
 
-def _json_body(path: str) -> tuple[str, Schema]:
-    return "application/json", REQUESTS.get(path, _OBJECT)
+def _body(path: str) -> tuple[str, Schema]:
+    return "multipart/form-data" if path in FORMS else "application/json", REQUESTS.get(path, _OBJECT)
 
 
 def _success(path: str) -> Schema:
@@ -75,8 +79,12 @@ def _success(path: str) -> Schema:
         content = {"text/plain": {"schema": {"type": "string"}}}
     elif path.endswith("/content"):
         content = {"application/octet-stream": {"schema": {"type": "string"}}}
+    elif path == "/v1/audio/speech":
+        content = {"audio/*": {"schema": {"type": "string", "format": "binary"}}, _EVENTS: {}}
+    elif path in FORMS:
+        content |= {"text/*": {"schema": {"type": "string"}}, _EVENTS: {}}
     elif path in STREAMING:
-        content["text/event-stream"] = {}  # its events are no one value that a schema could describe
+        content[_EVENTS] = {}  # its events are no one value that a schema could describe
     elif path.startswith("/api/"):
         content["application/x-ndjson"] = {"schema": {"type": "string"}}
     return {"description": "What was asked for.", "content": content}

@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, Self, TypeAlias
 
-Ability: TypeAlias = Literal["tools", "vision", "fim", "reasoning", "structured_output"]
-ABILITIES: tuple[Ability, ...] = ("tools", "vision", "fim", "reasoning", "structured_output")
+Ability: TypeAlias = Literal[
+    "tools", "vision", "fim", "reasoning", "structured_output", "audio", "transcription", "speech"
+]
+ABILITIES: tuple[Ability, ...] = (
+    "tools", "vision", "fim", "reasoning", "structured_output", "audio", "transcription", "speech",
+)  # fmt: skip
 """What some models that generate can do, and others cannot."""
 
 
@@ -22,6 +26,11 @@ class Statement:
     fim: bool | None = None
     reasoning: bool | None = None
     structured_output: bool | None = None
+    audio: bool | None = None
+    """It hears sound in the messages of a chat."""
+    transcription: bool | None = None
+    """Its server has a route for recordings, beside those for text."""
+    speech: bool | None = None
     architecture: str | None = None
     """As the model's own file has it: `llama`, `qwen2`."""
     num_parameters: int | None = None

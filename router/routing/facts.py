@@ -83,8 +83,8 @@ def estimate_prompt_tokens(body: Mapping[str, object], prompt_field: str, num_by
     """
     How long a prompt is, without its tokenizer: exact for one that is given as tokens. Of several the longest counts.
 
-    Everything in a request counts, for tools and schemas become part of the prompt. Images do not: what they cost
-    depends on the model.
+    Everything in a request counts, for tools and schemas become part of the prompt. Images and sound do not: what they
+    cost depends on the model.
     """
     prompt = body.get(prompt_field)
     first = prompt[0] if isinstance(prompt, list) and prompt else None
@@ -94,19 +94,32 @@ def estimate_prompt_tokens(body: Mapping[str, object], prompt_field: str, num_by
         return max(len(part) for part in prompt if isinstance(part, list))
     if isinstance(prompt, list) and isinstance(first, str):
         return max(len(part.encode()) for part in prompt if isinstance(part, str)) // BYTES_PER_TOKEN
-    return max(0, num_bytes - sum(map(len, _images(body)))) // BYTES_PER_TOKEN
+    return max(0, num_bytes - sum(map(len, _images(body))) - sum(map(len, _sounds(body)))) // BYTES_PER_TOKEN
 
 
 def _images(body: Mapping[str, object]) -> Iterator[str]:
     """The addresses of all images in messages, which may hold them whole."""
+    for part in _parts(body):
+        if "image" in str(part.get("type")):
+            image = part.get("image_url")
+            address = image.get("url") if isinstance(image, dict) else image
+            yield address if isinstance(address, str) else ""
+
+
+def _sounds(body: Mapping[str, object]) -> Iterator[str]:
+    """All sound in messages, in base64."""
+    for part in _parts(body):
+        sound = part.get("input_audio")
+        data = sound.get("data") if isinstance(sound, dict) else None
+        if isinstance(data, str):
+            yield data
+
+
+def _parts(body: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and "image" in str(part.get("type")):
-                image = part.get("image_url")
-                address = image.get("url") if isinstance(image, dict) else image
-                yield address if isinstance(address, str) else ""
+        yield from (part for part in content if isinstance(part, dict)) if isinstance(content, list) else ()
 
 
 def _last_texts(body: Mapping[str, object], prompt_field: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ def fit_call(call: Call, model: Model) -> Call:
         ContextLengthExceeded: its prompt is too long, by the estimate.
     """
     limits = model.limits
-    if limits.max_prompt_tokens is not None:
+    if limits.max_prompt_tokens is not None and call.route.task != "transcribe":  # sound has other tokens
         num_tokens = estimate_prompt_tokens(call.body, call.route.prompt_field, len(call.raw))
         if num_tokens > limits.max_prompt_tokens:
             raise prompt_too_long(f"about {num_tokens}", limits.max_prompt_tokens, call.route.prompt_field)

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from router.wire_apis.anthropic.routes import COUNT_TOKENS, Messages
+from router.wire_apis.audio.routes import AUDIO_WIRE_ROUTES
 from router.wire_apis.infill.routes import Infill
 from router.wire_apis.mistral.fim import Fim
 from router.wire_apis.ollama.routes import BLOBS, OLLAMA_ROUTES
+from router.wire_apis.props import Props
 from router.wire_apis.questions import WireRoute
 from router.wire_apis.responses.routes import Responses
 from router.wire_apis.scoring.score import Score
@@ -16,7 +18,7 @@ _FIM_PATHS = ("/v1/fim/completions", "/fim/completions")
 _SCORE_PATHS = ("/v1/score", "/score")
 _ROUTES: tuple[WireRoute, ...] = (
     Messages(), COUNT_TOKENS, Responses(), *map(Infill, _INFILL_PATHS), *map(Fim, _FIM_PATHS),
-    *map(Score, _SCORE_PATHS), *TOKEN_ROUTES, *OLLAMA_ROUTES,
+    *map(Score, _SCORE_PATHS), *TOKEN_ROUTES, *OLLAMA_ROUTES, *AUDIO_WIRE_ROUTES, Props(),
 )  # fmt: skip
 WIRE_ROUTES: Mapping[str, WireRoute] = {route.path: route for route in _ROUTES}
 

@@ -156,7 +156,7 @@ ROUTES = [
     Bad("an unknown path", request("GET", "/v2/models"), 404, "not_found"),
     Bad("a chat without /v1", post({}, "/chat/completions"), 404, "not_found"),
     Bad("a chat below a chat", post({}, CHAT + "/cancel"), 404, "not_found"),
-    Bad("a route that is not served", post({}, "/v1/audio/speech"), 404, "not_found"),
+    Bad("a route that is not served", post({}, "/v1/images/generations"), 404, "not_found"),
     Bad("the engine's own metrics", request("GET", "/metrics"), 404, "not_found"),
     Bad("a way out of the path", request("GET", "/v1/../../etc/passwd"), 404, "not_found"),
 ]

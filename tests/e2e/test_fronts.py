@@ -46,7 +46,14 @@ def endpoint() -> Iterator[OthersEndpoint]:
 
 @pytest.fixture(scope="module")
 def house(endpoint: OthersEndpoint) -> Iterator[House]:
-    """The models `local`, on Ollama's stand-in, and `remote`, at the endpoint."""
+    """
+    The models `local`, on Ollama's stand-in, `remote`, at the endpoint, `hearing`, on a simulated engine, and `far`,
+    which is the same one at an endpoint that is this house.
+    """
+    port = free_port()
+    far = {
+        "engine": "openai", "task": "transcribe", "model_source": "hearing", "base_url": f"http://127.0.0.1:{port}/v1",
+    }  # fmt: skip
     remote = {
         "engine": "openai",
         "model_source": "theirs",
@@ -57,8 +64,13 @@ def house(endpoint: OthersEndpoint) -> Iterator[House]:
     with ollama() as settings:
         local = settings.model_dump(mode="json", exclude={"model"}, exclude_defaults=True)
         config = serve_file(
-            router(free_port(), {"local": ["laptop"], "remote": ["cloud"]}),
-            [model("local", **local), model("remote", **remote)],
+            router(port, {"local": ["laptop"], "remote": ["cloud"], "hearing": [], "far": ["whisper-1"]}),
+            [
+                model("local", **local),
+                model("remote", **remote),
+                model("hearing", engine="simulated", task="transcribe"),
+                model("far", **far),
+            ],
         )
         with open_house(config, {ENDPOINT_KEY_ENV: "key-of-others"}) as house:
             yield house
@@ -105,6 +117,26 @@ def test_an_alias_leads_there(client: openai.OpenAI) -> None:
     """Clients need not know which engine it is."""
     answers = [client.completions.create(model=alias, prompt="Hi", max_tokens=1) for alias in ("laptop", "cloud")]
     assert ["local", "remote"] == [answer.model for answer in answers]
+
+
+def test_a_recording_goes_through_two_houses(client: openai.OpenAI) -> None:
+    """Under a name of each, and what is said of it comes back."""
+    near, far = [
+        client.audio.transcriptions.create(model=name, file=("a.wav", b"RIFF\r\n\xff" * 9000))
+        for name in ("hearing", "whisper-1")
+    ]
+    assert near.text.startswith("A recording of 63000 bytes")
+    assert near.text == far.text
+
+
+def test_what_hears_and_nothing_else(client: openai.OpenAI) -> None:
+    """Is told by the card, and by the refusal of a chat; what does not hear refuses recordings."""
+    cards = [client.models.retrieve(name).to_dict()["capabilities"] for name in ("hearing", "far")]
+    assert [["transcription"], ["transcription"]] == cards
+    with pytest.raises(openai.BadRequestError, match="ask it at /v1/audio/transcriptions"):
+        client.chat.completions.create(model="far", messages=MESSAGES)
+    with pytest.raises(openai.BadRequestError, match="generates text: ask it at"):
+        client.audio.transcriptions.create(model="local", file=("a.wav", b"RIFF"))
 
 
 def test_contexts_are_listed(client: openai.OpenAI) -> None:

@@ -1,5 +1,5 @@
 // OpenAI's own library for JavaScript.
-import OpenAI from "openai";
+import OpenAI, { toFile } from "openai";
 import { HELLO, LOOK, ROUTER, collect, failure, report } from "./outcomes.mjs";
 
 const client = new OpenAI({ baseURL: `${ROUTER}/v1`, apiKey: "k1", maxRetries: 0 });
@@ -9,6 +9,11 @@ const words = (chunks) => chunks.map((chunk) => chunk.choices[0]?.delta?.content
 const seen = (error) => ({
   kind: error.constructor.name, status: error.status ?? null, code: error.code ?? null, named: !!error.requestID,
 });
+
+const hear = async (fields) => client.audio.transcriptions.create({
+  model: "hears", file: await toFile(Buffer.alloc(32_000), "a.wav"), ...fields,
+});
+const speak = (fields) => client.audio.speech.create({ model: "speaks", voice: "alloy", input: "Hello.", ...fields });
 
 const ask = (fields) => client.chat.completions.create({ model: "m", messages: HELLO, temperature: 0, ...fields });
 const read = async (fields) => collect(await ask({ stream: true, ...fields }));
@@ -55,6 +60,26 @@ await report({
     const events = await collect(await client.responses.create({ model: "m", input: "Say hello.", stream: true }));
     return { first: events[0].type, last: events.at(-1).type, status: events.at(-1).response.status };
   },
+  "a recording": async () => {
+    const [heard, text] = [await hear({ response_format: "verbose_json" }), await hear({ response_format: "text" })];
+    return { begins: heard.text.slice(0, 36), lasts: heard.duration, same: text.trim() === heard.text };
+  },
+  "a recording's stream": async () => {
+    const events = await collect(await hear({ stream: true }));
+    const said = events.map((event) => event.delta ?? "").join("");
+    return { last: events.at(-1).type, same: said === events.at(-1).text };
+  },
+  "a translation": async () => {
+    const heard = await client.audio.translations.create({ model: "hears", file: await toFile(Buffer.alloc(9), "a.wav") });
+    return heard.text.slice(0, 11);
+  },
+  "speech": async () => {
+    const [wav, response] = [Buffer.from(await (await speak({})).arrayBuffer()), await speak({ response_format: "pcm" })];
+    let bytes = 0;
+    for await (const part of response.body) bytes += part.length;
+    return { begins: wav.toString("latin1", 0, 4), same: wav.length - 44 === bytes, kind: response.headers.get("content-type") };
+  },
+  "a model without sound": () => failure(() => speak({ model: "m" }), seen),
   "a response that is not kept": () =>
     failure(() => client.responses.create({ model: "m", input: "x", previous_response_id: "resp_gone" }), seen),
   "a model that is not there": () => failure(() => ask({ model: "nobody" }), seen),

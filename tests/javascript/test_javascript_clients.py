@@ -26,6 +26,13 @@ EXPECTED: dict[str, dict[str, Any]] = {
             "finish": "tool_calls", "called": CALL, "thought": "I should read it.", "answer": "It is plum.",
         },
         "responses": {"first": "response.created", "last": "response.completed", "status": "completed"},
+        "a recording": {"begins": "A recording of 32000 bytes and 1.00 ", "lasts": 1, "same": True},
+        "a recording's stream": {"last": "transcript.text.done", "same": True},
+        "a translation": "Translated:",
+        "speech": {"begins": "RIFF", "same": True, "kind": "audio/pcm"},
+        "a model without sound": {
+            "kind": "BadRequestError", "status": 400, "code": "model_does_not_support", "named": True,
+        },
         "a response that is not kept": {
             "kind": "BadRequestError", "status": 400, "code": "previous_response_not_found", "named": True,
         },

@@ -27,13 +27,14 @@ from wire import whole
 from configs.batches import BatchSettings, FolderStoreSettings
 from configs.router import ModelRoute, RouterUserConfig
 from router.batches.service import Batches
-from router.call import ROUTES
+from router.call import AUDIO_ROUTES, ROUTES
 from router.models.table import ModelTable
 from router.openapi.bodies import REQUESTS
 from router.wire_apis.ollama.routes import refuse
 from router.wire_apis.routes import WIRE_ROUTES
 
 KEY = "k1"
+OTHERS = ("vectors", "ranks", "hears", "speaks")
 NUM_EXAMPLES = 8
 """Of each operation and each kind, so that all of them together take some ten seconds."""
 CHECKS = [
@@ -59,21 +60,25 @@ class ListEngine(ScriptedEngine):
 
 @pytest_asyncio.fixture
 async def house(open_door: OpenDoor, tmp_path: Path) -> AsyncIterator[Door]:
-    """A router with a key, with files and batches, and with models that generate, make vectors and rank."""
+    """A router with a key, with files and batches, and with a model for each task."""
     door = await open_door(keys=[KEY])
     simulated, lists = await SimulatedEngine.start(), ListEngine()
+    hearing, speaking = await SimulatedEngine.start(task="transcribe"), await SimulatedEngine.start(task="speak")
     await lists.start()
-    names = {"m": APPLICATION, "vectors": "vectors", "ranks": "ranks"}
+    names = {"m": APPLICATION, **{name: name for name in OTHERS}}
     routes = {name: ModelRoute(application=application) for name, application in names.items()}
     door.state.take_over_table(ModelTable(RouterUserConfig(models=routes, requests=door.state.table.requests)))
     door.state.take_over_replicas(APPLICATION, [simulated.replica("m")])
     door.state.take_over_replicas("vectors", [lists.replica("vectors", task="embed")])
     door.state.take_over_replicas("ranks", [lists.replica("ranks", task="rerank")])
+    door.state.take_over_replicas("hears", [hearing.replica("hears")])
+    door.state.take_over_replicas("speaks", [speaking.replica("speaks")])
     store = FolderStoreSettings(type="folder", path=str(tmp_path / "batches"))
     door.state.batches = Batches.open(BatchSettings.model_validate({"store": store}), {}, door.state)
     yield door
     await lists.stop()
-    await simulated.stop()
+    for engine in (simulated, hearing, speaking):
+        await engine.stop()
 
 
 async def document_of(door: Door) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def with_names(schema: object) -> object:
     if isinstance(schema, dict):
         changed = {name: with_names(value) for name, value in schema.items()}
         if isinstance(changed.get("properties"), dict) and "model" in changed["properties"]:
-            changed["properties"]["model"] = {"enum": ["m", "vectors", "ranks", "nobody"]}
+            changed["properties"]["model"] = {"enum": ["m", *OTHERS, "nobody"]}
         return changed
     return [with_names(each) for each in schema] if isinstance(schema, list) else schema
 
@@ -126,7 +131,7 @@ async def test_answers_are_as_documented(mode: GenerationMode, house: Door) -> N
     document = with_names(await document_of(house))
     assert isinstance(document, dict)
     asked = await asyncio.to_thread(_ask_all, document, mode, f"http://127.0.0.1:{house.port}")
-    assert {f"POST {path}" for path in ROUTES} <= asked
+    assert {f"POST {path}" for path in (*ROUTES, *AUDIO_ROUTES)} <= asked
 
 
 async def test_every_route_is_documented(door: Door) -> None:

@@ -17,7 +17,8 @@ from deployments.engines.front.wire import DONE, EventReader, encode_event, erro
 
 logger = logging.getLogger("enginehouse.engine")
 
-_HOP_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+HOP_LOST = (aiohttp.ClientError, OSError, TimeoutError)
+"""What a connection to the server behind may end with."""
 
 LARGE_BODY_BYTES = 2**20
 """Bodies from here on are sent in pieces: aiohttp would hold up every other answer for one of them, and warns."""
@@ -59,27 +60,27 @@ class Passage:
             return refusal(400, refused.message, param=refused.param)
         with self._counts.request():
             try:
-                async with await self._ask(request.path, conversation.request) as response:
+                async with await self._ask(request.path, orjson.dumps(conversation.request)) as response:
                     return await self._answer(request, conversation, response)
-            except _HOP_LOST as error:
+            except HOP_LOST as error:
                 return refusal(503, f"The engine could not be reached: {error!r}.", code="engine_unavailable")
 
-    async def _ask(self, path: str, body: JsonObject) -> aiohttp.ClientResponse:
+    async def _ask(self, path: str, data: bytes, content_type: str = "application/json") -> aiohttp.ClientResponse:
         """The server's answer, its body still to be read. A connection that was kept too long is tried once more."""
         url = self._dialect.upstream.url + self._dialect.paths[path]
         attempt = Attempt()
         try:
-            return await self._post(url, orjson.dumps(body), attempt)
+            return await self._post(url, data, content_type, attempt)
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionResetError):
             if not attempt.is_on_kept_connection:  # then the server may have begun: it is not asked for it twice
                 raise
-            return await self._post(url, orjson.dumps(body), Attempt())
+            return await self._post(url, data, content_type, Attempt())
 
-    async def _post(self, url: str, data: bytes, attempt: "Attempt") -> aiohttp.ClientResponse:
+    async def _post(self, url: str, data: bytes, content_type: str, attempt: "Attempt") -> aiohttp.ClientResponse:
         return await self._session.post(
             url,
             data=data if len(data) < LARGE_BODY_BYTES else io.BytesIO(data),
-            headers={"Content-Type": "application/json"},
+            headers={"Content-Type": content_type},
             timeout=self._timeout,
             allow_redirects=False,  # a POST would become a GET, and its body and key are not for another address
             trace_request_ctx=attempt,
@@ -119,7 +120,7 @@ class Passage:
     async def _is_healthy(self) -> bool:
         try:
             return await self._dialect.is_healthy(self._session)
-        except _HOP_LOST:
+        except HOP_LOST:
             return False
 
     async def _stream(
@@ -134,7 +135,7 @@ class Passage:
             await self._break_off(request, answer, str(broke))
             return answer
         await answer.write_eof(DONE)
-        with contextlib.suppress(*_HOP_LOST):
+        with contextlib.suppress(*HOP_LOST):
             async with asyncio.timeout(END_TIMEOUT_S):
                 await response.content.read()
         return answer
@@ -159,7 +160,7 @@ class Passage:
                     raise UpstreamBroke(batch.failure)
                 if batch.is_done:
                     return
-        except _HOP_LOST as error:
+        except HOP_LOST as error:
             raise UpstreamBroke(f"the connection was lost: {error!r}") from error
         finally:
             self._counts.usage(usage)

@@ -13,6 +13,7 @@ from deployments.engines.contract import EngineAddress
 from deployments.engines.front.counts import Counts, write_load
 from deployments.engines.front.dialect import Dialect, Tell
 from deployments.engines.front.passage import Passage, note_kept_connections, refusal
+from deployments.engines.front.untouched import UNTOUCHED_PATHS, UntouchedPassage
 from router.replicas.statement import Statement
 
 KEEP_ALIVE_S = 3.0
@@ -64,12 +65,13 @@ class Front:
             trace_configs=[note_kept_connections()],
         )
         passage = Passage(self._dialect, self._session, self._counts)
+        untouched = UntouchedPassage(self._dialect, self._session, self._counts)
         app = web.Application(middlewares=[self._only_with_the_secret], client_max_size=0)  # 0: the router has a limit
         app.router.add_get("/health", self._health)
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/v1/models", self._models)
         for path in self._dialect.paths:
-            app.router.add_post(path, passage.take)
+            app.router.add_post(path, (untouched if path in UNTOUCHED_PATHS else passage).take)
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0)
         await self._runner.setup()
         site = web.TCPSite(self._runner, self._host, 0, reuse_address=True)

@@ -59,6 +59,9 @@ class LlamaCppEngine:
             chat=None if template is None else bool(text),
             tools=bool(caps.get("supports_tools")) if isinstance(caps, dict) else None,
             vision=bool(senses.get("vision")) if isinstance(senses, dict) else None,
+            audio=bool(senses.get("audio")) if isinstance(senses, dict) else None,
+            transcription=bool(senses.get("audio")) if isinstance(senses, dict) else None,  # it asks a chat for it
+            speech=False,
             reasoning=None if template is None else shows_thinking(text),
             structured_output=True,
             architecture=_architecture(self._settings.model_source),

@@ -184,6 +184,9 @@ def statement_of(shown: JsonObject) -> Statement:
         fim=None if can is None else "insert" in can,
         reasoning=None if can is None else "thinking" in can,
         structured_output=True,
+        audio=False,  # its OpenAI API takes texts and images
+        transcription=False,
+        speech=False,
         architecture=_text(info.get("general.architecture")),
         num_parameters=_positive(count),
         quantization=_text(details.get("quantization_level")),

@@ -31,7 +31,7 @@ ENGINE_DEAD = ApiError(
 )
 """vLLM's words where its engine's process is gone, and its server not yet."""
 
-_ERRORS: Mapping[Failure, ApiError] = {
+ERRORS: Mapping[Failure, ApiError] = {
     "error": ApiError(500, "The generation failed.", kind="InternalServerError"),
     "dead": ENGINE_DEAD,
 }
@@ -129,8 +129,8 @@ class WholeAnswer:
         self._client.response_done()
 
     def fail(self, failure: Failure) -> None:
-        if failure in _ERRORS:
-            self._client.write(response(500, _ERRORS[failure].body()))
+        if failure in ERRORS:
+            self._client.write(response(500, ERRORS[failure].body()))
             self._client.response_done()
         elif failure == "half_event":
             whole = response(200, whole_body(self._identity, self._request, 0))
@@ -221,8 +221,8 @@ class StreamAnswer:
         self._client.response_done()
 
     def fail(self, failure: Failure) -> None:
-        if failure in _ERRORS:
-            error = chunk(b"data: %b\n\n" % _ERRORS[failure].body())
+        if failure in ERRORS:
+            error = chunk(b"data: %b\n\n" % ERRORS[failure].body())
             self._client.write(error + chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
             self._client.response_done()
         elif failure == "half_event":

@@ -45,10 +45,10 @@ class SimulatedEngine:
         return {}
 
     def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
-        """It writes text and nothing else."""
+        """It does its task and nothing else."""
         return Statement(
-            chat=True, tools=False, vision=False, fim=False, reasoning=False, structured_output=False,
-            architecture="simulated",
+            chat=True, tools=False, vision=False, fim=False, reasoning=False, structured_output=False, audio=False,
+            transcription=False, speech=False, architecture="simulated",
         )  # fmt: skip
 
     def command(self, address: EngineAddress) -> ChildCommand:
@@ -67,6 +67,7 @@ class SimulatedEngine:
             "wake_delay_s": settings.wake_delay_s,
             "gpu_file": settings.gpu_file,
             "takes_turns": settings.swap is not None,
+            "task": settings.task,
             "host": address.host,
             "port": address.port,
             "secret": address.secret,

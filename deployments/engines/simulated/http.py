@@ -13,6 +13,7 @@ from typing import cast
 import httptools
 import orjson
 
+from deployments.engines.simulated import audio as simulated_audio
 from deployments.engines.simulated import metrics as simulated_metrics
 from deployments.engines.simulated import requests as simulated_requests
 from deployments.engines.simulated import tokens as simulated_tokens
@@ -24,8 +25,9 @@ from deployments.engines.simulated.answers import (
     WholeAnswer,
     response,
 )
+from deployments.engines.simulated.audio import SpeechAnswer, SpeechRequest, TranscriptAnswer, TranscriptRequest
 from deployments.engines.simulated.gpu import GpuFullError, SimulatedGpu
-from deployments.engines.simulated.requests import ApiError, GenerationRequest, Json
+from deployments.engines.simulated.requests import ApiError, Command, GenerationRequest, Json
 from deployments.engines.simulated.scheduler import Generation, Scheduler
 
 EXIT_ON_COMMAND = 70
@@ -51,6 +53,8 @@ class House:
     gpu: SimulatedGpu
     takes_turns: bool = False
     """Whether it may be put to sleep, as vLLM may where its routes for that are open."""
+    task: str = "generate"
+    """`transcribe` and `speak` are other models, with routes of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class Request:
     method: bytes
     path: bytes
     authorization: bytes
+    content_type: bytes
     body: bytes
     is_kept_alive: bool
 
@@ -81,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._is_kept_alive = True
         self._requests: deque[Request] = deque()
         self._path = b""
-        self._authorization = b""
+        self._authorization = self._content_type = b""
         self._body: list[bytes] = []
         self._expects_continue = False
         self.write: Callable[[bytes], None] = lambda _: None
@@ -121,7 +126,7 @@ class Connection(asyncio.Protocol):
     # the parser's calls
 
     def on_message_begin(self) -> None:
-        self._path = self._authorization = b""
+        self._path = self._authorization = self._content_type = b""
         self._body = []
         self._expects_continue = False
 
@@ -132,6 +137,8 @@ class Connection(asyncio.Protocol):
         lower = name.lower()
         if lower == b"authorization":
             self._authorization = value
+        elif lower == b"content-type":
+            self._content_type = value
         elif lower == b"expect":
             self._expects_continue = True
 
@@ -147,6 +154,7 @@ class Connection(asyncio.Protocol):
             self._parser.get_method(),
             self._path.partition(b"?")[0],
             self._authorization,
+            self._content_type,
             b"".join(self._body),
             self._parser.should_keep_alive(),
         )
@@ -174,12 +182,34 @@ class Connection(asyncio.Protocol):
         if request.authorization != self._house.authorization:
             self._respond(401, b'{"error":"Unauthorized"}')  # vLLM's own shape here, unlike its other errors
             return
-        expected = _METHODS.get(path) or (_TURN_METHODS.get(path) if self._house.takes_turns else None)
+        expected = (
+            _METHODS.get(path)
+            or _TASK_METHODS[self._house.task].get(path)
+            or (_TURN_METHODS.get(path) if self._house.takes_turns else None)
+        )
         if expected is None:
             raise ApiError(404, "Not Found", kind="NotFoundError")
         if request.method != expected:
             raise ApiError(405, "Method Not Allowed", kind="MethodNotAllowedError")
-        self._answer_known(path, request.body)
+        if path.startswith(b"/v1/audio/"):
+            self._answer_audio(request)
+        else:
+            self._answer_known(path, request.body)
+
+    def _answer_audio(self, request: Request) -> None:
+        house = self._house
+        asked: SpeechRequest | TranscriptRequest
+        if request.path == b"/v1/audio/speech":
+            asked = simulated_audio.parse_speech(request.body, house.model, house.max_model_len)
+        else:
+            asked = simulated_audio.parse_recording(
+                request.path, request.content_type, request.body, house.model, house.max_model_len
+            )
+        if not self._may_generate(asked.generation.command):
+            return
+        answer = SpeechAnswer(self, asked) if isinstance(asked, SpeechRequest) else TranscriptAnswer(self, asked)
+        self._generation = Generation(asked.generation, answer)
+        house.scheduler.submit(self._generation)
 
     def _answer_known(self, path: bytes, body: bytes) -> None:
         match path:
@@ -222,23 +252,28 @@ class Connection(asyncio.Protocol):
 
     def _generate(self, body: bytes, *, is_chat: bool) -> None:
         house = self._house
-        if not house.gpu.is_taken:
-            raise ApiError(500, "the engine sleeps", kind="InternalServerError")
-        if house.scheduler.is_dead:
-            raise ENGINE_DEAD
         request = simulated_requests.parse_generation(
             body, is_chat=is_chat, model=house.model, max_model_len=house.max_model_len
         )
-        command = request.command
-        if command.is_refused:
-            self.close()
+        if not self._may_generate(request.command):
             return
-        if command.status is not None:
-            raise ApiError(command.status, f"status {command.status}, as requested", kind="SimulatedError")
         Connection.num_requests += 1
         identity = Identity.new(Connection.num_requests, house.model, is_chat=is_chat)
         self._generation = self._new_generation(identity, request)
         house.scheduler.submit(self._generation)
+
+    def _may_generate(self, command: Command) -> bool:
+        """False where the connection was closed instead, as requested."""
+        if not self._house.gpu.is_taken:
+            raise ApiError(500, "the engine sleeps", kind="InternalServerError")
+        if self._house.scheduler.is_dead:
+            raise ENGINE_DEAD
+        if command.is_refused:
+            self.close()
+            return False
+        if command.status is not None:
+            raise ApiError(command.status, f"status {command.status}, as requested", kind="SimulatedError")
+        return True
 
     def _new_generation(self, identity: Identity, request: GenerationRequest) -> Generation:
         if not request.is_stream:
@@ -316,12 +351,11 @@ class Connection(asyncio.Protocol):
             self._when_flushed(action)
 
 
-_METHODS = {
-    b"/v1/chat/completions": b"POST",
-    b"/v1/completions": b"POST",
-    b"/tokenize": b"POST",
-    b"/v1/models": b"GET",
-    b"/metrics": b"GET",
+_METHODS = {b"/v1/models": b"GET", b"/metrics": b"GET"}
+_TASK_METHODS = {
+    "generate": {b"/v1/chat/completions": b"POST", b"/v1/completions": b"POST", b"/tokenize": b"POST"},
+    "transcribe": {b"/v1/audio/transcriptions": b"POST", b"/v1/audio/translations": b"POST"},
+    "speak": {b"/v1/audio/speech": b"POST"},
 }
 _TURN_METHODS = {
     b"/is_sleeping": b"GET",

@@ -96,7 +96,7 @@ def parse_generation(body: bytes, *, is_chat: bool, model: str, max_model_len: i
     fields = parse_json(body)
     check_model(fields, model)
     _check_sampling(fields)
-    command = _command(fields)
+    command = read_command(fields)
     prompts = (chat_prompt(fields),) if is_chat else _prompts(fields)
     num_prompt_tokens = max(simulated_tokens.count(prompt) for prompt in prompts)
     num_tokens, is_finished = _length(fields, command, is_chat=is_chat)
@@ -300,7 +300,7 @@ def _integer(fields: Json, name: str, default: int, *, minimum: int | None = Non
     return value
 
 
-def _command(fields: Json) -> Command:
+def read_command(fields: Json) -> Command:
     """Unknown keys are errors: a failure that was misspelt would be a test that tests nothing."""
     wishes = fields.get("simulated")
     if wishes is None:

@@ -38,6 +38,7 @@ class Launch(TypedDict):
     wake_delay_s: float
     gpu_file: str | None
     takes_turns: bool
+    task: str
     host: str
     port: int
     secret: str
@@ -66,7 +67,8 @@ async def serve(launch: Launch) -> None:
     authorization = f"Bearer {launch['secret']}".encode()
     loop = asyncio.get_running_loop()
     scheduler = Scheduler(pace, lambda: loop.call_later(SURVIVAL_S, os._exit, EXIT_ON_COMMAND))
-    house = House(launch["model"], launch["max_model_len"], authorization, scheduler, gpu, launch["takes_turns"])
+    takes_turns = launch["takes_turns"]
+    house = House(launch["model"], launch["max_model_len"], authorization, scheduler, gpu, takes_turns, launch["task"])
     server = await loop.create_server(lambda: Connection(house), launch["host"], launch["port"], backlog=BACKLOG)
     print(f"the simulated engine serves {launch['model']} at {launch['host']}:{launch['port']}", flush=True)  # noqa: T201  the log
     gc.freeze()  # what exists now stays; no collection needs to look at it

@@ -53,6 +53,9 @@ class TensorRtLlmEngine:
             forced_tools=True,
             reasoning=settings.reasoning_parser is not None,
             structured_output=True,
+            audio=False,  # requests with it are refused, as its server would take some of them for text
+            transcription=False,
+            speech=False,
         )
 
     def command(self, address: EngineAddress) -> ChildCommand:

@@ -27,6 +27,8 @@ INSIDE_FOLDER = Path(__file__).with_name("inside_vllm")
 """What runs in vLLM's own interpreter: the launcher, run by path, and the middleware. A folder of its own, for it is on
 that interpreter's import path, where this file would be taken for vLLM."""
 
+_RECORDINGS = "/v1/audio/transcriptions"
+
 
 class VllmEngine:
     def __init__(self, settings: VllmSettings) -> None:
@@ -46,10 +48,10 @@ class VllmEngine:
 
     @property
     def questions(self) -> Questions:
-        """None: its server tells nothing of its model but the context."""
-        return {}
+        """Its server tells nothing of its model but the context, and has routes for recordings where that takes any."""
+        return {_RECORDINGS: {}}
 
-    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
+    def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:
         """Without a parser vLLM refuses tools that are only allowed, and leaves what is thought within the text."""
         settings = self._settings
         files = describe_folder(settings.model_source, settings.revision, settings.environment)
@@ -60,6 +62,8 @@ class VllmEngine:
             forced_tools=True,
             reasoning=settings.reasoning_parser is not None,
             structured_output=True,
+            transcription=_has_route(answers.get(_RECORDINGS)),
+            speech=False,
         )
 
     def command(self, address: EngineAddress) -> ChildCommand:
@@ -148,9 +152,14 @@ _FLAGS = ("enforce_eager", "trust_remote_code")
 
 def _task_arguments(task: Task) -> Iterator[tuple[str, ...]]:
     """`--convert` is for models that were trained to generate; vLLM leaves the others as they are."""
-    if task != "generate":
+    if task in ("embed", "rerank"):
         yield "task", "--runner", "pooling"
         yield "task", "--convert", "embed" if task == "embed" else "classify"
+
+
+def _has_route(answer: EngineAnswer | None) -> bool | None:
+    """None where there was no answer. An empty body is refused with 400, where there is a route for others."""
+    return None if answer is None or answer.status == 0 else answer.status not in (404, 405, 501)
 
 
 def _option(setting: str) -> str:

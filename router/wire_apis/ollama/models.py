@@ -79,10 +79,10 @@ def capabilities_in_ollamas_words(capabilities: Sequence[str]) -> list[str]:
 
 
 def _names(state: RouterState) -> Iterator[tuple[str, tuple[Model, ...]]]:
-    """Without models that only rerank, which this API has no request for."""
+    """Without models that rerank, transcribe or speak, which this API has no request for."""
     table = state.table
     for model in table.models:
-        if all(replica.task != "rerank" for replica in _known(state, (model,))):
+        if all(replica.task in ("generate", "embed") for replica in _known(state, (model,))):
             yield from ((name, (model,)) for name in (model.name, *model.aliases))
     yield from ((auto.name, table.models_of(auto)) for auto in table.autos)
 

@@ -48,9 +48,9 @@ async def test_llama_cpp(start_engine: StartEngine) -> None:
     pytest.importorskip("xllamacpp")
     runtime = await start_engine(llama_cpp())
     assert Statement(
-        chat=True, tools=False, vision=False, reasoning=False, structured_output=True,
-        architecture="llama", num_parameters=134_515_008, size_bytes=96_576_768, quantization="Q4_1",
-        file_format="gguf",
+        chat=True, tools=False, vision=False, reasoning=False, structured_output=True, audio=False,
+        transcription=False, speech=False, architecture="llama", num_parameters=134_515_008, size_bytes=96_576_768,
+        quantization="Q4_1", file_format="gguf",
     ) == runtime.statement  # fmt: skip
 
 
@@ -67,7 +67,7 @@ def test_weights_that_are_elsewhere() -> None:
     """As for an interpreter of its own that has the package: what the file says is then not known."""
     engine = create_engine(llama_cpp(model_source="package:no_such_weights"))
     answers = dict.fromkeys(engine.questions, EngineAnswer(0, {}))
-    assert Statement(structured_output=True, file_format="gguf") == engine.statement(answers)
+    assert Statement(structured_output=True, speech=False, file_format="gguf") == engine.statement(answers)
 
 
 def folder_of(path: Path, config: dict[str, object], template: str = "") -> Path:
@@ -92,10 +92,30 @@ def test_vllm(tmp_path: Path) -> None:
     parsing = create_engine(vllm(source, tool_call_parser="hermes", reasoning_parser="qwen3")).statement({})
     files = {
         "chat": True, "vision": True, "forced_tools": True, "structured_output": True, "architecture": "qwen2_5_vl",
-        "size_bytes": 10, "quantization": "bfloat16", "file_format": "safetensors",
+        "size_bytes": 10, "quantization": "bfloat16", "file_format": "safetensors", "audio": False, "speech": False,
     }  # fmt: skip
     assert Statement.of({**files, "tools": False, "reasoning": False}) == plain
     assert Statement.of({**files, "tools": True, "reasoning": True}) == parsing
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(0, None), (404, False), (405, False), (501, False), (400, True), (422, True)]
+)
+def test_vllms_routes_for_recordings(status: int, expected: bool | None) -> None:  # noqa: FBT001
+    """Are there where its model takes any: an empty body is refused in another way than an unknown path."""
+    engine = create_engine(vllm("org/weights"))
+    assert {"/v1/audio/transcriptions": {}} == engine.questions
+    answers = {"/v1/audio/transcriptions": EngineAnswer(status, {})}
+    assert expected is engine.statement(answers).transcription
+
+
+def test_a_folder_of_a_model_that_hears(tmp_path: Path) -> None:
+    """Has the part of it that does in its configuration."""
+    folder = folder_of(tmp_path / "ultravox", {"model_type": "ultravox", "audio_config": {"d_model": 8}})
+    assert (True, False) == (
+        describe_folder(str(folder), None, {}).audio,
+        describe_folder(str(folder), None, {}).vision,
+    )
 
 
 def test_tensorrt_llm(tmp_path: Path) -> None:
@@ -145,7 +165,8 @@ def test_ollama() -> None:
     }
     assert Statement(
         chat=True, tools=True, forced_tools=False, vision=False, fim=True, reasoning=True, structured_output=True,
-        architecture="qwen2", num_parameters=7, quantization="Q4_K_M", file_format="gguf",
+        audio=False, transcription=False, speech=False, architecture="qwen2", num_parameters=7,
+        quantization="Q4_K_M", file_format="gguf",
     ) == ollamas_statement(shown)  # fmt: skip
     assert Statement(forced_tools=False, structured_output=True) == ollamas_statement({})
 

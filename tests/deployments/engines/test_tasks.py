@@ -1,5 +1,7 @@
 """What the task of a model changes before any engine runs: its first request, its options, and what is refused."""
 
+import io
+import wave
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -11,6 +13,7 @@ from deployments.engines.contract import Engine, EngineAddress, FirstRequest
 from deployments.engines.errors import EngineStartError
 from deployments.engines.runtime import EngineRuntime
 from deployments.engines.simulated.engine import SimulatedEngine
+from router.wire_apis.audio.form import read_form
 
 ADDRESS = EngineAddress("127.0.0.1", 4000, "s3cret")
 
@@ -33,10 +36,23 @@ def test_the_first_request_is_of_the_models_task(name: str, task: str, expected:
     assert expected == engine(engine=name, task=task, model_source="org/weights").first_request
 
 
+def test_the_first_request_of_a_model_that_transcribes() -> None:
+    """Is a form with a second of silence, of as many bytes as that has."""
+    request = engine(engine="vllm", task="transcribe", model_source="org/whisper").first_request
+    assert request is not None
+    data, content_type = request.content
+    form = read_form(content_type.encode(), data)
+    with wave.open(io.BytesIO(request.recording)) as recording:
+        duration_s = recording.getnframes() / recording.getframerate()
+    assert ("/v1/audio/transcriptions", {"model": "m"}, 1.0) == (request.path, form.fields, duration_s)
+    assert request.recording in data
+
+
 @pytest.mark.parametrize(
     ("task", "expected"),
     [
         ("generate", []),
+        ("transcribe", []),
         ("embed", ["--runner", "pooling", "--convert", "embed"]),
         ("rerank", ["--runner", "pooling", "--convert", "classify"]),
     ],
@@ -53,7 +69,12 @@ def test_vllm_is_told_of_the_task(task: str, expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"engine": "simulated", "task": "embed"}, "is embed, which this engine does not do; it does: generate"),
+        (
+            {"engine": "simulated", "task": "embed"},
+            "is embed, which this engine does not do; it does: generate, transcribe, speak",
+        ),
+        ({"engine": "llama_cpp", "task": "speak"}, "it does: generate, embed, rerank"),
+        ({"engine": "vllm", "task": "speak", "model_source": "m"}, "it does: generate, embed, rerank, transcribe"),
         ({"engine": "tensorrt_llm", "task": "rerank", "model_source": "m"}, "it does: generate"),
         ({"engine": "ollama", "task": "rerank", "model_source": "m"}, "it does: generate, embed"),
     ],

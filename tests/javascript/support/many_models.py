@@ -9,6 +9,7 @@ from scripted_engine import Ending, Script, ScriptedEngine
 from simulated_engines import SimulatedEngine
 from wire import STREAM_HEAD, TOKENS, WHOLE, chunk, token, whole
 
+from configs.engine import Task
 from configs.reliability import ReliabilityPolicy, ResumePolicy
 from configs.router import ModelRoute, RequestSettings, RouterUserConfig
 from router.models.table import ModelTable
@@ -64,13 +65,17 @@ _TASKS = {"vectors": "embed", "ranks": "rerank"}
 
 @asynccontextmanager
 async def many_models() -> AsyncIterator[tuple[Door, dict[str, ScriptedEngine]]]:
-    """A model `m`, the same one as `slow`, and one for each scripted engine, of the same name."""
+    """A model `m`, the same one as `slow`, `hears`, `speaks`, and one for each scripted engine, of the same name."""
     async with AsyncExitStack() as stack:
         door = await Door.open(REQUESTS, keys=[KEY])
         stack.push_async_callback(door.close)
         replicas: dict[str, Replica] = {}
-        for name, pause_ms in (("m", 0.0), ("slow", 400.0)):
-            simulated = await SimulatedEngine.start(prefill_base_ms=pause_ms)
+        simulated_models: dict[str, tuple[float, Task]] = {
+            "m": (0.0, "generate"), "slow": (400.0, "generate"),
+            "hears": (0.0, "transcribe"), "speaks": (0.0, "speak"),
+        }  # fmt: skip
+        for name, (pause_ms, task) in simulated_models.items():
+            simulated = await SimulatedEngine.start(prefill_base_ms=pause_ms, task=task)
             stack.push_async_callback(simulated.stop)
             replicas[name] = simulated.replica(name)
         engines = _scripted()

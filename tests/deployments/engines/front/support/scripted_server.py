@@ -40,7 +40,8 @@ class ScriptedServer:
 
     def __init__(self) -> None:
         self.script: deque[Reply] = deque()
-        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, Any]] = []
+        """Paths and bodies: what JSON is, else bytes."""
         self.authorizations: list[str] = []
         self.num_connections = 0
         self.num_lost_clients = 0
@@ -72,8 +73,9 @@ class ScriptedServer:
         if head.startswith("GET "):
             writer.write(self.models.data)
             return True
-        body = json.loads(await reader.readexactly(int(fields["content-length"])))
-        self.requests.append((head.split()[1], body))
+        data = await reader.readexactly(int(fields["content-length"]))
+        is_json = fields["content-type"] == "application/json"
+        self.requests.append((head.split()[1], json.loads(data) if is_json else data))
         reply = self.script.popleft()
         writer.write(reply.data)
         await writer.drain()
