@@ -69,7 +69,7 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
     const isTyped = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
     const pacing = this.#pacingOf(completion.cluster, completion.model.id);
     const { backOff } = pacing;
-    const gap = isTyped && backOff.remainingMs > 0 ? undefined : gapIn(document, position);
+    const gap = gapIn(document, position);
     if (gap === undefined) {
       return [];
     }
@@ -81,7 +81,7 @@ export class CompletionProvider implements vscode.InlineCompletionItemProvider {
         await delay(section().get<number>("completion.delayMs", 120), undefined, { signal: aborting.signal });
       }
       if (isTyped && backOff.remainingMs > 0) {
-        return []; // an earlier request was refused meanwhile
+        return [];
       }
       this.#show({ kind: "asking" });
       askedAt = backOff.now;
