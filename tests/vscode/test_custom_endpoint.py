@@ -11,4 +11,5 @@ def test_an_agents_round_of_tools(editor: Editor, endpoint: CodingEndpoint) -> N
     editor.choose_model(CUSTOM_NAME)
     editor.ask(QUESTION)
     editor.wait_for_answer(f"The file says: The secret word is {SECRET}.")
+    editor.screenshot("copilot")
     assert [True] == [SECRET in result for result in endpoint.results()]

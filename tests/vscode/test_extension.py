@@ -85,6 +85,20 @@ def test_code_is_completed(editor: Editor, endpoint: CodingEndpoint) -> None:
     editor.wait_for_no_ghost_text()
 
 
+def test_a_busy_cluster_is_left_alone_for_a_while(editor: Editor, endpoint: CodingEndpoint) -> None:
+    """The status bar says so, and no dialog does; afterwards the next key is completed as before."""
+    endpoint.is_busy = True
+    editor.open_file("multiply.py")
+    editor.put_cursor(2, 5)
+    editor.type(" ")
+    editor.wait_for_status("Completion pauses for")
+    endpoint.is_busy = False
+    editor.wait_for_status("coder completes code.")
+    editor.press("Backspace")
+    editor.wait_for_ghost_text(COMPLETION)
+    editor.press("Escape")
+
+
 def test_the_log_has_neither_keys_nor_code(editor: Editor, code_server: CodeServer) -> None:
     """After all of the above."""
     log = code_server.extension_log()

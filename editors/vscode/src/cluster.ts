@@ -47,6 +47,11 @@ export class Cluster {
     this.shownAddress = withoutKey(root);
   }
 
+  /** Whether the other is asked at the same place with the same key. */
+  isSame(other: Cluster): boolean {
+    return this.#root === other.#root && this.#key === other.#key;
+  }
+
   async models(): Promise<Model[]> {
     const response = await this.#ask("/v1/models", { signal: AbortSignal.timeout(MODELS_TIMEOUT_MS) });
     const models = modelsOf(await this.#json(response));

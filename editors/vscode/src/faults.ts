@@ -5,12 +5,20 @@ export class Fault extends Error {
   readonly status: number | undefined;
   /** The cluster's own code, as `model_not_found`. */
   readonly code: string | undefined;
+  /** How long the cluster wants to be left alone; undefined where it does not say. */
+  readonly retryAfterMs: number | undefined;
 
-  constructor(message: string, status?: number, code?: string) {
+  constructor(message: string, status?: number, code?: string, retryAfterMs?: number) {
     super(message);
     this.stack = ""; // VS Code's chat would show it behind the message
     this.status = status;
     this.code = code;
+    this.retryAfterMs = retryAfterMs;
+  }
+
+  /** Whether the same request may be taken later: a quota is used up, or everything is busy. */
+  get isRefusal(): boolean {
+    return this.status === 429 || this.status === 503;
   }
 
   /** The same for two of one kind, where messages differ by how long to wait. */
@@ -35,8 +43,9 @@ const CERTIFICATE_CODES = new Set([
 export function faultOfAnswer(status: number, body: string, address: string, retryAfter: string | null): Fault {
   const { message, code } = errorOf(body);
   const said = message === "" ? "" : ` It says: ${message}`;
-  const wait = retryAfter === null ? "in a moment" : `in ${retryAfter} s`;
-  return new Fault(sentence(), status, code);
+  const retryAfterMs = millisecondsOf(retryAfter);
+  const wait = retryAfterMs === undefined ? "in a moment" : `in ${Math.ceil(retryAfterMs / 1000)} s`;
+  return new Fault(sentence(), status, code, retryAfterMs);
 
   function sentence(): string {
     switch (status) {
@@ -91,6 +100,15 @@ export function faultOfConnection(error: unknown, address: string): Fault {
 /** Whether a request was given up by its own `AbortSignal`. */
 export function isAbort(error: unknown): boolean {
   return error instanceof Error && error.name === "AbortError";
+}
+
+/** Of the header `retry-after`, which is seconds or, from some proxies, a date. */
+function millisecondsOf(retryAfter: string | null): number | undefined {
+  if (retryAfter === null) {
+    return undefined;
+  }
+  const ms = /^\s*\d+\s*$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
 /** `fetch` wraps what happened, once or twice. */

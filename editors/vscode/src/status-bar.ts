@@ -15,6 +15,7 @@ export class StatusBar implements vscode.Disposable {
   readonly #connection: Connection;
   readonly #disposables: vscode.Disposable[];
   #activity: Activity = { kind: "idle" };
+  #pausing: NodeJS.Timeout | undefined;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -35,11 +36,16 @@ export class StatusBar implements vscode.Disposable {
   }
 
   show(activity: Activity): void {
+    clearTimeout(this.#pausing);
     this.#activity = activity;
+    if (activity.kind === "paused") {
+      this.#pausing = setTimeout(() => this.show({ kind: "idle" }), activity.forMs);
+    }
     this.#draw();
   }
 
   dispose(): void {
+    clearTimeout(this.#pausing);
     vscode.Disposable.from(...this.#disposables).dispose();
   }
 
@@ -65,6 +71,10 @@ export class StatusBar implements vscode.Disposable {
     }
     if (this.#activity.kind === "failed") {
       return { icon: "warning", tooltip: this.#activity.fault.message, isWarning: true };
+    }
+    if (this.#activity.kind === "paused") {
+      const seconds = Math.ceil(this.#activity.forMs / 1000);
+      return { icon: "debug-pause", tooltip: `${this.#activity.fault.message} Completion pauses for ${seconds} s.` };
     }
     const language = vscode.window.activeTextEditor?.document.languageId;
     if (language !== undefined && !completes(language)) {

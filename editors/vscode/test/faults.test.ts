@@ -17,6 +17,28 @@ for (const [status, body, expected] of ANSWERS) {
   });
 }
 
+const WAITS: [string | null, number | undefined][] = [
+  [null, undefined],
+  ["7", 7_000],
+  ["soon", undefined],
+  ["Wed, 21 Oct 2015 07:28:00 GMT", 0],
+];
+for (const [header, expected] of WAITS) {
+  test(`retry-after ${header} is ${expected} ms`, () => {
+    const fault = faultOfAnswer(503, "", "http://host", header);
+    assert.deepEqual([fault.retryAfterMs, fault.isRefusal], [expected, true]);
+  });
+}
+
+test("a date to wait for is shown as the seconds until then", () => {
+  const date = new Date(Date.now() + 3_600_000).toUTCString();
+  assert.match(faultOfAnswer(429, "", "http://host", date).message, /try again in (3600|35\d\d) s/);
+});
+
+test("what is wrong with a request is no refusal", () => {
+  assert.equal(faultOfAnswer(400, "", "http://host", null).isRefusal, false);
+});
+
 const CODES: [string, RegExp][] = [
   ["ECONNREFUSED", /Nothing listens/],
   ["ENOTFOUND", /not known here/],

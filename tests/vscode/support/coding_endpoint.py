@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sys
 import threading
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ class CodingEndpoint(ThreadingHTTPServer):
         """Chats whose client went away while they were held."""
         self.is_refusing = False
         """Every chat is answered 400."""
+        self.is_busy = False
+        """Every completion is answered 503."""
         self.released = threading.Event()
 
     @classmethod
@@ -57,6 +60,7 @@ class CodingEndpoint(ThreadingHTTPServer):
         self.completions.clear()
         self.num_given_up = 0
         self.is_refusing = False
+        self.is_busy = False
         self.released.clear()
 
     def release(self) -> None:
@@ -87,6 +91,9 @@ class _Handler(BaseHTTPRequestHandler):
         body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["content-length"])))
         if self.path == "/v1/completions":
             self.server.completions.append(body)
+            if self.server.is_busy:
+                self._answer({"error": {"message": "Busy.", "type": "server_error"}}, 503)
+                return
             # What is asked for behind a completion that was accepted is nothing.
             text = "" if COMPLETION in body["prompt"] else COMPLETION
             self._answer(_document("text_completion", {"text": text, "finish_reason": "stop"}, USAGE))
@@ -108,14 +115,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _stream(self, body: dict[str, Any]) -> None:
         asked = str(body["messages"][-1]["content"])
-        tools = [tool["function"]["name"] for tool in body.get("tools", [])]
+        tools = body.get("tools", [])
+        call = _reading(tools, self.server.file)
         results = [message["content"] for message in body["messages"] if message["role"] == "tool"]
         if HOLD in asked and tools:  # not where a title is made of it
             self._hold()
         if results:
-            self._say({"content": f"The file says: {results[-1].strip()}"})
-        elif QUESTION in asked and "read_file" in tools:
-            self._say({"reasoning_content": THOUGHT}, {"content": WORDS}, *_call_of(self.server.file))
+            self._say({"content": f"The file says: {_read(results[-1])}"})
+        elif QUESTION in asked and call is not None:
+            self._say({"reasoning_content": THOUGHT}, {"content": WORDS}, *_deltas(*call))
             self._end("tool_calls")
             return
         else:
@@ -162,9 +170,32 @@ def _document(kind: str, choice: dict[str, Any], usage: dict[str, int] | None = 
     return whole if usage is None else {**whole, "usage": usage}
 
 
-def _call_of(path: Path) -> Iterator[dict[str, Any]]:
-    """The deltas of one call of the editor's tool, its arguments cut in the middle."""
-    arguments = json.dumps({"filePath": str(path), "startLine": 1, "endLine": 10})
-    yield {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "read_file"}}]}
-    for part in (arguments[:9], arguments[9:]):
+def _reading(tools: list[dict[str, Any]], file: Path) -> tuple[str, dict[str, Any]] | None:
+    """The call that reads the file with one of the tools of VS Code, Codex, Cline, Claude Code or Continue."""
+    calls: dict[str, dict[str, Any]] = {
+        "read_file": {"filePath": str(file), "startLine": 1, "endLine": 10},
+        "exec_command": {"cmd": f"cat {file.name}"},
+        "read_files": {"paths": [file.name]},
+    }
+    for function in (tool["function"] for tool in tools):
+        name = function["name"]
+        if name == "Read":  # of two clients
+            path = "file_path" if "file_path" in function["parameters"]["properties"] else "filepath"
+            return name, {path: str(file)}
+        if name in calls:
+            return name, calls[name]
+    return None
+
+
+def _read(result: str) -> str:
+    """What the file says, without what a tool writes around it."""
+    said = re.search(r"The secret word is \w+\.", result)
+    return said.group() if said is not None else result.strip()
+
+
+def _deltas(tool: str, arguments: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Of one call of a tool, its arguments cut in the middle."""
+    text = json.dumps(arguments)
+    yield {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": tool}}]}
+    for part in (text[:9], text[9:]):
         yield {"tool_calls": [{"index": 0, "function": {"arguments": part}}]}

@@ -67,6 +67,26 @@ class Editor:
         """The extension's item in the status bar; its label has the tooltip's words."""
         return self._page.locator(".statusbar-item").filter(has_text="Enginehouse")
 
+    def wait_for_status(self, text: str) -> None:
+        """In the tooltip of the extension's item."""
+        expect(self.status().filter(has=self._page.get_by_label(text))).to_be_visible()
+
+    # the terminal
+
+    def open_terminal(self) -> None:
+        """In place of the files, with its shell ready."""
+        self.run_command("Terminal: Create New Terminal in Editor Area")
+        expect(self._terminal()).to_contain_text("$")
+
+    def wait_in_terminal(self, text: str) -> None:
+        expect(self._terminal()).to_contain_text(text)
+
+    def say_in_terminal_instead_of(self, path: str, shown: str) -> None:
+        """For pictures, in which no path of the machine is to be seen."""
+        replace = "(row, [path, shown]) => { row.textContent = row.textContent.replace(path, shown); }"
+        for row in self._terminal().locator("span").filter(has_text=path).all():
+            row.evaluate(replace, [path, shown])
+
     # the chat
 
     def begin_chat(self) -> None:
@@ -137,6 +157,9 @@ class Editor:
     def wait_for_line(self, text: str) -> None:
         line = self._page.locator(".editor-instance .view-line").filter(has_text=text)
         expect(line.first).to_be_visible(timeout=DEADLINE_MS)
+
+    def _terminal(self) -> Locator:
+        return self._page.locator(".xterm-rows:visible").last
 
     def _last_answer(self) -> Locator:
         return self._page.locator(f"{_CHAT} .interactive-response").last

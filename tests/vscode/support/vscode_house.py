@@ -5,7 +5,11 @@ from house_files import KEYS, KEYS_ENV, Json, free_port, model, router, serve_fi
 
 KEY = KEYS[0]
 SECRET = "plum"
-FILES = {"notes.txt": f"The secret word is {SECRET}.\n", "add.py": "def add(a, b):\n    \n"}
+FILES = {
+    "notes.txt": f"The secret word is {SECRET}.\n",
+    "add.py": "def add(a, b):\n    \n",
+    "multiply.py": "def multiply(a, b):\n    \n",
+}
 
 SETTINGS = {"chat.utilitySmallModel": "enginehouse/smollm2", "workbench.startupEditor": "none"}
 """VS Code's, as a user would write them: titles and progress messages come from the small model. No page of welcome."""
