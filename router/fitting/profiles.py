@@ -22,6 +22,8 @@ _CONTEXT_WORDS = re.compile(
 )
 _TEXT_OVER_STEP = re.compile(r"input \(\d+ tokens\) is too large to process")
 """llama.cpp's words for a text to be embedded that is longer than its context; it calls that a fault of its own."""
+_UNREAD = re.compile(r"Failed to parse (messages|tools)\b")
+"""llama.cpp's words for a field that has not the shape that it wants, which it calls a fault of its own, too."""
 _MAX_MESSAGE_CHARACTERS = 2000
 OVERLOADED_STATUSES = frozenset({429, 502, 503, 504})
 """Statuses of an engine that cannot take the request now, where another replica may."""
@@ -88,6 +90,9 @@ class Profile:
         words = str(message)[:_MAX_MESSAGE_CHARACTERS] if message else f"The engine answered with status {status}."
         param = fields.get("param")
         named = param if isinstance(param, str) else None
+        unread = _UNREAD.match(words)
+        if unread is not None:
+            status, named = 400, unread[1]
         is_context_said = _TEXT_OVER_STEP.search(words) or (status < 500 and _CONTEXT_WORDS.search(words))
         if fields.get("type") in _CONTEXT_TYPES or is_context_said:
             return ContextLengthExceeded(words, param=named or "messages", from_engine=True)

@@ -6,6 +6,7 @@ import pytest
 from router.fitting.profiles import PROFILES, Profile
 
 VLLM = PROFILES["vllm"]
+UNREAD = "Failed to parse tools: [json.exception.out_of_range.403] key 'name' not found"
 
 TOO_LONG_VLLM = "This model's maximum context length is 2048 tokens. However, you requested 4000 tokens."
 TOO_LONG_TEXT = "input (701 tokens) is too large to process. increase the physical batch size (current batch size: 512)"
@@ -26,6 +27,7 @@ TOO_LONG_LLAMA = "the request exceeds the available context size, try increasing
          "messages"),
         (500, {"error": {"message": TOO_LONG_TEXT, "type": "server_error"}}, "context_length_exceeded", 400,
          TOO_LONG_TEXT, "messages"),
+        (500, {"error": {"message": UNREAD, "type": "server_error"}}, "invalid_request", 400, UNREAD, "tools"),
         (400, {"error": {"message": "bad n", "param": "n", "code": 400}}, "invalid_request", 400, "bad n", "n"),
         (400, {"error": {"message": "bad n", "param": 7}}, "invalid_request", 400, "bad n", None),
         (400, {"error": "bad n"}, "invalid_request", 400, "bad n", None),
