@@ -26,7 +26,7 @@ from router.http.asgi import BATCH_TENANT, WRITE_CHUNK, Headers, Receive, Scope,
 from router.http.bodies import read_body
 from router.http.departure import Departure
 from router.lanes.lane import PRIORITY_HEADER, Lane, decide_lane
-from router.lanes.typist import typist_of
+from router.lanes.typist import Typist, typist_of
 from router.models.table import Model
 from router.reliability.deadlines import total_of, within_total
 from router.replicas.prefix_key import session_of
@@ -101,6 +101,11 @@ class Generation:
         call, named = self._admission.admit(self._table, call, self._scope, tenant)
         model = choose_backend(named, call, tenant) if batch_tenant is None else without_trials(named)
         call.lane = self._lane(call, model)
+        typist = self._typist(call, model, tenant) if call.lane.is_completion else None
+        if typist is not None and model.autocomplete.supersede:
+            state.completions.supersede(typist)
+        if batch_tenant is None:
+            self._admission.take_place(model, tenant)
         total_s = total_of(self._scope, model.deadlines)
         self._wants_stream = call.wants_stream
         state.generations.add(self)
@@ -108,19 +113,22 @@ class Generation:
         giving = self._give(call, model, tenant)
         if total_s is not None:
             giving = within_total(giving, self._account.arrived_at, total_s)
-        if call.lane.is_completion:
-            giving = self._give_completion(giving, call, model, tenant)
+        if typist is not None:
+            giving = self._give_completion(giving, call, model, typist)
         await giving
 
     def _lane(self, call: Call, model: Model) -> Lane:
         wish, policies = header(self._scope, PRIORITY_HEADER), (model.queue, model.autocomplete)
         return decide_lane(call.route.path, call.client_body, wish, policies, is_line=self._batch_tenant is not None)
 
-    async def _give_completion(self, giving: Coroutine[Any, Any, None], call: Call, model: Model, tenant: str) -> None:
+    def _typist(self, call: Call, model: Model, tenant: str) -> Typist:
+        return typist_of(self._scope, call.client_body, call.session, tenant, model.name)
+
+    async def _give_completion(
+        self, giving: Coroutine[Any, Any, None], call: Call, model: Model, typist: Typist
+    ) -> None:
         """As long as the editor wants it."""
-        typist = typist_of(self._scope, call.client_body, call.session, tenant, model.name)
-        arrived_at = self._account.arrived_at
-        with self._state.completions.under_way(typist, model.autocomplete, call, self._answer, arrived_at):
+        with self._state.completions.under_way(typist, model.autocomplete, call, self._answer, self._admission):
             await giving
 
     async def _give(self, call: Call, model: Model, tenant: str) -> None:

@@ -2,14 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
 from configs.lanes import AutocompletePolicy
-from router.call import Call
+from router.call import Account, Call
 from router.errors import CompletionTooLate, Superseded
 from router.http.answer import Answer
 from router.http.event_stream import DONE, encode_event
@@ -18,16 +19,26 @@ from router.lanes.typist import Typist
 SUPERSEDED_HEADER = b"x-enginehouse-superseded"
 
 
+class Admitted(Protocol):
+    """A request that has its place."""
+
+    account: Account
+
+    def give_place_back(self) -> None: ...
+
+
 @dataclass(slots=True, eq=False)
 class _Completion:
     typist: Typist
     answer: Answer
     task: "asyncio.Task[object]"
+    give_place_back: Callable[[], None]
     reason: CompletionTooLate | Superseded | None = None
 
     def end(self, reason: CompletionTooLate | Superseded) -> None:
         if self.reason is None and not self.answer.is_complete:
             self.reason = reason
+            self.give_place_back()  # not only when its task gets to it: whoever asks anew needs one now
             self.task.cancel()
 
     def is_late(self, deadline_s: float) -> None:
@@ -45,13 +56,19 @@ class Completions:
     def __len__(self) -> int:
         return sum(map(len, self._under_way.values()))
 
+    def supersede(self, typist: Typist) -> None:
+        """End what the same typist no longer wants."""
+        for older in tuple(self._under_way.get(typist.names, ())):
+            if typist.supersedes(older.typist):
+                older.end(Superseded())
+
     @contextmanager
     def under_way(
-        self, typist: Typist, policy: AutocompletePolicy, call: Call, answer: Answer, arrived_at: float
+        self, typist: Typist, policy: AutocompletePolicy, call: Call, answer: Answer, admission: Admitted
     ) -> Iterator[None]:
         """
         One more, as long as the block runs. Cancels the running task when it is late or superseded; the answer to one
-        that is superseded has been given by the end of the block. `arrived_at` is loop time, in seconds.
+        that is superseded has been given by the end of the block.
 
         Raises:
             CompletionTooLate: it is.
@@ -59,16 +76,14 @@ class Completions:
         """
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a request is served by a task
-        completion = _Completion(typist, answer, task)
+        completion = _Completion(typist, answer, task, admission.give_place_back)
         others = self._under_way.setdefault(typist.names, [])
-        if policy.supersede:
-            for older in tuple(others):
-                if typist.supersedes(older.typist):
-                    older.end(Superseded())
         others.append(completion)
         timer = None
         if policy.deadline_s is not None:
-            timer = self._loop.call_at(arrived_at + policy.deadline_s, completion.is_late, policy.deadline_s)
+            timer = self._loop.call_at(
+                admission.account.arrived_at + policy.deadline_s, completion.is_late, policy.deadline_s
+            )
         try:
             yield
         except asyncio.CancelledError:

@@ -13,7 +13,7 @@ from router.call import Account, Call, Route
 from router.fim.filling import fill_in, who_fills_in
 from router.fitting.abilities import ignored_fields
 from router.http.answer import Answer
-from router.http.asgi import BATCH_TENANT, Headers, Scope
+from router.http.asgi import Headers, Scope
 from router.metrics import ROUTED
 from router.models.table import Choice, Model, ModelTable
 from router.routing.facts import Facts
@@ -27,7 +27,7 @@ IGNORED_HEADER = b"x-enginehouse-ignored"
 
 
 class Admission:
-    """One request's. `leave`, once its headers are out or will never be, gives its place back where it has one."""
+    """One request's. `leave` it once its headers are out or will never be."""
 
     def __init__(self, state: RouterState, answer: Answer, account: Account) -> None:
         self._state = state
@@ -47,8 +47,6 @@ class Admission:
             ModelNotFound: there is none of that name.
             UnsupportedParameter: it has a `suffix`, and the model cannot fill in.
             ContextLengthExceeded: the prompt is longer than the model takes here.
-            RateLimited: the key has as many requests at this model as it may.
-            EngineOverloaded: the model has as many as it takes.
         """
         choice = table.choose(
             call.model_name, lambda: facts_of(call.route, call.body, len(call.raw), scope["headers"], tenant)
@@ -61,15 +59,27 @@ class Admission:
         call = fit_call(fill_in(call, model, self._state.directory), model)
         if "tools" in call.body:
             self._ignored = ignored_fields(call, model, self._state.directory.of(*model.applications))
-        if BATCH_TENANT not in scope.get("extensions", {}):
-            self._place = self._state.occupancy.enter(model, tenant)
         return call, model
 
-    def leave(self) -> None:
-        self._answer.late_headers = None  # else each would keep the other until Python looks for cycles
+    def take_place(self, model: Model, tenant: str) -> None:
+        """
+        One of those that the model has.
+
+        Raises:
+            RateLimited: the key has as many requests at this model as it may.
+            EngineOverloaded: the model has as many as it takes.
+        """
+        self._place = self._state.occupancy.enter(model, tenant)
+
+    def give_place_back(self) -> None:
+        """Where it has one."""
         if self._place is not None:
             self._state.occupancy.leave(self._place)
             self._place = None
+
+    def leave(self) -> None:
+        self._answer.late_headers = None  # else each would keep the other until Python looks for cycles
+        self.give_place_back()
 
     def _headers(self) -> Headers:
         """Made when the headers of the answer go out: then it is known who answers, unless they go ahead of it."""

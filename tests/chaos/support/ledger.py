@@ -51,7 +51,7 @@ class Form(StrEnum):
 
 
 MIN_TEXTS_RATIO = 0.75
-"""Events with a text for each token of a stream. Of 80 greedy answers of the small model, all had one for each."""
+"""Events with a text for each token of a stream. Each of 80 greedy answers of the small model had one for each."""
 
 
 @dataclass(slots=True)

@@ -53,6 +53,20 @@ async def test_the_next_key_supersedes_the_completion_before(door: Door, engine:
     assert 0 == len(door.state.completions)
 
 
+async def test_the_next_key_takes_the_place_of_the_one_before(door: Door, engine: ScriptedEngine) -> None:
+    """Where a key has one at a time, it is not refused for what it supersedes; whoever asks for another file is."""
+    door.set_route(limits={"max_requests_per_key": 1})
+    gate = await hold(engine)
+    older = begun(door, fim("def f"))
+    await eventually(lambda: engine.num_open == 1)
+    newer = begun(door, fim("def fi"))
+    assert "true" == (await older).headers["x-enginehouse-superseded"]
+    assert 429 == (await begun(door, {**fim(), "prompt": "another file"})).status
+    gate.set()
+    assert 200 == (await newer).status
+    assert 200 == (await begun(door, fim("def fib"))).status
+
+
 async def test_a_superseded_stream_is_whole(door: Door, engine: ScriptedEngine) -> None:
     """One chunk with a reason to end, and `[DONE]`: Tabby's client fails on a stream without the former."""
     gate = await hold(engine)
