@@ -44,6 +44,9 @@ FITS := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info < 
 # Bytecode is compiled here, once: without it each of Ray's dozen processes starts 1.2 s later.
 INSTALL := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-deps
 
+# One at a time: with `make -j` there may be two.
+APT_INSTALL := flock $(VENV)/created sh -c 'apt-get update -qq && exec apt-get install -qq -y --no-install-recommends "$$@"' apt
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help serve test test-fast test-cluster test-houses test-chaos test-soak test-vllm check format setup setup-dev docs bench lock doctor clean
@@ -61,19 +64,19 @@ test-fast: setup-dev $(REDIS) $(JAVASCRIPT) ## Run the tests that need no Ray cl
 	@$(BIN)/python -m pytest -m "not ray and not vllm and not cluster and not houses and not soak and not chaos"
 
 test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
-	@$(BIN)/python -m pytest -m cluster
+	@$(BIN)/python -m pytest -m cluster tests/cluster
 
 test-houses: setup-dev ## Run the tests that open houses of their own for one feature or engine
-	@$(BIN)/python -m pytest -m houses
+	@$(BIN)/python -m pytest -m houses tests/e2e
 
 test-chaos: setup-dev $(REDIS) ## Run the tests that kill and freeze parts of a whole house under load
-	@$(BIN)/python -m pytest -m chaos
+	@$(BIN)/python -m pytest -m chaos tests/chaos
 
 test-soak: setup-dev $(REDIS) ## Run the tests that ask thousands of times, or kill whole houses
-	@$(BIN)/python -m pytest -m soak
+	@$(BIN)/python -m pytest -m soak tests/e2e
 
 test-vllm: setup-dev $(VLLM_WEIGHTS) ## Run the tests of real vLLM on the CPU; installs 3 GB at first
-	@$(BIN)/python -m pytest -m vllm
+	@$(BIN)/python -m pytest -m vllm tests/vllm tests/contracts
 
 .PHONY: test-clients
 test-clients: setup-dev $(CLIENTS)/installed ## Run the tests with clients' own programs; installs 1.2 GB at first
@@ -91,6 +94,9 @@ screenshots: setup-dev $(VSIX) $(VSCODE)/installed $(CLIENTS)/installed $(VENV)/
 	@$(WITH_NODE) ENGINEHOUSE_TEST_VSCODE=$(abspath $(VSCODE)) ENGINEHOUSE_TEST_VSIX=$(abspath $(VSIX)) \
 	    ENGINEHOUSE_TEST_CLIENTS=$(abspath $(CLIENTS)) \
 	    ENGINEHOUSE_TEST_SCREENSHOTS=$(abspath docs/how-to/editors/images) $(BIN)/python -m pytest tests/vscode
+
+.PHONY: environments
+environments: setup-dev $(REDIS) $(JAVASCRIPT) $(VLLM_WEIGHTS) $(VSIX) $(VSCODE)/installed $(VENV)/chromium ## Fetch what all tests need, 5 GB
 
 check: setup-dev ## Lint, types, layers, spelling, generated files
 	@echo "ruff check";    $(BIN)/ruff check
@@ -134,8 +140,7 @@ $(VENV)/redis: | $(VENV)/created
 	done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    echo "Installing Redis, for the tests of the response cache"; \
-	    apt-get update -qq && apt-get install -qq -y --no-install-recommends redis-server redis-sentinel redis-tools \
-	        >/dev/null; \
+	    $(APT_INSTALL) redis-server redis-sentinel redis-tools >/dev/null; \
 	elif [ -n "$$missing" ]; then \
 	    echo "The tests need Redis (Debian: packages redis-server, redis-sentinel and redis-tools)." >&2; exit 1; \
 	fi
@@ -183,8 +188,7 @@ $(VSCODE)/installed: requirements/vscode.txt $(NPM_PINS)/vscode.txt $(NPM_PINS)/
 $(VENV)/chromium: | $(VENV)/created
 	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || { \
 	    test "$$(id -u)" = 0 && command -v apt-get >/dev/null \
-	        && echo "Installing Chromium, for the tests in VS Code" && apt-get update -qq \
-	        && apt-get install -qq -y --no-install-recommends chromium >/dev/null; } || { \
+	        && echo "Installing Chromium, for the tests in VS Code" && $(APT_INSTALL) chromium >/dev/null; } || { \
 	    echo "The tests in VS Code need Chromium or Chrome (Debian: package chromium)." >&2; exit 1; }
 	@touch $@
 
@@ -203,7 +207,7 @@ $(VENV)/locked: requirements/laptop.txt | $(VENV)/created
 	@$(INSTALL) --require-hashes -r $<
 	@touch $@
 
-$(VENV)/locked-dev: requirements/dev.txt $(VENV)/locked
+$(VENV)/locked-dev: requirements/dev.txt $(VENV)/locked | $(VENV)/installed
 	@echo "Installing the tools for development"
 	@$(INSTALL) --require-hashes -r $<
 	@touch $@

@@ -25,7 +25,7 @@ _SHARED = ("laptop", "library", "pair")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
     Everything here starts a cluster. Those tests come last, and those of one house one after another, so that no house
-    takes time from anything but its own tests: one that rests takes a fifth of a core.
+    takes time from anything but its own tests: its dozen processes never rest.
     """
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:

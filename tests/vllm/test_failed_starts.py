@@ -73,6 +73,7 @@ def checkpoint(folder: Path, model_type: str, architecture: str) -> str:
     return str(folder)
 
 
+@pytest.mark.timeout(900)
 async def test_the_cause_comes_first(tmp_path: Path) -> None:
     """Of each, in the line that operators see."""
     causes = {
