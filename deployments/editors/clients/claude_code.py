@@ -24,11 +24,13 @@ def _settings(setup: Setup) -> list[Part]:
     model = setup.picks.agent
     if model is None:
         return []
+    # Of a model that it does not know, Claude Code 2.1.332 assumes a context of a million tokens, and compacts too late.
     environment = {
         "ANTHROPIC_BASE_URL": setup.origin,
         "ANTHROPIC_AUTH_TOKEN": setup.key_text,
         "ANTHROPIC_MODEL": model.name,
         "ANTHROPIC_DEFAULT_HAIKU_MODEL": model.name,
+        **({"CLAUDE_CODE_MAX_CONTEXT_TOKENS": str(model.max_model_len)} if model.max_model_len else {}),
         "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     }
     text = json.dumps({"env": environment}, indent=2)
