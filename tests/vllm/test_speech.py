@@ -35,6 +35,7 @@ RECORDING = ("tone.wav", recording())
 
 def house_file(port: int, weights: Path) -> Json:
     settings = {**SETTINGS, "task": "transcribe", "model_source": str(weights), "max_model_len": 64}
+    settings["max_num_batched_tokens"] = 2048  # half a minute of sound, which Whisper always reads, is 1500 tokens
     return serve_file(router(port, {"whisper": ["whisper-1"]}), [model("whisper", **settings)])
 
 
