@@ -28,8 +28,9 @@ def engine_args(engine: str, record: Path | None = None) -> Iterator[dict[str, A
     An engine's part of a model's `args`: what its kind needs, but no context and no other limits.
 
     Args:
-        engine: one of `NAMED_ENGINES`. `llama_cpp` has one thread: two wait for each other where others want the CPU. `tensorrt_llm` is the stand-in for its server, with a model that calls tools and
-            thinks where it is asked to; `simulated` is slow enough for a client to leave before its answer is whole.
+        engine: one of `NAMED_ENGINES`. `llama_cpp` has one thread: two wait for each other where others want the CPU.
+            `tensorrt_llm` is the stand-in for its server, with a model that calls tools and thinks where it is asked
+            to. `simulated` is slow enough for a client to leave before its answer is whole.
         record: where the stand-in writes what it does.
     """
     if engine == "llama_cpp":
