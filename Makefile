@@ -66,8 +66,8 @@ test-fast: setup-dev $(REDIS) $(JAVASCRIPT) ## Run the tests that need no Ray cl
 test-cluster: setup-dev ## Run the tests of scaling and of several nodes, all on this machine
 	@$(BIN)/python -m pytest -m cluster tests/cluster
 
-test-houses: setup-dev ## Run the tests that open houses of their own for one feature or engine
-	@$(BIN)/python -m pytest -m houses tests/e2e
+test-houses: setup-dev $(JAVASCRIPT) ## Run the tests that open houses of their own for one feature or engine
+	@$(BIN)/python -m pytest -m houses tests/e2e tests/clients
 
 test-chaos: setup-dev $(REDIS) ## Run the tests that kill and freeze parts of a whole house under load
 	@$(BIN)/python -m pytest -m chaos tests/chaos
@@ -85,8 +85,11 @@ test-clients: setup-dev $(CLIENTS)/installed ## Run the tests with clients' own 
 .PHONY: vsix test-vscode screenshots
 vsix: $(VSIX) ## Make the extension of VS Code, dist/enginehouse-VERSION.vsix, which installs without a network
 
+# What answers as the small model there: llama_cpp, tensorrt_llm (the stand-in for its server) or simulated.
+test-vscode: ENGINE ?= llama_cpp
 test-vscode: setup-dev $(VSIX) $(VSCODE)/installed $(VENV)/chromium ## Run the tests in a real VS Code, and with Continue; installs 1 GB at first
 	@$(WITH_NODE) ENGINEHOUSE_TEST_VSCODE=$(abspath $(VSCODE)) ENGINEHOUSE_TEST_VSIX=$(abspath $(VSIX)) \
+	    ENGINEHOUSE_TEST_ENGINE=$(ENGINE) \
 	    $(BIN)/python -m pytest tests/vscode
 	@ENGINEHOUSE_TEST_CLIENTS=$(abspath $(VSCODE)) $(BIN)/python -m pytest tests/router/clients/test_continue.py
 

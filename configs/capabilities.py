@@ -24,7 +24,8 @@ class CapabilitySettings(Settings):
     """It thinks before it answers, and the engine tells the one from the other."""
 
     structured_output: bool | None = None
-    """The engine makes an answer follow `response_format`."""
+    """The engine makes an answer follow `response_format`. `false`: a request for JSON is
+    answered 400."""
 
     audio: bool | None = None
     """It hears sound in the messages of a chat. `false`: a request with an `input_audio` is answered 400."""

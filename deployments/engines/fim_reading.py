@@ -30,7 +30,7 @@ async def read_fim(settings: EngineSettings, profile: str, interview: Interview)
     if isinstance(settings, TensorRtLlmSettings):
         folder = Path(settings.tokenizer_source or settings.model_source)
         found = await asyncio.to_thread(tokens_of_folder, folder)
-        return None if found is None else detect(found)
+        return NONE if found is None else detect(found)  # its server takes no suffix of itself
     if isinstance(settings, LlamaCppSettings):
         named = await _named_in_gguf(settings, interview)
         if named is not None:

@@ -11,6 +11,7 @@ from router.http.bodies import encode_object
 from router.models.capabilities import ability_of, can_be_forced
 from router.models.table import Model
 from router.replicas.registry import Replica
+from router.routing.facts import wants_json
 
 _DOES: Mapping[Task, str] = {
     "generate": "generates text",
@@ -39,6 +40,7 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
         _check_tools(call, model, replica)
         _check_images(call, model, replica)
         _check_sounds(call, model, replica)
+    _check_format(call, model, replica)
     for name in PROFILES[replica.profile].ignores:
         if call.body.get(name) is not None:
             raise UnsupportedParameter(f"The engine of the model {model.name!r} cannot change `{name}`.", param=name)
@@ -142,6 +144,16 @@ def _check_sounds(call: Call, model: Model, replica: Replica) -> None:
             f"The model {model.name!r} hears no sound. Those that do have `audio` among their `capabilities` at "
             "/v1/models.",
             param="messages",
+        )
+
+
+def _check_format(call: Call, model: Model, replica: Replica) -> None:
+    """An answer in words would break the program that asked for JSON; so a text would not be what was asked for."""
+    if wants_json(call.body) and ability_of(model, replica, "structured_output") is False:
+        raise ModelDoesNotSupport(
+            f"The engine of the model {model.name!r} cannot hold an answer to JSON or to a schema. Models that can "
+            "be held to it have `structured_output` among their `capabilities` at /v1/models.",
+            param="response_format",
         )
 
 

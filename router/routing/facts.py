@@ -58,8 +58,7 @@ class Facts:
 
     @cached_property
     def wants_json(self) -> bool:
-        wanted = self.body.get("response_format")
-        return isinstance(wanted, dict) and str(wanted.get("type")) in _JSON_FORMATS
+        return wants_json(self.body)
 
     @cached_property
     def language(self) -> Language | None:
@@ -77,6 +76,12 @@ class Facts:
     def hour_in(self, zone: dt.tzinfo) -> int:
         """0 to 23."""
         return self.at.astimezone(zone).hour
+
+
+def wants_json(body: Mapping[str, object]) -> bool:
+    """Whether the answer must be JSON, whatever JSON it may be."""
+    wanted = body.get("response_format")
+    return isinstance(wanted, dict) and str(wanted.get("type")) in _JSON_FORMATS
 
 
 def estimate_prompt_tokens(body: Mapping[str, object], prompt_field: str, num_bytes: int) -> int:

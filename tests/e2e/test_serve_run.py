@@ -93,7 +93,7 @@ def test_an_error_at_each_door(client: openai.OpenAI) -> None:
 def test_a_broken_stream_at_each_door(client: openai.OpenAI) -> None:
     """A stream that its engine breaks off, and no other can go on with, ends with an error at the client."""
     cut = {"num_tokens": 20, "inter_token_ms": 5, "cut_after_tokens": 5}
-    command = {"simulated": cut, "response_format": {"type": "json_object"}}
+    command = {"simulated": cut, "logprobs": 1}
     stream = iter(client.completions.create(model="simulated", prompt=PROMPT, extra_body=command, stream=True))
     for _ in range(5):
         assert next(stream).choices[0].finish_reason is None

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "engine_support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "e2e" / "support"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 
@@ -41,8 +42,7 @@ if "ENGINEHOUSE_TEST_VSCODE" in os.environ:
 
     @pytest.fixture(scope="session")
     def house(endpoint: CodingEndpoint) -> Iterator[House]:
-        config, environment = vscode_house(endpoint.port)
-        with open_house(config, environment) as house:
+        with vscode_house(endpoint.port) as (config, environment), open_house(config, environment) as house:
             yield house
 
     @pytest.fixture(scope="session")

@@ -27,7 +27,7 @@ def test_a_chat_is_answered(editor: Editor, endpoint: CodingEndpoint) -> None:
 
 
 def test_a_real_model_for_small_things(editor: Editor, code_server: CodeServer) -> None:
-    """VS Code has the title of a chat made by the model that its settings name, which is llama.cpp's."""
+    """VS Code has the title of a chat made by the model that its settings name."""
     editor.begin_chat()
     editor.choose_model("coder")
     editor.ask("Hello again.")

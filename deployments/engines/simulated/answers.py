@@ -112,7 +112,8 @@ def _whole_choice(index: int, choice: Choice, request: GenerationRequest) -> dic
         if request.is_chat
         else {"text": choice.text}
     )
-    return {"index": index, **content, "logprobs": None, "finish_reason": choice.finish_reason, "stop_reason": None}
+    ending = {"finish_reason": choice.finish_reason, "stop_reason": choice.stop_reason}
+    return {"index": index, **content, "logprobs": None, **ending}
 
 
 class WholeAnswer:
@@ -200,10 +201,11 @@ class StreamAnswer:
         self._client.write(b"".join(chunk(self._event_head(index) + delta) for index in range(len(self._texts))))
 
     def _last_event(self, index: int, piece: bytes) -> bytes:
-        end = b'"logprobs":null,"finish_reason":"%b","stop_reason":null}]}\n\n'
+        end = b'"logprobs":null,"finish_reason":"%b","stop_reason":%b}]}\n\n'
         content = b'"delta":{"content":"%b"},' if self._request.is_chat else b'"text":"%b",'
-        reason = self._request.choices[index].finish_reason.encode()
-        return chunk(self._event_head(index) + content % piece + end % reason)
+        choice = self._request.choices[index]
+        reasons = (choice.finish_reason.encode(), orjson.dumps(choice.stop_reason))
+        return chunk(self._event_head(index) + content % piece + end % reasons)
 
     def finish(self, num_cached_tokens: int) -> None:
         last = chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"

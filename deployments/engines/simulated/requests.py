@@ -60,6 +60,8 @@ class Choice:
     text: str
     """Four characters a token; the last token may be shorter, cut by a stop string."""
     finish_reason: Literal["length", "stop"]
+    stop_reason: str | None = None
+    """Which of the request's stop strings ended it."""
 
     @property
     def num_tokens(self) -> int:
@@ -240,9 +242,10 @@ def _check_context(num_prompt_tokens: int, num_tokens: int, max_model_len: int) 
 
 
 def _choice(text: str, stops: tuple[str, ...], *, is_finished: bool) -> Choice:
-    found = [position for stop in stops if (position := text.find(stop)) >= 0]
+    found = [(position, stop) for stop in stops if (position := text.find(stop)) >= 0]
     if found:
-        return Choice(text[: min(found)], "stop")
+        position, stop = min(found)
+        return Choice(text[:position], "stop", stop)
     return Choice(text, "stop" if is_finished else "length")
 
 

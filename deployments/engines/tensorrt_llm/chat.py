@@ -69,7 +69,6 @@ class ChatConversation:
         if delta.get("tool_calls"):
             self._has_called.add(index)
         choice.setdefault("finish_reason", None)
-        choice.pop("stop_reason", None)
         if index in self._has_called:
             _name_finish(choice)
         if "role" in delta and index in self._has_role:

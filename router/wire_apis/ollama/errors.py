@@ -4,7 +4,7 @@ import orjson
 
 from router.errors import ServingError
 
-_NAMES = {"max_tokens": "options.num_predict"}
+_NAMES = {"max_tokens": "options.num_predict", "response_format": "format"}
 """Fields of a completion, as they are called here."""
 
 

@@ -11,7 +11,7 @@ from router.wire_apis.responses.answers import ResponseWriter
 from router.wire_apis.responses.requests import read_request
 from router.wire_apis.translation import ErrorWords, Reading, TranslatedGeneration
 
-_NAMES = {"messages": "input", "max_tokens": "max_output_tokens"}
+_NAMES = {"messages": "input", "max_tokens": "max_output_tokens", "response_format": "text.format"}
 """Fields of a chat completion, as they are called here."""
 
 

@@ -95,6 +95,7 @@ async def test_the_simulated_model_fills_in_as_qwen(start_engine: Any) -> None:
             ("deepseek_coder", {*DEEPSEEK}),
         ),
         ("tokenizer.json", {"added_tokens": [{"id": 1, "content": "<s>"}]}, ("none", set())),
+        ("no_tokenizer.json", {}, ("none", set())),
     ],
 )
 async def test_a_folder_says_it(file: str, document: object, expected: tuple[str, set[int]], tmp_path: Path) -> None:

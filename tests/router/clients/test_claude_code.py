@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from calling_engine import ANSWER, CallingEngine, call_of
 from door import Door
+from engines_behind_doors import said_by
 from printed_settings import setup_of
 from programs import run
 from wire import whole
@@ -65,3 +66,10 @@ async def test_a_prompt_that_does_not_fit(keyed_door: Door, calling_engine: Call
     calling_engine.first = [TOO_LONG]
     said = await claude(keyed_door, tmp_path, "Hello?")
     assert ("prompt_too_long", 400) == (said["terminal_reason"], said["api_error_status"])
+
+
+async def test_whichever_engine_answers(engine_door: Door, tmp_path: Path) -> None:
+    """What the engine says is printed. The simulated one has words of its own."""
+    said = await claude(engine_door, tmp_path, "ANSWER:It is plum.")
+    assert said_by(engine_door.replicas[0], said["result"])
+    assert (False, "end_turn") == (said["is_error"], said["stop_reason"])

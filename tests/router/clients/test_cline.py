@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from calling_engine import ANSWER, CallingEngine, call_of
 from door import Door
+from engines_behind_doors import said_by
 from printed_settings import setup_of
 from programs import run
 from wire import whole
@@ -43,3 +44,12 @@ async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine:
     assert ANSWER in await cline(tmp_path, "-P", "openai", "-m", "m", "What is the secret word in a.txt?")
     assert num_busy == keyed_door.sink.total(REQUESTS, route="/v1/chat/completions", code="engine_overloaded")
     assert ["system", "user", "assistant", "tool"] == [each["role"] for each in calling_engine.last_messages]
+
+
+async def test_whichever_engine_answers(engine_door: Door, tmp_path: Path) -> None:
+    """What the engine says is printed. The simulated one has words of its own."""
+    (tmp_path / "home").mkdir()
+    _, printed = CLIENTS["cline"].settings(setup_of(engine_door))
+    await cline(tmp_path, *shlex.split(printed.text)[1:])
+    printed_answer = await cline(tmp_path, "-P", "openai", "-m", "m", "ANSWER:It is plum.")
+    assert said_by(engine_door.replicas[0], printed_answer)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from calling_engine import ANSWER, CallingEngine, call_of
 from door import Door
+from engines_behind_doors import said_by
 from printed_settings import KEY, setup_of
 from programs import run
 from wire import whole
@@ -49,3 +50,11 @@ async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine:
     last = calling_engine.last_messages
     assert ["system", "user", "assistant", "tool"] == [message["role"] for message in last]
     assert ("I read it.", "I should read it.") == (last[2]["content"], last[2]["reasoning_content"])
+
+
+async def test_whichever_engine_answers(engine_door: Door, tmp_path: Path) -> None:
+    """What the engine says is reported. The simulated one has words of its own."""
+    reports = await codex(engine_door, tmp_path, "ANSWER:It is plum.")
+    said = [one["item"]["text"] for one in reports if one.get("item", {}).get("type") == "agent_message"]
+    assert said_by(engine_door.replicas[0], *said)
+    assert "turn.completed" == reports[-1]["type"]

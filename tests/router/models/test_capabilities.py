@@ -7,7 +7,7 @@ import pytest
 from door import Door
 from raw_client import ClientAnswer
 from scripted_engine import ScriptedEngine
-from wire import CHAT, WHOLE
+from wire import CHAT, COMPLETION, WHOLE
 
 from configs.capabilities import CapabilitySettings
 from configs.engine import Task
@@ -195,6 +195,32 @@ async def test_demands_that_can_be_met(statement: Statement, door: Door, engine:
     answer = await asked(door, engine, statement, tools=[TOOL], tool_choice="required")
     assert (200, None) == (answer.status, answer.headers.get("x-enginehouse-ignored"))
     assert ([TOOL], "required") == tuple(engine.requests[0].document[name] for name in ("tools", "tool_choice"))
+
+
+@pytest.mark.parametrize("kind", ["json_object", "json_schema"])
+@pytest.mark.parametrize("asked_of", [CHAT, COMPLETION])
+async def test_json_of_an_engine_that_writes_words(
+    asked_of: dict[str, object], kind: str, door: Door, engine: ScriptedEngine
+) -> None:
+    """Is refused: words would not be what was asked for, whether in a chat or in a completion."""
+    replica = engine.replica("said", "vllm")
+    replica.statement = Statement(structured_output=False)
+    door.serve_with(replica)
+    path = "/v1/chat/completions" if asked_of is CHAT else "/v1/completions"
+    answer = await door.post({**asked_of, "response_format": {"type": kind, "json_schema": {"name": "a"}}}, path)
+    assert (400, "model_does_not_support", "response_format") == (
+        answer.status, answer.error["code"], answer.error["param"],
+    )  # fmt: skip
+    assert [] == engine.requests
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"), [(None, "json_object"), (True, "json_object"), (False, "text")], ids=["unknown", "able", "text"]
+)
+async def test_formats_that_engines_get(*, said: bool | None, kind: str, door: Door, engine: ScriptedEngine) -> None:
+    """Where it can be held to, where nobody says, and where it is words that are asked for."""
+    answer = await asked(door, engine, Statement(structured_output=said), response_format={"type": kind})
+    assert (200, {"type": kind}) == (answer.status, engine.requests[0].document["response_format"])
 
 
 async def test_a_named_function_on_llama_cpp(door: Door, engine: ScriptedEngine) -> None:

@@ -141,11 +141,13 @@ async def test_usage_comes_last_when_asked_for(session: aiohttp.ClientSession) -
 
 
 async def test_a_stop_string_ends_the_answer_before_it(session: aiohttp.ClientSession) -> None:
-    """The text ends where the stop string would begin, with reason `stop`."""
+    """The text ends where the stop string would begin, with reason `stop`, and it says which string that was."""
     whole = (await chat(session, max_tokens=40))["choices"][0]["message"]["content"]
     stopped = (await chat(session, max_tokens=40, stop=whole[30:36]))["choices"][0]
 
-    assert (whole[: whole.index(whole[30:36])], "stop") == (stopped["message"]["content"], stopped["finish_reason"])
+    assert (whole[: whole.index(whole[30:36])], "stop", whole[30:36]) == (
+        stopped["message"]["content"], stopped["finish_reason"], stopped["stop_reason"],
+    )  # fmt: skip
 
 
 async def test_several_prompts_give_choices_for_each(session: aiohttp.ClientSession) -> None:

@@ -52,6 +52,14 @@ def test_deltas_lose_what_only_the_server_knows() -> None:
     assert [{"index": 0, "delta": {"content": "h"}, "finish_reason": None}] == event["choices"]
 
 
+def test_a_stream_says_which_stop_string_ended_it() -> None:
+    """As a whole answer does: who asked by Anthropic's API is told."""
+    ending = chunk(1, {"content": ""}, finish_reason="stop", stop_reason="END")
+    (event,) = passed(chat(stream=True), ending)
+
+    assert ("stop", "END") == (event["choices"][0]["finish_reason"], event["choices"][0]["stop_reason"])
+
+
 def test_reasoning_is_kept() -> None:
     """Reasoning that a parser found stays where it is."""
     (event,) = passed(chat(stream=True), chunk(1, {"content": "", "reasoning_content": "so"}))
