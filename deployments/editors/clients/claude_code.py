@@ -24,7 +24,7 @@ def _settings(setup: Setup) -> list[Part]:
     model = setup.picks.agent
     if model is None:
         return []
-    # Claude Code 2.1.332 takes the context of a model that it does not know for a million tokens, and compacts too late.
+    # Claude Code 2.1.332 takes the context of an unknown model for a million tokens, and compacts too late.
     environment = {
         "ANTHROPIC_BASE_URL": setup.origin,
         "ANTHROPIC_AUTH_TOKEN": setup.key_text,

@@ -60,9 +60,10 @@ def read_prompt(document: Json) -> tuple[Json, Asked]:
     if tools:
         body["tools"] = tools
     thinking = optional_object(document, "thinking").get("type")
-    if thinking not in (None, "enabled", "adaptive", "disabled"):
+    if thinking is not None and not isinstance(thinking, str):
         raise fault("thinking.type", "enabled, adaptive or disabled")
-    return body | choice, Asked(model, frozenset(), thinking in ("enabled", "adaptive"))
+    # Claude Code is newer than we are: what it calls a new kind of thinking is a wish for thoughts.
+    return body | choice, Asked(model, frozenset(), thinking not in (None, "disabled"))
 
 
 def _stop_sequences(value: object) -> list[str]:

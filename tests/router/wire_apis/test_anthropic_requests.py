@@ -222,6 +222,17 @@ def test_the_other_fields() -> None:
     } == body  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("thinking", "shows_thinking"),
+    [(None, False), ("disabled", False), ("enabled", True), ("adaptive", True), ("one_of_tomorrow", True)],
+)
+def test_who_wants_thoughts(thinking: str | None, shows_thinking: bool) -> None:  # noqa: FBT001 - the table's column
+    """Clients are newer than servers: a kind of thinking that is not known is a wish for it."""
+    fields = {"model": "m", "max_tokens": 1, "messages": [user(text("a"))]}
+    asked = fields if thinking is None else {**fields, "thinking": {"type": thinking}}
+    assert shows_thinking == read_request(orjson.dumps(asked))[1].shows_thinking
+
+
 @pytest.mark.parametrize("name", ["output_config", "output_format"])
 def test_a_schema_for_the_answer(name: str) -> None:
     """Under the name of today and of before."""
@@ -270,7 +281,7 @@ def test_the_conversation_has_a_name() -> None:
         ({"tool_choice": {"type": "some"}}, "tool_choice.type"),
         ({"tool_choice": {"type": "tool", "name": "gone"}}, "tool_choice.name"),
         ({"stop_sequences": "END"}, "stop_sequences"),
-        ({"thinking": {"type": "deep"}}, "thinking.type"),
+        ({"thinking": {"type": 3}}, "thinking.type"),
         ({"metadata": "u1"}, "metadata"),
         ({"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
     ],
