@@ -1,4 +1,4 @@
-"""Claude Code, the command line and the extension. Source: Claude Code 2.1.197."""
+"""Claude Code, the command line and the extension. Source: Claude Code 2.1.197 and 2.1.332."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def _settings(setup: Setup) -> list[Part]:
     model = setup.picks.agent
     if model is None:
         return []
-    # Of a model that it does not know, Claude Code 2.1.332 assumes a context of a million tokens, and compacts too late.
+    # Claude Code 2.1.332 assumes a million tokens of a model that it does not know, and compacts too late.
     environment = {
         "ANTHROPIC_BASE_URL": setup.origin,
         "ANTHROPIC_AUTH_TOKEN": setup.key_text,
