@@ -54,6 +54,8 @@ async def test_a_round_of_tools(num_busy: int, keyed_door: Door, calling_engine:
     assert SECRET in calling_engine.last_messages[-1]["content"]
 
 
+# Not of the simulated engine: that says as much as it may, which takes it minutes.
+@pytest.mark.parametrize("engine_door", ["tensorrt_llm"], indirect=True)
 async def test_whichever_engine_answers(engine_door: Door, tmp_path: Path) -> None:
-    """What the engine says is printed. The simulated one has words of its own."""
+    """What the engine says is printed."""
     assert said_by(engine_door.replicas[0], await ask(engine_door, tmp_path, "ANSWER:It is plum."))
