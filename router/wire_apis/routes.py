@@ -6,7 +6,7 @@ from router.wire_apis.anthropic.routes import COUNT_TOKENS, Messages
 from router.wire_apis.audio.routes import AUDIO_WIRE_ROUTES
 from router.wire_apis.infill.routes import Infill
 from router.wire_apis.mistral.fim import Fim
-from router.wire_apis.ollama.routes import BLOBS, OLLAMA_ROUTES
+from router.wire_apis.ollama.routes import BLOBS, NOTHING, OLLAMA_ROUTES
 from router.wire_apis.props import Props
 from router.wire_apis.questions import WireRoute
 from router.wire_apis.responses.routes import Responses
@@ -25,4 +25,7 @@ WIRE_ROUTES: Mapping[str, WireRoute] = {route.path: route for route in _ROUTES}
 
 def find_wire_route(path: str) -> WireRoute | None:
     """The route of a path; None where it is no API's of its own."""
-    return WIRE_ROUTES.get(path) or (BLOBS if path.startswith(BLOBS.path) else None)
+    found = WIRE_ROUTES.get(path)
+    if found is None and path.startswith(NOTHING.path):
+        return BLOBS if path.startswith(BLOBS.path) else NOTHING
+    return found

@@ -328,6 +328,12 @@ async def test_models_are_not_the_clients_to_change(client: ollama.AsyncClient) 
         assert 403 == raised.value.status_code
 
 
+async def test_what_is_not_there(door: Door) -> None:
+    """Is said as Ollama says it, a string: clients show that, and go on."""
+    answer = await door.ask("GET", "/api/experimental/model-recommendations")
+    assert (404, b'{"error":"There is nothing at this path below /api."}') == (answer.status, answer.body)
+
+
 async def test_what_is_recorded(client: ollama.AsyncClient, door: Door, engine: ScriptedEngine) -> None:
     """The route that the client asked, and the tokens that the engine read, as of any other."""
     engine.script(WHOLE)

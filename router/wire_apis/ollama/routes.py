@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from router.call import Account
-from router.errors import ModelsAreConfigured
+from router.errors import ModelsAreConfigured, RouteNotFound
 from router.http.asgi import Headers, Receive, Scope, Send
 from router.state import RouterState
 from router.wire_apis.ollama.answers import EmbeddingWriter, GenerationWriter
@@ -57,6 +57,14 @@ async def refuse(state: RouterState, raw: bytes, account: Account) -> tuple[Json
     )
 
 
+async def miss(state: RouterState, raw: bytes, account: Account) -> tuple[Json, Headers]:  # noqa: ARG001 - a Reply
+    """
+    Raises:
+        RouteNotFound: always.
+    """
+    raise RouteNotFound("There is nothing at this path below /api.")
+
+
 def _telling(path: str, summary: str, reply: Reply, methods: tuple[str, ...] = ("GET", "HEAD")) -> QuestionRoute:
     """A path where the router itself answers."""
     return QuestionRoute(path, summary, reply, ERRORS, methods)
@@ -81,3 +89,7 @@ OLLAMA_ROUTES: tuple[WireRoute, ...] = (
 )
 BLOBS = _refusing("/api/blobs/", ("HEAD", "POST"))
 """Of any path below it."""
+NOTHING = QuestionRoute(
+    "/api/", "Nothing", miss, ERRORS, methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+)
+"""Of any other path: Ollama's newer clients ask for what is not there, and show its error's text."""
