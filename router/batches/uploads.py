@@ -2,12 +2,10 @@
 
 from collections.abc import AsyncIterator
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
-
 from router.errors import ClientDisconnected, InvalidRequest, RequestTimeout, RequestTooLarge
 from router.http.asgi import Receive, Scope, header
 from router.http.driving import within
+from router.http.multipart import FormReader, boundary_of
 
 _MAX_FIELD_BYTES = 4096
 _MAX_FIELDS = 16
@@ -29,12 +27,10 @@ class Upload:
         self.num_bytes = 0
         self._name = ""
         self._is_file = False
-        self._is_whole = False
-        self._header = ""
         self._value = bytearray()
-        self._disposition = ""
         self._parts: list[bytes] = []
-        self._parser = self._parser_for(scope)
+        wanted = "A file is uploaded as multipart/form-data, with the parts `purpose` and `file`."
+        self._form = FormReader(boundary_of(header(scope, b"content-type"), wanted), self)
 
     async def parts(self) -> AsyncIterator[bytes]:
         """
@@ -55,66 +51,27 @@ class Upload:
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected
             has_more = bool(message.get("more_body"))
-            try:
-                self._parser.write(bytes(message.get("body", b"")))
-            except FormParserError as error:
-                raise InvalidRequest(f"The body is not valid multipart/form-data: {error}.") from None
+            self._form.feed(bytes(message.get("body", b"")))
             for part in self._parts:
                 yield part
             self._parts.clear()
-        if not self._is_whole:
-            raise InvalidRequest("The multipart body ends before its last boundary.")
+        self._form.close()
         if self.filename is None:
             raise InvalidRequest("The upload has no part `file` with a file name.", param="file")
 
-    def _parser_for(self, scope: Scope) -> MultipartParser:
-        kind, options = parse_options_header(header(scope, b"content-type"))
-        if kind != b"multipart/form-data" or not options.get(b"boundary"):
-            raise InvalidRequest("A file is uploaded as multipart/form-data, with the parts `purpose` and `file`.")
-        try:
-            return MultipartParser(
-                options[b"boundary"],
-                {
-                    "on_part_begin": self._begin,
-                    "on_header_field": self._header_name,
-                    "on_header_value": self._header_value,
-                    "on_header_end": self._header_end,
-                    "on_headers_finished": self._headers_end,
-                    "on_part_data": self._data,
-                    "on_part_end": self._end,
-                    "on_end": self._whole,
-                },
-            )
-        except FormParserError as error:
-            raise InvalidRequest(f"The multipart boundary cannot be used: {error}.") from None
+    # what the form's reader says
 
-    # what the parser says
-
-    def _begin(self) -> None:
-        self._header, self._disposition, self._value = "", "", bytearray()
-
-    def _header_name(self, data: bytes, start: int, end: int) -> None:
-        self._header += data[start:end].decode("latin-1").lower()
-
-    def _header_value(self, data: bytes, start: int, end: int) -> None:
-        if self._header == "content-disposition":
-            self._disposition += data[start:end].decode("latin-1")
-
-    def _header_end(self) -> None:
-        self._header = ""
-
-    def _headers_end(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        self._name = options.get(b"name", b"").decode(errors="replace")
-        self._is_file = self._name == "file"
+    def part_begins(self, name: str, filename: str | None) -> None:
+        self._name, self._value = name, bytearray()
+        self._is_file = name == "file"
         if self._is_file:
             if self.filename is not None:
                 raise InvalidRequest("The upload has more than one part `file`.", param="file")
-            self.filename = options.get(b"filename", b"").decode(errors="replace")[:255] or "upload.jsonl"
+            self.filename = (filename or "")[:255] or "upload.jsonl"
         elif len(self.fields) >= _MAX_FIELDS:
             raise InvalidRequest(f"The upload has more than {_MAX_FIELDS} fields.")
 
-    def _data(self, data: bytes, start: int, end: int) -> None:
+    def part_data(self, data: bytes, start: int, end: int) -> None:
         if not self._is_file:
             self._value += data[start:end]
             if len(self._value) > _MAX_FIELD_BYTES:
@@ -125,9 +82,6 @@ class Upload:
             raise RequestTooLarge(f"A file may have {self._max_bytes} bytes.", param="file")
         self._parts.append(data[start:end])
 
-    def _end(self) -> None:
+    def part_ends(self) -> None:
         if not self._is_file:
             self.fields[self._name] = self._value.decode(errors="replace")
-
-    def _whole(self) -> None:
-        self._is_whole = True
