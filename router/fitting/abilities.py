@@ -11,6 +11,7 @@ from router.http.bodies import encode_object
 from router.models.capabilities import ability_of, can_be_forced
 from router.models.table import Model
 from router.replicas.registry import Replica
+from router.replicas.statement import Ability
 from router.routing.facts import wants_json
 
 _DOES: Mapping[Task, str] = {
@@ -38,8 +39,7 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
         )
     if call.route.is_chat:
         _check_tools(call, model, replica)
-        _check_images(call, model, replica)
-        _check_sounds(call, model, replica)
+        _check_parts(call, model, replica)
     _check_format(call, model, replica)
     for name in PROFILES[replica.profile].ignores:
         if call.body.get(name) is not None:
@@ -121,30 +121,25 @@ def _function_name(tool: object) -> object:
     return function.get("name") if isinstance(function, dict) else None
 
 
-def _check_images(call: Call, model: Model, replica: Replica) -> None:
-    if (
-        b"image_url" in call.raw
-        and ability_of(model, replica, "vision") is False
-        and _has_part(call.body["messages"], "image_url")
-    ):
-        raise ModelDoesNotSupport(
-            f"The model {model.name!r} sees no images. Those that do have `vision` among their `capabilities` at "
-            "/v1/models.",
-            param="messages",
-        )
+_PARTS: tuple[tuple[bytes, Ability, str], ...] = (
+    (b"image_url", "vision", "sees no images"),
+    (b"input_audio", "audio", "hears no sound"),
+)
+"""Parts of a message that are no text, what a model needs for them, and what one does that lacks it."""
 
 
-def _check_sounds(call: Call, model: Model, replica: Replica) -> None:
-    if (
-        b"input_audio" in call.raw
-        and ability_of(model, replica, "audio") is False
-        and _has_part(call.body["messages"], "input_audio")
-    ):
-        raise ModelDoesNotSupport(
-            f"The model {model.name!r} hears no sound. Those that do have `audio` among their `capabilities` at "
-            "/v1/models.",
-            param="messages",
-        )
+def _check_parts(call: Call, model: Model, replica: Replica) -> None:
+    for kind, ability, lacks in _PARTS:
+        if (
+            kind in call.raw
+            and ability_of(model, replica, ability) is False
+            and _has_part(call.body["messages"], kind.decode())
+        ):
+            raise ModelDoesNotSupport(
+                f"The model {model.name!r} {lacks}. Those that do have `{ability}` among their `capabilities` at "
+                "/v1/models.",
+                param="messages",
+            )
 
 
 def _check_format(call: Call, model: Model, replica: Replica) -> None:
