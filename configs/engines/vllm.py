@@ -83,10 +83,11 @@ class VllmSettings(EngineSettings):
     """Precision of the KV cache, by vLLM's name for it: `fp8` holds twice as many tokens. Default: the model's own."""
 
     enable_prefix_caching: bool = True
-    """Keep the KV cache of prompts, for prompts that begin alike."""
+    """Keep the KV cache of prompts, for prompts that begin alike. With `task: transcribe`, where this is not set, vLLM
+    decides: a Whisper cannot."""
 
     enable_chunked_prefill: bool = True
-    """Split long prompts, so that they do not hold up everybody's next token."""
+    """Split long prompts, so that they do not hold up everybody's next token. With `task: transcribe` as above."""
 
     enforce_eager: bool = False
     """Run without CUDA graphs: starts sooner and answers slower."""

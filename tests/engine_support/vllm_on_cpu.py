@@ -12,6 +12,9 @@ WEIGHTS = ENVIRONMENT / "smollm2"
 ADAPTER_WRITER = Path(__file__).with_name("random_adapter.py")
 """Run by INTERPRETER with the path of a new folder."""
 
+WHISPER_WRITER = ADAPTER_WRITER.with_name("tiny_whisper.py")
+"""The same."""
+
 SETTINGS: dict[str, object] = {
     "engine": "vllm",
     "interpreter": str(INTERPRETER),

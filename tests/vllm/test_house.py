@@ -116,6 +116,16 @@ def test_a_stop_string_ends_the_answer_before_it(client: openai.OpenAI) -> None:
     assert ("The capital of", "stop") == (answer.choices[0].message.content, answer.choices[0].finish_reason)
 
 
+def test_a_model_that_hears_nothing(client: openai.OpenAI) -> None:
+    """Says so, by vLLM's own answer to an empty form at the engine's start."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.audio.transcriptions.create(model=MODEL, file=("a.wav", b"RIFF"))
+
+    assert ("model_does_not_support", "model", "router") == (
+        caught.value.code, caught.value.param, caught.value.response.headers["x-enginehouse-error-source"],
+    )  # fmt: skip
+
+
 def test_a_seed_gives_the_same_answer_again(client: openai.OpenAI) -> None:
     """At a temperature at which other seeds give other answers."""
 

@@ -128,7 +128,9 @@ def _plain_arguments(settings: VllmSettings) -> Iterator[tuple[str, ...]]:
             yield setting, _option(setting), str(value)
     for setting in _SWITCHED:
         value = getattr(settings, setting)
-        if value is not None:
+        # A Whisper's engine dies at its first request where a prefix cache was demanded; vLLM knows which models do.
+        is_left_to_vllm = settings.task == "transcribe" and setting not in settings.model_fields_set
+        if value is not None and not is_left_to_vllm:
             yield setting, _option(setting if value else f"no_{setting}")
     for setting in _FLAGS:
         if getattr(settings, setting):

@@ -48,6 +48,19 @@ def test_what_is_not_set_is_left_to_vllm() -> None:
         assert option not in words
 
 
+@pytest.mark.parametrize(
+    ("settings", "passed"),
+    [
+        ({}, True),
+        ({"task": "transcribe"}, False),
+        ({"task": "transcribe", "enable_prefix_caching": True}, True),
+    ],
+)
+def test_a_prefix_cache_is_not_demanded_of_a_whisper(settings: dict[str, object], passed: bool) -> None:  # noqa: FBT001 - the table's column
+    """Its engine dies at the first request, where vLLM by itself would have none."""
+    assert passed == ("--enable-prefix-caching" in _command(**settings).argv)
+
+
 def test_cached_tokens_are_told() -> None:
     """vLLM leaves them out of the usage unless it is asked for them, and clients show them."""
     assert "--enable-prompt-tokens-details" in _command().argv
