@@ -62,10 +62,13 @@ class Machines:
         return f"{HEAD}:{self._gcs_port}"
 
     def add(self, shapes: Mapping[str, NodeShape]) -> None:
-        """Nodes at their hosts, 127.0.0.x. Returns once the cluster knows them."""
+        """
+        Nodes at their hosts, 127.0.0.x. Returns once the cluster knows them.
+
+        One after another: of those that start together on one machine, one may end at once.
+        """
         for host, shape in shapes.items():
             self._start(host, shape, [f"--address={self.address}"])
-        for host in shapes:
             self._wait_up(host)
 
     def _start(self, host: str, shape: NodeShape, options: list[str]) -> None:
@@ -145,7 +148,8 @@ class Machines:
 
     def family(self) -> list[psutil.Process]:
         """Every process of every node. Each that was ever seen here is ended by `close`."""
-        found = [one for node in self._nodes.values() for one in processes.family(psutil.Process(node.pid))]
+        living = [node for node in self._nodes.values() if node.poll() is None]
+        found = [one for node in living for one in processes.family(psutil.Process(node.pid))]
         self._seen.update((process.pid, process) for process in found)
         return found
 
