@@ -5,14 +5,14 @@ import re
 from code_server import CodeServer
 from coding_endpoint import COMPLETION, HOLD, NOTHING, QUESTION, WORDS, CodingEndpoint
 from editor import Editor
-from vscode_house import CUSTOM_NAME, KEY, SECRET
+from vscode_house import KEY, OFFERED, SECRET
 from waiting import wait_for
 
 
 def test_the_clusters_models_are_in_the_list(editor: Editor) -> None:
     """Every name that calls tools, an alias with what it stands for, beside others' models: VS Code offers no more."""
     editor.begin_chat()
-    assert sorted(["coder", CUSTOM_NAME, "default (coder)"]) == sorted(editor.offered_models())
+    assert sorted(OFFERED) == sorted(editor.offered_models())
 
 
 def test_a_chat_is_answered(editor: Editor, endpoint: CodingEndpoint) -> None:

@@ -33,6 +33,8 @@ def custom_endpoint(base_url: str) -> list[Json]:
 
 ENGINE = os.environ.get("ENGINEHOUSE_TEST_ENGINE", "llama_cpp")
 """What answers as `smollm2`: `make test-vscode ENGINE=simulated`."""
+OFFERED = ["coder", CUSTOM_NAME, "default (coder)", *(["smollm2"] if ENGINE == "tensorrt_llm" else [])]
+"""What VS Code offers for a chat: what calls tools, as the model of the stand-in for TensorRT-LLM does."""
 
 
 @contextlib.contextmanager
