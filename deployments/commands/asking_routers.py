@@ -14,6 +14,8 @@ def ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
     from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells how it asks, among the answers
+    # It advises at each question to do without the cluster's token, where one is used.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
     try:
         with existing_cluster(address):
             answers = ask_all_routers(method, *arguments)
