@@ -152,11 +152,6 @@ class Engine(Protocol):
         """
 
 
-def one_token(model: str) -> FirstRequest:
-    """The cheapest request that goes the whole way."""
-    return FirstRequest("/v1/completions", {"model": model, "prompt": "Hi", "max_tokens": 1})
-
-
 def cheapest_request(model: str, task: Task) -> FirstRequest:
     """The cheapest request that goes the whole way of a model with this task."""
     if task == "embed":
@@ -167,4 +162,4 @@ def cheapest_request(model: str, task: Task) -> FirstRequest:
         return FirstRequest("/v1/audio/transcriptions", {"model": model}, silence())
     if task == "speak":
         return FirstRequest("/v1/audio/speech", {"model": model, "input": "Hi", "voice": "alloy"})
-    return one_token(model)
+    return FirstRequest("/v1/completions", {"model": model, "prompt": "Hi", "max_tokens": 1})

@@ -11,13 +11,14 @@ import aiohttp
 import orjson
 
 from configs.engine import EndpointSettings, EndpointTlsSettings
+from deployments.engines.configured import ConfiguredEngine
 from deployments.engines.contract import EngineAddress, Profile
 from deployments.engines.errors import EngineStartError
 from deployments.engines.front.counts import load_in_flight, read_load
 from deployments.engines.front.dialect import InFlight, JsonObject, Tell, Upstream
 from deployments.engines.front.plain import PlainConversation
 from deployments.engines.load import EngineLoad
-from deployments.engines.statements import EngineAnswer, Questions
+from deployments.engines.statements import EngineAnswer
 from router.fitting.token_limits import LIMIT_FIELDS, requested_limit
 from router.replicas.statement import ABILITIES, NOTHING_SAID, Statement
 
@@ -38,26 +39,15 @@ PATHS = {
 }
 
 
-class OpenAiEndpointEngine:
-    def __init__(self, settings: EndpointSettings) -> None:
-        self._settings = settings
-
+class OpenAiEndpointEngine(ConfiguredEngine[EndpointSettings]):
     @property
     def profile(self) -> Profile:
         return "front"
 
     @property
-    def max_model_len(self) -> int | None:
-        return self._settings.max_model_len
-
-    @property
     def first_request(self) -> None:
         """None: it may cost money, and may not have the route."""
         return
-
-    @property
-    def questions(self) -> Questions:
-        return {}
 
     def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
         """Its dialect tells."""

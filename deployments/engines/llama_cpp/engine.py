@@ -9,7 +9,8 @@ import orjson
 
 from configs.engine import LlamaCppSettings
 from deployments.engines import prometheus_text
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, cheapest_request
+from deployments.engines.configured import ConfiguredEngine
+from deployments.engines.contract import ChildCommand, EngineAddress, Profile
 from deployments.engines.llama_cpp.llama_cpp_server import BadWeightsError, find_weights, read_header
 from deployments.engines.load import EngineLoad
 from deployments.engines.model_files import shows_thinking
@@ -27,21 +28,10 @@ _LAUNCHED = (
 """Settings that the engine's process is told of, by their own names."""
 
 
-class LlamaCppEngine:
-    def __init__(self, settings: LlamaCppSettings) -> None:
-        self._settings = settings
-
+class LlamaCppEngine(ConfiguredEngine[LlamaCppSettings]):
     @property
     def profile(self) -> Profile:
         return "llama_cpp"
-
-    @property
-    def max_model_len(self) -> int:
-        return self._settings.max_model_len
-
-    @property
-    def first_request(self) -> FirstRequest:
-        return cheapest_request(self._settings.model, self._settings.task)
 
     @property
     def questions(self) -> Questions:

@@ -3,43 +3,27 @@
 from collections.abc import Mapping
 
 from configs.engine import OllamaSettings
+from deployments.engines.configured import ConfiguredEngine
 from deployments.engines.contract import (
     ChildCommand,
     EngineAddress,
-    FirstRequest,
     Profile,
     SleepMode,
     SleepRequest,
-    cheapest_request,
 )
 from deployments.engines.front.counts import read_load
 from deployments.engines.load import EngineLoad
 from deployments.engines.ollama.dialect import OllamaDialect
 from deployments.engines.ollama.models import with_tag
 from deployments.engines.openai_endpoint import bearer
-from deployments.engines.statements import EngineAnswer, Questions
+from deployments.engines.statements import EngineAnswer
 from router.replicas.statement import NOTHING_SAID, Statement
 
 
-class OllamaEngine:
-    def __init__(self, settings: OllamaSettings) -> None:
-        self._settings = settings
-
+class OllamaEngine(ConfiguredEngine[OllamaSettings]):
     @property
     def profile(self) -> Profile:
         return "front"
-
-    @property
-    def max_model_len(self) -> int | None:
-        return self._settings.max_model_len
-
-    @property
-    def first_request(self) -> FirstRequest:
-        return cheapest_request(self._settings.model, self._settings.task)
-
-    @property
-    def questions(self) -> Questions:
-        return {}
 
     def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
         """Its dialect tells."""

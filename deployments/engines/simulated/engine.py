@@ -7,16 +7,15 @@ from pathlib import Path
 import orjson
 
 from configs.engine import SimulatedSettings
+from deployments.engines.configured import ConfiguredEngine
 from deployments.engines.contract import (
     ChildCommand,
     EngineAddress,
-    FirstRequest,
     Profile,
     SleepMode,
-    cheapest_request,
 )
 from deployments.engines.load import EngineLoad
-from deployments.engines.statements import EngineAnswer, Questions
+from deployments.engines.statements import EngineAnswer
 from deployments.engines.vllm.metrics import read_load
 from deployments.engines.vllm.sleep import vllm_sleep_mode
 from router.replicas.statement import Statement
@@ -24,25 +23,10 @@ from router.replicas.statement import Statement
 SERVER = Path(__file__).with_name("simulated_server.py")
 
 
-class SimulatedEngine:
-    def __init__(self, settings: SimulatedSettings) -> None:
-        self._settings = settings
-
+class SimulatedEngine(ConfiguredEngine[SimulatedSettings]):
     @property
     def profile(self) -> Profile:
         return "vllm"
-
-    @property
-    def max_model_len(self) -> int:
-        return self._settings.max_model_len
-
-    @property
-    def first_request(self) -> FirstRequest:
-        return cheapest_request(self._settings.model, self._settings.task)
-
-    @property
-    def questions(self) -> Questions:
-        return {}
 
     def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
         """It does its task and nothing else."""

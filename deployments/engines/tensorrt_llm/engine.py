@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from configs.engine import TensorRtLlmSettings
-from deployments.engines.contract import ChildCommand, EngineAddress, FirstRequest, Profile, one_token
+from deployments.engines.configured import ConfiguredEngine
+from deployments.engines.contract import ChildCommand, EngineAddress, Profile
 from deployments.engines.front.counts import read_load
 from deployments.engines.load import EngineLoad
 from deployments.engines.model_files import describe_folder
-from deployments.engines.statements import EngineAnswer, Questions
+from deployments.engines.statements import EngineAnswer
 from deployments.engines.tensorrt_llm.dialect import TensorRtLlmDialect
 from router.replicas.statement import Statement
 
@@ -21,26 +22,10 @@ from router.replicas.statement import Statement
 LAUNCHER = Path(__file__).with_name("launcher.py")
 
 
-class TensorRtLlmEngine:
-    def __init__(self, settings: TensorRtLlmSettings) -> None:
-        self._settings = settings
-
+class TensorRtLlmEngine(ConfiguredEngine[TensorRtLlmSettings]):
     @property
     def profile(self) -> Profile:
         return "front"
-
-    @property
-    def max_model_len(self) -> int | None:
-        return self._settings.max_model_len
-
-    @property
-    def first_request(self) -> FirstRequest:
-        return one_token(self._settings.model)
-
-    @property
-    def questions(self) -> Questions:
-        """None: its server tells nothing of its model."""
-        return {}
 
     def statement(self, answers: Mapping[str, EngineAnswer]) -> Statement:  # noqa: ARG002  the contract's
         """Where tools or thoughts have no parser they stay in the text. A forced call needs none: it is a schema."""

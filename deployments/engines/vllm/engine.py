@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from configs.engine import SpeculativeSettings, Task, VllmSettings
+from deployments.engines.configured import ConfiguredEngine
 from deployments.engines.contract import (
     ChildCommand,
     EngineAddress,
-    FirstRequest,
     Profile,
     SleepMode,
-    cheapest_request,
 )
 from deployments.engines.load import EngineLoad
 from deployments.engines.model_files import describe_folder
@@ -30,21 +29,10 @@ that interpreter's import path, where this file would be taken for vLLM."""
 _RECORDINGS = "/v1/audio/transcriptions"
 
 
-class VllmEngine:
-    def __init__(self, settings: VllmSettings) -> None:
-        self._settings = settings
-
+class VllmEngine(ConfiguredEngine[VllmSettings]):
     @property
     def profile(self) -> Profile:
         return "vllm"
-
-    @property
-    def max_model_len(self) -> int | None:
-        return self._settings.max_model_len
-
-    @property
-    def first_request(self) -> FirstRequest:
-        return cheapest_request(self._settings.model, self._settings.task)
 
     @property
     def questions(self) -> Questions:
