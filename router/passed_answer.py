@@ -5,15 +5,13 @@ from typing import Final
 from router.call import Call
 from router.errors import ModelDoesNotSupport, ServingError
 from router.exchange import Exchange, TokenMeter
-from router.fitting.profiles import Profile
+from router.fitting.profiles import NO_ROUTE_STATUSES, Profile
 from router.http.answer import Answer
 from router.http.asgi import Headers
 from router.models.table import Model
 from router.replicas.upstream import UpstreamConnection
 
 _OK: Final = 200
-_NO_SUCH_ROUTE: Final = frozenset({404, 405, 501})
-"""How engines say that they have no route for this: vLLM 404 and, in older versions, 501; llama.cpp 501."""
 _PASSED_ON: Final = (b"content-type", b"content-length", b"content-disposition")
 _COMES_IN_PARTS: Final = (b"text/event-stream", b"audio/", b"video/", b"application/octet-stream")
 """How kinds of content begin that are worth something before they are whole."""
@@ -84,7 +82,7 @@ class PassedExchange(Exchange):
             kind = [(name, value) for name, value in self._headers if name != b"content-length"]
             self._passed.send_whole(_OK, body, kind)
             self._end(None)
-        elif self._status in _NO_SUCH_ROUTE:
+        elif self._status in NO_ROUTE_STATUSES:
             name, path = self._model.name, self._call.route.path
             said = f"The engine of the model {name!r} does not answer {path}."
             self._end(ModelDoesNotSupport(said, param="model", from_engine=True))

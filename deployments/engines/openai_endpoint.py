@@ -19,7 +19,7 @@ from deployments.engines.front.dialect import InFlight, JsonObject, Tell, Upstre
 from deployments.engines.front.plain import PlainConversation
 from deployments.engines.load import EngineLoad
 from deployments.engines.statements import EngineAnswer
-from router.fitting.token_limits import LIMIT_FIELDS, requested_limit
+from router.fitting.token_limits import requested_limit, with_limit
 from router.replicas.statement import ABILITIES, NOTHING_SAID, Statement
 
 HEALTH_INTERVAL_S = 5.0
@@ -171,10 +171,9 @@ def within_context(body: JsonObject, max_model_len: int | None) -> JsonObject:
     limit = requested_limit(body)
     if limit is None or max_model_len is None:
         return body
-    left = max_model_len - len(orjson.dumps(body)) // BYTES_PER_TOKEN
-    if left < 1 or limit <= left:
-        return body
-    return {**body, **{name: left for name in LIMIT_FIELDS if body.get(name) is not None}}
+    num_prompt_tokens = len(orjson.dumps(body)) // BYTES_PER_TOKEN
+    left = max_model_len - num_prompt_tokens
+    return body if left < 1 or limit <= left else with_limit(body, num_prompt_tokens, max_model_len)
 
 
 def bearer(api_key_env: str | None) -> dict[str, str]:

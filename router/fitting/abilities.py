@@ -12,7 +12,7 @@ from router.models.capabilities import ability_of, can_be_forced
 from router.models.table import Model
 from router.replicas.registry import Replica
 from router.replicas.statement import Ability
-from router.routing.facts import wants_json
+from router.routing.facts import parts_of, wants_json
 
 _DOES: Mapping[Task, str] = {
     "generate": "generates text",
@@ -133,7 +133,7 @@ def _check_parts(call: Call, model: Model, replica: Replica) -> None:
         if (
             kind in call.raw
             and ability_of(model, replica, ability) is False
-            and _has_part(call.body["messages"], kind.decode())
+            and any(part.get("type") == kind.decode() for part in parts_of(call.body))
         ):
             raise ModelDoesNotSupport(
                 f"The model {model.name!r} {lacks}. Those that do have `{ability}` among their `capabilities` at "
@@ -150,9 +150,3 @@ def _check_format(call: Call, model: Model, replica: Replica) -> None:
             "be held to it have `structured_output` among their `capabilities` at /v1/models.",
             param="response_format",
         )
-
-
-def _has_part(messages: object, kind: str) -> bool:
-    contents = [message.get("content") for message in messages] if isinstance(messages, list) else []
-    parts = [part for content in contents if isinstance(content, list) for part in content]
-    return any(isinstance(part, dict) and part.get("type") == kind for part in parts)

@@ -27,6 +27,8 @@ _UNREAD = re.compile(r"Failed to parse (messages|tools)\b")
 _MAX_MESSAGE_CHARACTERS = 2000
 OVERLOADED_STATUSES = frozenset({429, 502, 503, 504})
 """Statuses of an engine that cannot take the request now, where another replica may."""
+NO_ROUTE_STATUSES = frozenset({404, 405, 501})
+"""How engines say that they have no such route: vLLM 404 and, in older versions, 501; llama.cpp 501."""
 
 
 @dataclass(slots=True, frozen=True)

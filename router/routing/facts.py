@@ -104,7 +104,7 @@ def estimate_prompt_tokens(body: Mapping[str, object], prompt_field: str, num_by
 
 def _images(body: Mapping[str, object]) -> Iterator[str]:
     """The addresses of all images in messages, which may hold them whole."""
-    for part in _parts(body):
+    for part in parts_of(body):
         if "image" in str(part.get("type")):
             image = part.get("image_url")
             address = image.get("url") if isinstance(image, dict) else image
@@ -113,14 +113,15 @@ def _images(body: Mapping[str, object]) -> Iterator[str]:
 
 def _sounds(body: Mapping[str, object]) -> Iterator[str]:
     """All sound in messages, in base64."""
-    for part in _parts(body):
+    for part in parts_of(body):
         sound = part.get("input_audio")
         data = sound.get("data") if isinstance(sound, dict) else None
         if isinstance(data, str):
             yield data
 
 
-def _parts(body: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+def parts_of(body: Mapping[str, object]) -> Iterator[Mapping[str, object]]:
+    """Of all messages whose content is not just a text."""
     messages = body.get("messages")
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None

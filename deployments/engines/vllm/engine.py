@@ -20,6 +20,7 @@ from deployments.engines.model_files import describe_folder
 from deployments.engines.statements import EngineAnswer, Questions
 from deployments.engines.vllm.metrics import read_load
 from deployments.engines.vllm.sleep import SLEEP_ENVIRONMENT, vllm_sleep_mode
+from router.fitting.profiles import NO_ROUTE_STATUSES
 from router.replicas.statement import Statement
 
 INSIDE_FOLDER = Path(__file__).with_name("inside_vllm")
@@ -149,7 +150,7 @@ def _task_arguments(task: Task) -> Iterator[tuple[str, ...]]:
 
 def _has_route(answer: EngineAnswer | None) -> bool | None:
     """None where there was no answer. An empty body is refused with 400, where there is a route for others."""
-    return None if answer is None or answer.status == 0 else answer.status not in (404, 405, 501)
+    return None if answer is None or answer.status == 0 else answer.status not in NO_ROUTE_STATUSES
 
 
 def _option(setting: str) -> str:

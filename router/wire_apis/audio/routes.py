@@ -7,7 +7,6 @@ from router.call import AUDIO_ROUTES, Call, Route
 from router.generation import Generation
 from router.http.answer import Answer
 from router.http.asgi import Headers, Receive, Scope, Send, WriteChunk, header
-from router.http.bodies import parse_object
 from router.models.table import Model
 from router.passed_answer import PassedAnswer
 from router.replicas.prefix_key import session_of
@@ -46,17 +45,6 @@ def read_form_call(route: Route, content_type: bytes | None, raw: bytes, session
     )  # fmt: skip
 
 
-def read_speech_call(route: Route, raw: bytes, session: bytes = b"") -> Call:
-    """
-    Raises:
-        InvalidRequest: the body is no JSON object, or one of its fields has the wrong type or range.
-    """
-    body = parse_object(raw)
-    name = requested_model(body)
-    route.check(body)
-    return Call(route, body, raw, name, wants_stream=False, wants_usage=False, session=session)
-
-
 class _AudioGeneration(Generation):
     """One request, and its answer. `wants_stream` is never set: the engine alone decides how its answer comes."""
 
@@ -64,10 +52,9 @@ class _AudioGeneration(Generation):
         return PassedAnswer(send, headers, self._state.loop, write_chunk)
 
     def _read_call(self, raw: bytes) -> Call:
-        session = session_of(self._scope)
-        if self._route.task == "speak":
-            return read_speech_call(self._route, raw, session)
-        return read_form_call(self._route, header(self._scope, b"content-type"), raw, session)
+        if self._route.prompt_field != "file":
+            return super()._read_call(raw)
+        return read_form_call(self._route, header(self._scope, b"content-type"), raw, session_of(self._scope))
 
     def _sharing(self, call: Call, model: Model, tenant: str) -> Sharing | None:  # noqa: ARG002 - Generation's
         """None: answers of sound are neither kept nor shared."""
