@@ -10,7 +10,7 @@ from router.wire_apis.conversation import Conversation, text_part, tool_call
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json
 
-_SYSTEM_ROLES = frozenset({"system", "developer", "ctx", "msg"})
+_SYSTEM_ROLES = ("system", "developer", "ctx", "msg")  # no set: clients send what has no hash
 """Roles by which clients say something that is neither the user's nor the model's. Claude Code sends `system`."""
 _BILLING = re.compile(r"^x-anthropic-billing-header:[^\n]*\n?", re.MULTILINE)
 """A line that Claude Code puts at the head of its system prompt: no part of the prompt, and another one each time, so

@@ -9,9 +9,9 @@ from router.wire_apis.conversation import Conversation, image_part, text_part, t
 from router.wire_apis.fields import fault, objects_at, string_at
 from router.wire_apis.pieces import Json
 
-_TEXTS = frozenset({"input_text", "output_text", "text", "summary_text", "reasoning_text"})
-_ANSWERING = frozenset({"assistant"})
-_SYSTEM = frozenset({"system", "developer"})
+# No sets: clients send what has no hash.
+_TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
+_SYSTEM = ("system", "developer")
 
 
 def chat_messages(instructions: str | None, given: object) -> list[Json]:
@@ -70,7 +70,7 @@ def _add(conversation: Conversation, item: Json, where: str, thought: str) -> No
 
 def _add_message(conversation: Conversation, item: Json, where: str, thought: str) -> None:
     role, parts = item.get("role"), _parts(item.get("content"), f"{where}.content")
-    if role in _ANSWERING:
+    if role == "assistant":
         conversation.add_assistant([part for part in parts if part["type"] == "text"], (), thought)
     elif role in _SYSTEM:
         conversation.add_system("\n".join(part["text"] for part in parts if part["type"] == "text"))

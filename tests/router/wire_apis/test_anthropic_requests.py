@@ -264,6 +264,7 @@ def test_the_conversation_has_a_name() -> None:
         ({"messages": ["hi"]}, "messages[0]"),
         ({"messages": [{"role": "judge", "content": "a"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
+        ({"messages": [{"role": ["user"], "content": "a"}]}, "messages[0].role"),
         ({"messages": [user("hi")]}, "messages[0].content[0]"),
         ({"messages": [user(text("a"), {"type": "text"})]}, "messages[0].content[1].text"),
         ({"messages": [user({"type": "video"})]}, "messages[0].content[0].type"),
