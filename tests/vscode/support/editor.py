@@ -17,6 +17,7 @@ _CHAT = ".part.auxiliarybar"
 _MODELS = f"{_CHAT} .model-picker-name"
 _MENU_ROW = ".action-widget .monaco-list-row.action"
 _NO_MODELS = ("Other Models", "Manage Models...")
+_SPOKEN = ".monaco-aria-container .monaco-alert"
 _MAX_TRIES, _TRY_MS = 10, 1_000
 
 
@@ -90,8 +91,16 @@ class Editor:
     # the chat
 
     def begin_chat(self) -> None:
-        """An empty one, in Agent mode."""
+        """
+        An empty one, in Agent mode.
+
+        The window asks its server first, and shows the chat before it until then: a question asked there goes with it.
+        That the new one is there is told to screen readers alone.
+        """
+        said = self._page.locator(_SPOKEN)
+        said.evaluate_all("parts => parts.forEach(part => { part.textContent = ''; })")
         self._page.locator(_CHAT).get_by_role("button", name=re.compile("^New Chat")).first.click()
+        expect(said.filter(has_text=re.compile("^New chat$"))).to_have_count(1)
         expect(self._page.locator(f"{_CHAT} .interactive-request")).to_have_count(0)
 
     def offered_models(self) -> list[str]:
