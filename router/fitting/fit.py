@@ -3,6 +3,7 @@
 from router.call import Call
 from router.fim.filling import fill_in_for
 from router.fitting.abilities import fit_abilities
+from router.fitting.chat_parts import fit_parts
 from router.fitting.chat_roles import fit_roles
 from router.fitting.profiles import PROFILES
 from router.models.table import Model
@@ -16,7 +17,10 @@ def fit_for(replica: Replica, call: Call, model: Model) -> Call:
 
     Raises:
         UnsupportedParameter: its model cannot fill in.
-        InvalidRequest: the prompt with a suffix is no text.
+        InvalidRequest: the prompt with a suffix is no text, or a file in a message is none.
     """
+    profile = PROFILES[replica.profile]
     call = fit_abilities(fill_in_for(replica, call, model), model, replica)
-    return fit_unsaid(fit_roles(call, model, replica), model, PROFILES[replica.profile])
+    if not profile.takes_any_part:
+        call = fit_parts(call)
+    return fit_unsaid(fit_roles(call, model, replica), model, profile)

@@ -53,6 +53,8 @@ class Profile:
     continues_by: Mapping[str, object] | None = None
     """Fields of a chat by which the engine goes on with its last message, the assistant's, instead of answering it.
     None where it cannot, or is not known to go on with a text either."""
+    takes_any_part: bool = False
+    """It is asked with every kind of part that OpenAI's chats have. Otherwise: texts, images and sound."""
     default_max_tokens: int | None = None
     """Tokens of a text completion that asks for no number of them. None: as many as the context has."""
     applies_template: Literal["/apply-template"] | None = None
@@ -134,7 +136,7 @@ PROFILES = {
             last_words=re.compile(r"EngineCore encountered an issue"),
         ),
         # What stands behind a front either clamps by itself or is not ours to second-guess.
-        Profile("front", counts_tokens=None, clamps_max_tokens=True),
+        Profile("front", counts_tokens=None, clamps_max_tokens=True, takes_any_part=True),
     )
 }
 """Profiles by name. A replica says with which of them its engine speaks."""

@@ -49,6 +49,16 @@ class Conversation:
         else:
             self._messages.append({"role": "user", "content": said})
 
+    def add_found(self, text: str) -> None:
+        """What a tool found that the API's own servers ran. The user says it, before what the model made of it."""
+        if text:
+            self._owed.append(text_part(text))
+
+    def begin_anew(self, summary: str) -> None:
+        """All that was said before is in `summary`; the system prompt stays."""
+        self._messages = []
+        self._owed = [text_part(f"<summary>\n{summary}\n</summary>")]
+
     def add_result(self, call_id: str, parts: Iterable[Json]) -> None:
         """The result of one call. Its images go on with the user: a tool's message holds only text."""
         listed = list(parts)
@@ -63,7 +73,8 @@ class Conversation:
         texts, called = list(parts), list(calls)
         if not (texts or called):
             return
-        self.add_user(())
+        if not (self._messages and self._messages[-1].get("tool_calls")):
+            self.add_user(())
         if not (self._messages and self._messages[-1]["role"] == "assistant"):
             self._messages.append({"role": "assistant", "content": []})
         message = self._messages[-1]

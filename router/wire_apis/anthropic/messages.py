@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 from router.errors import InvalidRequest
 from router.http.bodies import encode_object
-from router.wire_apis.anthropic.blocks import result_parts, user_part
+from router.wire_apis.anthropic.blocks import UNSEEN, result_parts, tool_parts, user_parts
+from router.wire_apis.anthropic.server_tools import ServerTools, is_found, is_use
 from router.wire_apis.conversation import Conversation, text_part, tool_call
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json
@@ -32,12 +33,15 @@ def chat_messages(system: object, messages: object) -> list[Json]:
     if not listed:
         raise fault("messages", "an array with at least one message")
     last_turn = _last_turn([message for message, _ in listed])
+    servers = ServerTools()
     for index, (message, where) in enumerate(listed):
         role = message.get("role")
-        if role == "user":
-            _add_user(conversation, message.get("content"), f"{where}.content")
-        elif role == "assistant":
-            _add_assistant(conversation, message.get("content"), f"{where}.content", keeps_reasoning=index > last_turn)
+        if role in ("user", "assistant"):
+            said = _Said(message.get("content"), f"{where}.content", conversation, servers)
+            if role == "user":
+                _add_user(conversation, said)
+            else:
+                _add_assistant(conversation, said, keeps_reasoning=index > last_turn)
         elif role in _SYSTEM_ROLES:
             conversation.add_system(_system_text(message.get("content"), f"{where}.content"))
         else:
@@ -48,11 +52,9 @@ def chat_messages(system: object, messages: object) -> list[Json]:
 def _system_text(content: object, where: str) -> str:
     if content is None:
         return ""
-    texts = (
-        [content]
-        if isinstance(content, str)
-        else [string_at(part, "text", at) for part, at in objects_at(content, where)]
-    )
+    texts = [content] if isinstance(content, str) else [
+        string_at(part, "text", at) for part, at in objects_at(content, where) if part.get("type") not in UNSEEN
+    ]  # fmt: skip
     cleaned = (_BILLING.sub("", text) for text in texts)
     return "\n".join(text for text in cleaned if text)
 
@@ -71,32 +73,59 @@ def _has_results(content: object) -> bool:
     )
 
 
-def _add_user(conversation: Conversation, content: object, where: str) -> None:
-    parts = [text_part(content)] if isinstance(content, str) else []
-    for block, at in _blocks(content, where):
+class _Said:
+    """
+    What one message says: a text or blocks, each with where it is.
+
+    What is in it of tools that Anthropic's servers ran goes into the conversation at once, in the user's name: what the
+    model made of it comes after. So does a summary that the API made of all before it, which then takes its place.
+    """
+
+    def __init__(self, content: object, where: str, conversation: Conversation, servers: ServerTools) -> None:
+        blocks = list(_blocks(content, where))
+        self.text = content if isinstance(content, str) else None
+        self.blocks: list[tuple[Json, str]] = []
+        for block, at in blocks:
+            if is_use(block):
+                servers.note_use(block)
+            elif is_found(block):
+                conversation.add_found(servers.found(block))
+            elif block.get("type") != "compaction":
+                self.blocks.append((block, at))
+            elif isinstance(block.get("content"), str):  # null where the API failed to make one
+                conversation.begin_anew(block["content"])
+                self.blocks = []
+
+    def of_kind(self, kind: str) -> list[tuple[Json, str]]:
+        return [(block, at) for block, at in self.blocks if block.get("type") == kind]
+
+
+def _add_user(conversation: Conversation, said: _Said) -> None:
+    parts = [] if said.text is None else [text_part(said.text)]
+    read = tool_parts if said.of_kind("tool_result") else user_parts
+    for block, at in said.blocks:
         if block.get("type") == "tool_result":
             results = result_parts(block.get("content"), f"{at}.content")
             if block.get("is_error") is True:
                 results = [text_part("Error:"), *results]
             conversation.add_result(string_at(block, "tool_use_id", at), results)
         else:
-            parts.append(user_part(block, at))
+            parts += read(block, at)
     conversation.add_user(parts)
 
 
-def _add_assistant(conversation: Conversation, content: object, where: str, *, keeps_reasoning: bool) -> None:
+def _add_assistant(conversation: Conversation, said: _Said, *, keeps_reasoning: bool) -> None:
     """
     Args:
         conversation: to which it is added.
-        content: a string or blocks. Those of tools that Anthropic's servers run are left out.
-        where: it is in the request.
+        said: by the model. Kinds of blocks that are not known are left out: nobody can take them back, and the
+            conversation goes on.
         keeps_reasoning: whether the model still needs what it thought: within a turn that goes on.
     """
-    texts = [text_part(content)] if isinstance(content, str) else []
-    blocks = list(_blocks(content, where))
-    parts = texts + [text_part(string_at(block, "text", at)) for block, at in blocks if block.get("type") == "text"]
-    calls = [_tool_call(block, at) for block, at in blocks if block.get("type") == "tool_use"]
-    thoughts = [block.get("thinking") for block, _ in blocks if block.get("type") == "thinking"]
+    parts = [] if said.text is None else [text_part(said.text)]
+    parts += [text_part(string_at(block, "text", at)) for block, at in said.of_kind("text")]
+    calls = [_tool_call(block, at) for block, at in said.of_kind("tool_use")]
+    thoughts = [block.get("thinking") for block, _ in said.of_kind("thinking")]
     reasoning = "\n".join(thought for thought in thoughts if isinstance(thought, str) and thought)
     conversation.add_assistant(parts, calls, reasoning if keeps_reasoning else "")
 

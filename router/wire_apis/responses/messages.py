@@ -2,21 +2,19 @@
 
 from collections.abc import Sequence
 
-import orjson
-
 from router.errors import InvalidRequest
-from router.wire_apis.conversation import Conversation, image_part, text_part, tool_call
-from router.wire_apis.fields import fault, objects_at, string_at
+from router.wire_apis.conversation import Conversation, text_part
+from router.wire_apis.fields import fault, objects_at
 from router.wire_apis.pieces import Json
+from router.wire_apis.responses.parts import model_parts, user_parts
+from router.wire_apis.responses.tool_items import add_tool_item
 
-# No sets: clients send what has no hash.
-_TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
-_SYSTEM = ("system", "developer")
+_SYSTEM = ("system", "developer")  # no set: clients send what has no hash
 
 
 def chat_messages(instructions: str | None, given: object) -> list[Json]:
     """
-    Items of tools that OpenAI runs, and of kinds that are not known, are left out.
+    What tools that OpenAI runs have found goes on in the user's name; items of kinds that are not known are left out.
 
     Raises:
         InvalidRequest: something in them cannot be passed on, and where that is.
@@ -51,52 +49,30 @@ def _last_turn(items: Sequence[Json]) -> int:
 
 
 def _add(conversation: Conversation, item: Json, where: str, thought: str) -> None:
-    kind = item.get("type", "message")
-    if kind == "message":
+    kind = item.get("type") or ("message" if "role" in item else "item_reference")  # clients may leave it out
+    if kind == "message" or item.get("role") == "user":
         _add_message(conversation, item, where, thought)
-    elif kind in ("function_call", "custom_tool_call"):
-        said = "arguments" if kind == "function_call" else "input"
-        arguments = string_at(item, said, where)
-        if kind == "custom_tool_call":
-            arguments = orjson.dumps({"input": arguments}).decode()
-        call = tool_call(string_at(item, "call_id", where), string_at(item, "name", where), arguments)
-        conversation.add_assistant((), [call], thought)
-    elif kind in ("function_call_output", "custom_tool_call_output"):
-        parts = _parts(item.get("output"), f"{where}.output")
-        conversation.add_result(string_at(item, "call_id", where), parts)
     elif kind == "item_reference":
-        raise InvalidRequest(f"`{where}` refers to an item that is not kept here.", param=where)
+        raise InvalidRequest(f"`{where}` refers to an item that is not kept here: send the item itself.", param=where)
+    elif kind == "compaction":
+        raise InvalidRequest(
+            f"`{where}` is a conversation that only the server that made it can read: send the messages themselves.",
+            param=where,
+        )
+    else:
+        add_tool_item(conversation, item, where, thought)
 
 
 def _add_message(conversation: Conversation, item: Json, where: str, thought: str) -> None:
-    role, parts = item.get("role"), _parts(item.get("content"), f"{where}.content")
+    role, content, at = item.get("role"), item.get("content"), f"{where}.content"
     if role == "assistant":
-        conversation.add_assistant([part for part in parts if part["type"] == "text"], (), thought)
+        conversation.add_assistant(model_parts(content, at), (), thought)
     elif role in _SYSTEM:
-        conversation.add_system("\n".join(part["text"] for part in parts if part["type"] == "text"))
+        conversation.add_system("\n".join(part["text"] for part in user_parts(content, at) if part["type"] == "text"))
     elif role == "user":
-        conversation.add_user(parts)
+        conversation.add_user(user_parts(content, at))
     else:
         raise fault(f"{where}.role", "user, assistant, system or developer")
-
-
-def _parts(content: object, where: str) -> list[Json]:
-    if isinstance(content, str):
-        return [text_part(content)]
-    if not isinstance(content, list):
-        raise fault(where, "a string or an array of parts")
-    return [_part(part, at) for part, at in objects_at(content, where)]
-
-
-def _part(part: Json, where: str) -> Json:
-    kind = part.get("type")
-    if kind in _TEXTS:
-        return text_part(string_at(part, "text", where))
-    if kind == "refusal":
-        return text_part(string_at(part, "refusal", where))
-    if kind == "input_image" and part.get("image_url") is not None:
-        return image_part(string_at(part, "image_url", where))
-    raise InvalidRequest(f"`{where}.type` is {kind!r}, which cannot be passed on to this model.", param=f"{where}.type")
 
 
 def _reasoning(item: Json) -> str:

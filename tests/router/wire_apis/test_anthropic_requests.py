@@ -316,10 +316,11 @@ BLOCK_JSON = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["type", "text", "role", "content", "source", "input", "id", "name", "tool_use_id", "data"]
+                ["type", "text", "role", "content", "source", "input", "id", "name", "tool_use_id", "data", "title"]
             ),
             inner
-            | st.sampled_from(["user", "assistant", "text", "image", "tool_use", "tool_result", "document", "base64"]),
+            | st.sampled_from(["user", "assistant", "text", "image", "tool_use", "tool_result", "document", "base64"])
+            | st.sampled_from(["mcp_tool_use", "mcp_tool_result", "compaction", "search_result", "container_upload"]),
             max_size=5,
         )
     ),
