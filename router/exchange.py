@@ -152,7 +152,7 @@ class Exchange:
             self._begin()
         if passed and self.kept is not None:
             self.kept.append(passed)
-        if is_last or events.error is not None:
+        if is_last or events.is_over:
             self._finish_stream(passed)
         elif passed:
             self._answer.write(passed, is_last=False)
@@ -198,6 +198,7 @@ class Exchange:
         if events.is_done and events.error is None:
             self._answer.write(passed, is_last=True)
             self._end(None)
+            self._connection.finish(self)  # some servers end the body later, or never
             return
         if passed:
             self._answer.write(passed, is_last=False)
@@ -214,9 +215,5 @@ class Exchange:
         self._end(error)
 
     def _end(self, error: ServingError | None) -> None:
-        if error is not None and self._events.is_done and self._events.error is None:
-            error = None  # all of the answer is there: how the engine's connection then ends is of no matter
-            if not self._answer.is_complete:
-                self._answer.write(b"", is_last=True)
         if not self._ended.done():
             self._ended.set_result(error)

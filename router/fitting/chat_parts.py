@@ -10,9 +10,6 @@ from router.http.bodies import encode_object
 
 Message: TypeAlias = dict[str, Any]
 
-_MARKS = (b'"file"', b'"refusal"', b'"audio"')
-"""Without any of these words in a request there is nothing to do. Tools do have the first."""
-
 
 def fit_parts(call: Call) -> Call:
     """
@@ -22,8 +19,11 @@ def fit_parts(call: Call) -> Call:
     Raises:
         InvalidRequest: a file is no text, or is not in the request.
     """
+    raw = call.raw
+    if b'"file"' not in raw and b'"refusal"' not in raw and b'"audio"' not in raw:  # as in nearly every request
+        return call
     messages = call.body.get("messages")
-    if not call.route.is_chat or not isinstance(messages, list) or not any(mark in call.raw for mark in _MARKS):
+    if not call.route.is_chat or not isinstance(messages, list):
         return call
     fitted = [_fitted(message, f"messages[{index}]") for index, message in enumerate(messages)]
     if all(new is old for new, old in zip(fitted, messages, strict=True)):

@@ -48,7 +48,7 @@ class EventStream:
     that an engine which counts along would leave it without an answer.
     """
 
-    __slots__ = ("_owed", "_rest", "_wants_usage", "error", "is_done", "usage")
+    __slots__ = ("_owed", "_rest", "_wants_usage", "error", "is_done", "is_over", "usage")
 
     def __init__(self, *, wants_usage: bool) -> None:
         self._rest = b""
@@ -57,12 +57,14 @@ class EventStream:
         self.usage: Usage | None = None
         self.is_done = False
         """Whether `[DONE]` has come: a stream that ends without it was cut. Nothing after it is let through."""
+        self.is_over = False
+        """Whether nothing more is let through."""
         self.error: object = None
         """The engine's error document, once it sent one within the stream. Nothing after it is let through."""
 
     def feed(self, data: bytes) -> bytes:
         """The whole events that `data` completes. May be empty."""
-        if self.is_done or self.error is not None:
+        if self.is_over:
             return b""
         if self._rest:
             data = self._rest + data
@@ -78,13 +80,13 @@ class EventStream:
         return b"".join([self._let_through(event[0], event[1]) for event in _EVENT.finditer(data)])
 
     def _let_through(self, whole: bytes, event: bytes) -> bytes:
-        if self.error is not None or self.is_done:
+        if self.is_over:
             return b""
         if not event.startswith(b"data:"):
             return whole
         payload = event[5:].strip()
         if payload == b"[DONE]":
-            self.is_done = True
+            self.is_done = self.is_over = True
             return whole if self._owed is None else encode_event(self._owed) + whole
         try:
             document = orjson.loads(payload)
@@ -97,6 +99,7 @@ class EventStream:
             return whole
         self.error = document.get("error")
         if self.error is not None:
+            self.is_over = True
             return b""
         usage = read_usage(document)
         if usage is None:

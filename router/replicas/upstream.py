@@ -15,6 +15,10 @@ from router.replicas.registry import Replica
 IDLE_LIMIT_S = 3.0
 """How long an idle connection is kept, in seconds: below the 5 s after which vLLM's and llama.cpp's servers close."""
 
+LAST_WORDS_S = 1.0
+"""How long a connection may go on after all that was wanted of it, in seconds, before it is dropped. Engines end a body
+within a millisecond of its last event."""
+
 MAX_IDLE_CONNECTIONS = 64
 """Idle connections kept for one replica. llama.cpp's server holds a thread for each."""
 
@@ -39,6 +43,19 @@ class AnswerSink(Protocol):
         """The answer ended before it was whole. Not called after `is_last`."""
 
 
+class _Nobody:
+    """Takes what nobody waits for."""
+
+    def head_received(self, status: int, headers: dict[bytes, bytes]) -> None: ...
+
+    def data_received(self, data: bytes, *, is_last: bool) -> None: ...
+
+    def connection_lost(self, error: ConnectionLost) -> None: ...
+
+
+_NOBODY = _Nobody()
+
+
 class UpstreamConnection(asyncio.Protocol):
     """
     One connection to a replica, with at most one request in flight.
@@ -58,6 +75,8 @@ class UpstreamConnection(asyncio.Protocol):
         self._is_complete = False
         self._ends_with_connection = False
         self._may_be_kept = False
+        self._is_paused = False
+        self._expiry: asyncio.TimerHandle | None = None
 
     @property
     def is_open(self) -> bool:
@@ -71,11 +90,12 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_reading(self, sink: AnswerSink) -> None:
         if self._sink is sink and self._transport is not None:
+            self._is_paused = True
             self._transport.pause_reading()
 
     def resume_reading(self, sink: AnswerSink) -> None:
         if self._sink is sink and self._transport is not None:
-            self._transport.resume_reading()
+            self._resume()
 
     def abandon(self, sink: AnswerSink) -> None:
         """
@@ -86,11 +106,36 @@ class UpstreamConnection(asyncio.Protocol):
         if self._sink is sink:
             self.close()
 
+    def finish(self, sink: AnswerSink) -> None:
+        """
+        `sink` has all that it wanted and hears nothing more. What the answer still has is passed over; then the
+        connection may serve again. If that is not soon, it is dropped: some servers never end a body.
+        """
+        if self._sink is not sink:
+            return
+        self._sink = _NOBODY
+        if self._is_paused:
+            self._resume()
+        self._expiry = asyncio.get_running_loop().call_later(LAST_WORDS_S, self.close)
+
     def close(self) -> None:
         """Drop the connection, whatever it does."""
-        self._sink = None
+        self._let_go()
         if self._transport is not None:
             self._transport.abort()
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        if self._transport is not None:
+            self._transport.resume_reading()
+
+    def _let_go(self) -> AnswerSink | None:
+        """Whom it served. It serves nobody now."""
+        sink, self._sink = self._sink, None
+        if self._expiry is not None:
+            self._expiry.cancel()
+            self._expiry = None
+        return sink
 
     # asyncio's callbacks
 
@@ -153,7 +198,7 @@ class UpstreamConnection(asyncio.Protocol):
     # endings
 
     def _complete(self) -> None:
-        sink, self._sink = self._sink, None
+        sink = self._let_go()
         body, self._body = self._body, b""
         is_reusable = self.is_open and self._may_be_kept
         self._is_complete = self._may_be_kept = self._ends_with_connection = False
@@ -168,7 +213,7 @@ class UpstreamConnection(asyncio.Protocol):
             sink.data_received(body, is_last=True)
 
     def _fail(self, reason: str) -> None:
-        sink, self._sink = self._sink, None
+        sink = self._let_go()
         if self._transport is not None:
             self._transport.abort()
         if sink is not None:

@@ -360,6 +360,31 @@ async def test_an_engine_that_does_not_stream_after_early_headers_is_a_failure(
         assert b"did not stream its answer" in await client.ended()
 
 
+ENDLESS: dict[str, tuple[dict[str, object], bytes]] = {
+    "/v1/chat/completions": (CHAT_STREAM, DONE),
+    "/v1/completions": ({"model": "m", "prompt": "hi", "stream": True}, DONE),
+    "/v1/responses": ({"model": "m", "input": "hi", "stream": True}, b'"type":"response.completed"'),
+    "/v1/messages": ({**CHAT_STREAM, "max_tokens": 8}, b'"type":"message_stop"'),
+    "/api/chat": (CHAT, b'"done":true'),
+    "/api/generate": ({"model": "m", "prompt": "hi"}, b'"done":true'),
+}
+"""What streams, by its path, and what its last event has."""
+
+
+@pytest.mark.parametrize("path", ENDLESS)
+async def test_an_engine_that_does_not_end_its_body(
+    path: str, door: Door, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's answer ends with the last event all the same, and neither slot nor connection is held."""
+    monkeypatch.setattr("router.replicas.upstream.LAST_WORDS_S", 0.01)
+    engine.script(STREAM_HEAD, chunk(TOKENS), chunk(DONE), asyncio.Event())
+    body, last = ENDLESS[path]
+    answer = await door.post(body, path)
+    assert (200, True) == (answer.status, answer.is_whole)
+    assert last in answer.body
+    await eventually(lambda: door.num_running == 0 and engine.num_open == 0)
+
+
 @pytest.mark.parametrize("ending", [Ending.CLOSE, Ending.RESET])
 async def test_an_engine_that_dies_behind_its_last_event(ending: Ending, door: Door, engine: ScriptedEngine) -> None:
     """After `[DONE]` the client has everything: no error event follows, and its answer is whole."""

@@ -296,6 +296,63 @@ def test_a_sink_that_pauses_at_its_last_bytes_leaves_a_connection_that_reads() -
     assert "pause" not in line.transport.calls
 
 
+async def test_a_finished_request_leaves_its_connection_to_the_next() -> None:
+    """What its answer still has is nobody's, and the next one's is as it should be."""
+    line = Line.asking()
+    before = line.sink
+    line.receive(STREAM_HEAD + chunk(b"one"))
+    line.connection.finish(before)
+    assert [] == line.idle
+    line.receive(chunk(b"late"), LAST_CHUNK)
+    assert (b"one", 0, []) == (before.body, before.num_last, before.lost)
+    assert [line.connection] == line.idle
+    line.ask()
+    line.receive(plain(b"two"))
+    assert (b"two", 1) == (line.sink.body, line.sink.num_last)
+
+
+async def test_a_finished_request_whose_client_was_slow() -> None:
+    """Does not leave a connection behind that does not read."""
+    line = Line.asking()
+    line.receive(STREAM_HEAD + chunk(b"one"))
+    line.connection.pause_reading(line.sink)
+    line.connection.finish(line.sink)
+    line.connection.pause_reading(line.sink)
+    assert ["pause", "resume"] == line.transport.calls
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_finished_request_whose_engine_does_not_end(
+    is_lost: bool,  # noqa: FBT001 - the table's column
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its connection is dropped, and whoever asked does not hear of it."""
+    monkeypatch.setattr("router.replicas.upstream.LAST_WORDS_S", 0)
+    line = Line.asking()
+    line.receive(STREAM_HEAD + chunk(b"one"))
+    line.connection.finish(line.sink)
+    if is_lost:
+        line.connection.connection_lost(None)
+    await eventually(lambda: line.transport.is_closed)
+    assert (False, []) == (line.sink.is_over, line.idle)
+
+
+async def test_a_connection_that_serves_again_is_not_dropped_for_the_request_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its time to end was that of the other answer."""
+    monkeypatch.setattr("router.replicas.upstream.LAST_WORDS_S", 0)
+    line = Line.asking()
+    line.receive(STREAM_HEAD + chunk(b"one"))
+    line.connection.finish(line.sink)
+    line.receive(LAST_CHUNK)
+    line.ask()
+    is_due = asyncio.Event()
+    asyncio.get_running_loop().call_later(0, is_due.set)
+    await is_due.wait()
+    assert [] == line.transport.calls
+
+
 # the pool, over real sockets
 
 
