@@ -69,6 +69,10 @@ class ListenerSettings(Settings):
     max_body_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 16_777_216
     """Size of a request's body, in bytes; more is answered 413."""
 
+    max_recording_bytes: Annotated[int, Field(ge=1024, le=1_073_741_824)] = 26_214_400
+    """Size of a recording that is to be written down, in bytes, beside 256 KiB for the rest of its form; more is
+    answered 413. OpenAI takes as much. Where `max_body_bytes` is more than both, that counts for recordings, too."""
+
     request_timeout_s: Seconds = 30.0
     """Longest time for a client to send a request's headers, and again its body, in seconds. Then 408."""
 

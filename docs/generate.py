@@ -198,7 +198,8 @@ WHEN: Mapping[type[ServingError], str] = {
     errors.ObjectNotFound: "No file or batch of this API key has this id, or the file has expired.",
     errors.MethodNotAllowed: "The path exists, for another method.",
     errors.RequestTimeout: "The client did not send its headers, or its body, within `listener.request_timeout_s`.",
-    errors.RequestTooLarge: "The body is larger than `listener.max_body_bytes`.",
+    errors.RequestTooLarge: "The body is larger than `listener.max_body_bytes`, or a form with a recording than "
+    "`listener.max_recording_bytes`.",
     errors.RateLimited: "One API key has as many requests at a model as it may: `limits.max_requests_per_key`.",
     errors.HeadersTooLarge: "The request line and headers are larger than `listener.max_header_bytes`.",
     errors.EngineFailed: "The engine gave up on this request, or was lost in the middle of its answer.",

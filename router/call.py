@@ -11,6 +11,7 @@ from router.http.bodies import encode_object, parse_object
 from router.http.event_stream import Usage
 from router.lanes.lane import INTERACTIVE, Lane
 from router.metrics import (
+    AUDIO_SECONDS,
     CACHE,
     COMPLETION_TOKENS,
     INTER_TOKEN_LATENCY,
@@ -226,6 +227,8 @@ class Account:
             self.sink.record(PROMPT_TOKENS, usage.num_prompt_tokens, self.labels)
         if usage is not None and usage.num_completion_tokens:
             self.sink.record(COMPLETION_TOKENS, usage.num_completion_tokens, self.labels)
+        if usage is not None and usage.audio_s:
+            self.sink.record(AUDIO_SECONDS, usage.audio_s, self.labels)
 
     def close(self, code: str, cache_outcome: str | None = None) -> None:
         """

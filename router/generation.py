@@ -11,6 +11,7 @@ from typing import Any
 
 from cache.entry import Entry
 from cache.leases import Holder, Lease
+from configs.router import ListenerSettings
 from router.caching.controls import CACHE_HEADER, read_controls
 from router.caching.flight import Flight, Follower, SharedAccount
 from router.caching.identity import is_deterministic
@@ -96,7 +97,7 @@ class Generation:
         state, listener = self._state, self._state.listener
         batch_tenant = self._batch_tenant
         tenant = state.keys.check(self._scope) if batch_tenant is None else state.keys.check_tenant(batch_tenant)
-        raw = await read_body(self._scope, self._receive, listener.max_body_bytes, listener.request_timeout_s)
+        raw = await read_body(self._scope, self._receive, self._max_body_bytes(listener), listener.request_timeout_s)
         call = self._read_call(raw)
         call, named = self._admission.admit(self._table, call, self._scope, tenant)
         model = choose_backend(named, call, tenant) if batch_tenant is None else without_trials(named)
@@ -107,7 +108,7 @@ class Generation:
         if batch_tenant is None:
             self._admission.take_place(model, tenant)
         total_s = total_of(self._scope, model.deadlines)
-        self._wants_stream = call.wants_stream
+        self._wants_stream = self._is_awaited_as_stream(call)
         state.generations.add(self)
         self._departure.watch()
         giving = self._give(call, model, tenant)
@@ -144,6 +145,13 @@ class Generation:
 
     def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
         return Answer(send, headers, self._state.loop, write_chunk)
+
+    def _max_body_bytes(self, listener: ListenerSettings) -> int:
+        return listener.max_body_bytes
+
+    def _is_awaited_as_stream(self, call: Call) -> bool:
+        """Whether a client that waits may be sent headers and signs of life."""
+        return call.wants_stream
 
     def _read_call(self, raw: bytes) -> Call:
         return parse_call(self._route, raw, session_of(self._scope))

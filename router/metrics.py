@@ -85,6 +85,10 @@ PROMPT_TOKENS = Metric("enginehouse_prompt_tokens", "counter", "tokens", "Prompt
 COMPLETION_TOKENS = Metric(
     "enginehouse_completion_tokens", "counter", "tokens", "Completion tokens, by the engine's own count."
 )
+AUDIO_SECONDS = Metric(
+    "enginehouse_audio_seconds", "counter", "seconds",
+    "Length of the recordings that were written down, by the engine's own word, where it says it.",
+)  # fmt: skip
 CACHE = Metric(
     "enginehouse_cache_requests", "counter", "requests",
     "Requests by what the response cache did for them: `hit`, `joined` another's generation, `miss` or `bypass`.",
@@ -187,8 +191,9 @@ BATCHES = Metric(
 
 METRICS = (
     REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, ROUTED, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
-    REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING, ENGINE_WAITING,
-    ENGINE_KV_CACHE, SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, SWAP_WAITING, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES,
+    REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, AUDIO_SECONDS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING,
+    ENGINE_WAITING, ENGINE_KV_CACHE, SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, SWAP_WAITING, QUEUED, QUEUE_TIME,
+    BATCH_LINES, BATCHES,
     BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
 

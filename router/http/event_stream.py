@@ -18,6 +18,8 @@ class Usage:
 
     num_prompt_tokens: int
     num_completion_tokens: int
+    audio_s: float = 0.0
+    """Length of the recording that was written down, in seconds."""
 
 
 def read_usage(document: object) -> Usage | None:

@@ -45,6 +45,7 @@ _listeners = st.builds(
     max_connections=st.integers(1, 1_000_000),
     max_header_bytes=st.integers(1024, 1_048_576),
     max_body_bytes=st.integers(1024, 1_073_741_824),
+    max_recording_bytes=st.integers(1024, 1_073_741_824),
     request_timeout_s=_seconds,
     keep_alive_s=_seconds,
 )

@@ -15,6 +15,7 @@ from streaming_load import PROMPT, Outcome, Pace, sdk, streamed, whole
 from waiting import eventually
 
 from router.metrics import (
+    AUDIO_SECONDS,
     AWAKE,
     BACKEND_ATTEMPTS,
     BACKEND_FIRST_TOKEN,
@@ -57,10 +58,10 @@ OF_CANARIES = (
 )  # fmt: skip
 OF_TROUBLE = (REFUSED_RETRIES, RESUMES, HEDGES, QUEUED, QUEUE_TIME)
 OF_TURNS = (SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, SWAP_WAITING)
-ELSEWHERE = (MERGED_INPUTS, ROUTED, *OF_CANARIES, *OF_TROUBLE, *OF_TURNS)
+ELSEWHERE = (AUDIO_SECONDS, MERGED_INPUTS, ROUTED, *OF_CANARIES, *OF_TROUBLE, *OF_TURNS)
 """
-Metrics that only houses with embeddings, rules, several backends or models that take turns have, or with more trouble
-than here.
+Metrics that only houses with recordings, embeddings, rules, several backends or models that take turns have, or with
+more trouble than here.
 """
 HISTOGRAMS = [metric for metric in METRICS if metric.kind == "histogram" and metric not in ELSEWHERE]
 NUM_STREAMS = 4

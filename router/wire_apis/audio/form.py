@@ -11,6 +11,8 @@ _MAX_PARTS: Final = 64
 """Also bounds the parser's work, which is Python's for each part and C's for what is in it."""
 _MAX_FIELD_BYTES: Final = 65_536
 """Of a field that is no file. Whisper reads no more than the last 224 tokens of a `prompt`."""
+MAX_FORM_BYTES: Final = 262_144
+"""What a form may have beside the longest recording: its other fields, and what parts them."""
 _FILE: Final = "file"
 _MODEL: Final = "model"
 _WANTED: Final = "A recording is sent as multipart/form-data, with the fields `file` and `model`."

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from configs.router import ListenerSettings
 from router.caching.shared_answers import Sharing
 from router.call import AUDIO_ROUTES, Call, Route
 from router.generation import Generation
@@ -12,7 +13,7 @@ from router.passed_answer import PassedAnswer
 from router.replicas.prefix_key import session_of
 from router.state import RouterState
 from router.validation import requested_model
-from router.wire_apis.audio.form import Form, read_form
+from router.wire_apis.audio.form import MAX_FORM_BYTES, Form, read_form
 from router.wire_apis.error_words import OpenAiErrors
 from router.wire_apis.translation import ErrorWords
 
@@ -46,10 +47,19 @@ def read_form_call(route: Route, content_type: bytes | None, raw: bytes, session
 
 
 class _AudioGeneration(Generation):
-    """One request, and its answer. `wants_stream` is never set: the engine alone decides how its answer comes."""
+    """One request, and its answer. No call's `wants_stream` is set: the engine alone decides how its answer comes."""
 
     def _open_answer(self, send: Send, headers: Headers, write_chunk: WriteChunk | None) -> Answer:
         return PassedAnswer(send, headers, self._state.loop, write_chunk)
+
+    def _max_body_bytes(self, listener: ListenerSettings) -> int:
+        if self._route.prompt_field != "file":
+            return listener.max_body_bytes
+        return max(listener.max_body_bytes, listener.max_recording_bytes + MAX_FORM_BYTES)
+
+    def _is_awaited_as_stream(self, call: Call) -> bool:
+        stream = call.body.get("stream")
+        return (isinstance(stream, str) and stream.lower() in ("true", "1")) or call.body.get("stream_format") == "sse"
 
     def _read_call(self, raw: bytes) -> Call:
         if self._route.prompt_field != "file":
