@@ -16,6 +16,10 @@ class Text:
     text: str
 
 
+class Refusal(Text):
+    """More of what is said instead of an answer, by endpoints that keep it apart."""
+
+
 @dataclass(slots=True, frozen=True)
 class Reasoning:
     """More of what is thought before it."""
@@ -43,11 +47,15 @@ class Finish:
 
 @dataclass(slots=True, frozen=True)
 class Counts:
-    """The engine's count. `num_cached_tokens` are those of the prompt that were not read anew."""
+    """
+    The engine's count. `num_cached_tokens` are those of the prompt that were not read anew, `num_reasoning_tokens`
+    those of the completion that were thought: 0 where the engine does not say.
+    """
 
     num_prompt_tokens: int
     num_completion_tokens: int
     num_cached_tokens: int
+    num_reasoning_tokens: int = 0
 
 
 Piece: TypeAlias = Text | Reasoning | ToolCall | Finish | Counts
@@ -72,9 +80,11 @@ def pieces_of(document: Json) -> Iterator[Piece]:
             yield Finish(reason, stop if isinstance(stop, str) else None)
     usage = document.get("usage")
     if isinstance(usage, dict):
-        details = usage.get("prompt_tokens_details")
-        cached = details.get("cached_tokens") if isinstance(details, dict) else None
-        yield Counts(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")), _count(cached))
+        yield Counts(
+            _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens")),
+            _detail(usage, "prompt_tokens_details", "cached_tokens"),
+            _detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        )  # fmt: skip
 
 
 def _said(said: Json) -> Iterator[Piece]:
@@ -84,6 +94,9 @@ def _said(said: Json) -> Iterator[Piece]:
     text = said.get("content")
     if isinstance(text, str) and text:
         yield Text(text)
+    refusal = said.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        yield Refusal(refusal)
     for number, call in enumerate(_objects(said.get("tool_calls"))):
         index, function = call.get("index", number), call.get("function")
         parts = function if isinstance(function, dict) else {}
@@ -191,6 +204,11 @@ def _objects(values: object) -> Iterator[Json]:
 
 def _string(value: object) -> str:
     return value if isinstance(value, str) else ""
+
+
+def _detail(usage: Json, name: str, count: str) -> int:
+    details = usage.get(name)
+    return _count(details.get(count)) if isinstance(details, dict) else 0
 
 
 def _count(value: object) -> int:

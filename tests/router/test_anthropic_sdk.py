@@ -94,7 +94,7 @@ async def test_thinking_and_a_tool(client: anthropic.AsyncAnthropic, engine: Scr
     engine.script(CALL_STREAM)
     message, _ = await read(client, tools=[LOOK], thinking={"type": "adaptive"})
     assert [
-        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "thinking", "thinking": "hm", "signature": "ZW5naW5laG91c2U="},
         {"type": "text", "text": "I look."},
         {"type": "tool_use", "id": "c1", "name": "look", "input": {"at": "it"}},
     ] == blocks(message)

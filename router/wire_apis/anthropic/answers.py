@@ -14,6 +14,7 @@ from router.wire_apis.pieces import (
     Json,
     Piece,
     Reasoning,
+    Refusal,
     Text,
     ToolCall,
     pieces_of,
@@ -27,6 +28,8 @@ _STOP_REASONS = {
     "function_call": "tool_use",
     "content_filter": "refusal",
 }
+_SIGNATURE = "ZW5naW5laG91c2U="
+"""Of what is thought. Nobody here checks one, but Vercel's AI SDK gives back no thought without one."""
 _HIDDEN_PER_KEEP_ALIVE = 64
 """Pieces of reasoning that the client did not ask for, after which it gets a sign of life: about one in two seconds."""
 
@@ -85,7 +88,7 @@ class _Ending:
         self._asked = asked
         self._finish = Finish("stop", None)
         self._counts = Counts(0, 0, 0)
-        self._has_tool_use = False
+        self._has_tool_use = self._is_refused = False
 
     def note(self, piece: Piece) -> None:
         if isinstance(piece, Finish):
@@ -94,9 +97,11 @@ class _Ending:
             self._counts = piece
         elif isinstance(piece, ToolCall):
             self._has_tool_use = True
+        elif isinstance(piece, Refusal):
+            self._is_refused = True
 
     def fields(self) -> Json:
-        reason = _STOP_REASONS.get(self._finish.reason, "end_turn")
+        reason = "refusal" if self._is_refused else _STOP_REASONS.get(self._finish.reason, "end_turn")
         if self._has_tool_use and reason == "end_turn":
             reason = "tool_use"  # engines say "stop" of a call that the request demanded
         stop = self._finish.stop
@@ -167,7 +172,7 @@ def _said(piece: Piece) -> str:
 def _filled(block: Json, said: str) -> Json:
     if block["type"] == "tool_use":
         return {**block, "input": _arguments(said)}
-    return {**block, block["type"]: said}
+    return {**block, block["type"]: said, **({"signature": _SIGNATURE} if block["type"] == "thinking" else {})}
 
 
 def _arguments(text: str) -> Any:  # noqa: ANN401 - JSON
@@ -229,6 +234,9 @@ class _Stream:
             yield encode_typed_event({"type": "content_block_delta", "index": self._index, "delta": _delta(piece)})
 
     def _close(self) -> Iterator[bytes]:
+        if self._open is Reasoning:
+            signed = {"type": "signature_delta", "signature": _SIGNATURE}
+            yield encode_typed_event({"type": "content_block_delta", "index": self._index, "delta": signed})
         if self._open is not None:
             self._open = None
             yield encode_typed_event({"type": "content_block_stop", "index": self._index})

@@ -13,6 +13,7 @@ from router.wire_apis.pieces import (
     Json,
     Piece,
     Reasoning,
+    Refusal,
     Text,
     ToolCall,
     pieces_of,
@@ -38,6 +39,8 @@ class ResponseWriter:
         self._in_order = InOrder()
         self._output: list[Json] = []
         self._open: object = None
+        self._kind = "output_text"
+        """Of what the open item has, as events and parts call it."""
         self._said: list[str] = []
         self._finish = Finish("stop", None)
         self._counts: Counts | None = None
@@ -106,18 +109,18 @@ class ResponseWriter:
 
     def _open_item(self, piece: Text | Reasoning | ToolCall) -> Iterator[Json]:
         number = len(self._output)
-        item = _begin_item(piece, f"{self._name}_{number}")
+        item, self._kind = _begin_item(piece, f"{self._name}_{number}"), _kind(piece)
         self._output.append(item)
         self._said = []
         yield {"type": "response.output_item.added", "output_index": number, "item": dict(item)}
         if item["type"] != "function_call":
-            yield {**self._place(), "type": "response.content_part.added", "part": _part(item, "")}
+            yield {**self._place(), "type": "response.content_part.added", "part": _part(self._kind, "")}
 
     def _say(self, piece: Text | Reasoning | ToolCall) -> Iterator[Json]:
         said = piece.arguments if isinstance(piece, ToolCall) else piece.text
         if said:
             self._said.append(said)
-            yield {**self._place(), "type": f"{_stem(self._output[-1])}.delta", "delta": said, **_logprobs(piece)}
+            yield {**self._place(), "type": f"response.{self._kind}.delta", "delta": said, **self._logprobs()}
 
     def _close(self) -> Iterator[Json]:
         if self._open is None:
@@ -127,13 +130,19 @@ class ResponseWriter:
         item["status"] = "incomplete" if self._finish.reason in _INCOMPLETE else "completed"
         if item["type"] == "function_call":
             item["arguments"] = said or "{}"
-            yield {**place, "type": f"{_stem(item)}.done", "name": item["name"], "arguments": item["arguments"]}
+            done = {"name": item["name"], "arguments": item["arguments"]}
+            yield {**place, "type": f"response.{self._kind}.done", **done}
         else:
-            item["content"] = [_part(item, said)]
-            logprobs: Json = {"logprobs": []} if item["type"] == "message" else {}
-            yield {**place, "type": f"{_stem(item)}.done", "text": said, **logprobs}
-            yield {**place, "type": "response.content_part.done", "part": _part(item, said)}
+            part = _part(self._kind, said)
+            item["content"] = [part]
+            field = "refusal" if self._kind == "refusal" else "text"
+            yield {**place, "type": f"response.{self._kind}.done", field: said, **self._logprobs()}
+            yield {**place, "type": "response.content_part.done", "part": part}
         yield {"type": "response.output_item.done", "output_index": len(self._output) - 1, "item": dict(item)}
+
+    def _logprobs(self) -> Json:
+        """Clients want the field where a text is."""
+        return {"logprobs": []} if self._kind == "output_text" else {}
 
     def _place(self) -> Json:
         item = self._output[-1]
@@ -177,27 +186,27 @@ def _begin_item(piece: Text | Reasoning | ToolCall, name: str) -> Json:
     return {"type": "message", "id": f"msg_{name}", "role": "assistant", "content": [], "status": "in_progress"}
 
 
-def _part(item: Json, text: str) -> Json:
-    if item["type"] == "reasoning":
-        return {"type": "reasoning_text", "text": text}
+def _kind(piece: Text | Reasoning | ToolCall) -> str:
+    if isinstance(piece, ToolCall):
+        return "function_call_arguments"
+    if isinstance(piece, Reasoning):
+        return "reasoning_text"
+    return "refusal" if isinstance(piece, Refusal) else "output_text"
+
+
+def _part(kind: str, text: str) -> Json:
+    if kind == "reasoning_text":
+        return {"type": kind, "text": text}
+    if kind == "refusal":
+        return {"type": kind, "refusal": text}
     return {"type": "output_text", "text": text, "annotations": [], "logprobs": []}
-
-
-def _stem(item: Json) -> str:
-    names = {"message": "output_text", "reasoning": "reasoning_text", "function_call": "function_call_arguments"}
-    return f"response.{names[item['type']]}"
-
-
-def _logprobs(piece: Piece) -> Json:
-    """Clients want the field where a text is."""
-    return {"logprobs": []} if isinstance(piece, Text) else {}
 
 
 def _usage(counts: Counts) -> Json:
     return {
         "input_tokens": counts.num_prompt_tokens,
-        "input_tokens_details": {"cached_tokens": counts.num_cached_tokens},
+        "input_tokens_details": {"cached_tokens": counts.num_cached_tokens, "cache_write_tokens": 0},
         "output_tokens": counts.num_completion_tokens,
-        "output_tokens_details": {"reasoning_tokens": 0},
+        "output_tokens_details": {"reasoning_tokens": counts.num_reasoning_tokens},
         "total_tokens": counts.num_prompt_tokens + counts.num_completion_tokens,
     }

@@ -55,7 +55,10 @@ def gathered(found: list[Json]) -> Json:
             message["content"].append(event["content_block"])
             texts.append("")
         assert len(message["content"]) - 1 == event["index"]
-        if event["type"] == "content_block_delta":
+        if event["type"] == "content_block_delta" and "signature" in event["delta"]:
+            assert is_open
+            message["content"][-1]["signature"] = event["delta"]["signature"]
+        elif event["type"] == "content_block_delta":
             assert is_open
             kind = {"text": "text", "thinking": "thinking", "tool_use": "partial_json"}[message["content"][-1]["type"]]
             texts[-1] += event["delta"][kind]
@@ -172,7 +175,7 @@ def test_a_stream_of_everything() -> None:
         )
     )  # fmt: skip
     assert [
-        {"type": "thinking", "thinking": "hm", "signature": ""},
+        {"type": "thinking", "thinking": "hm", "signature": "ZW5naW5laG91c2U="},
         {"type": "text", "text": "I look."},
         {"type": "tool_use", "id": "c0", "name": "f", "input": {"x": 1}},
         {"type": "tool_use", "id": "c1", "name": "g", "input": {}},
