@@ -17,6 +17,8 @@ from router.wire_apis.scoring.rerank import RerankGeneration
 
 _OTHER_PATHS: Mapping[str, str] = {"/beta/completions": "/v1/completions", "/v1/beta/completions": "/v1/completions"}
 """Where clients of DeepSeek's API ask for text completions with a suffix."""
+_POSTED_TO_ROOT = "/generate"
+"""What older versions of llm-ls mean by `POST /`, as servers of Text Generation Inference do."""
 
 
 class RouterApp:
@@ -46,7 +48,7 @@ class RouterApp:
             kind = RerankGeneration if route.task == "rerank" else Generation
             await kind(self.state, route, scope, receive, send).serve()
             return
-        wire_route = find_wire_route(path)
+        wire_route = find_wire_route(_POSTED_TO_ROOT if path == "/" and scope["method"] == "POST" else path)
         if wire_route is not None:
             await serve_wire_route(wire_route, self.state, scope, receive, send)
             return

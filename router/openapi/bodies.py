@@ -162,6 +162,9 @@ REQUESTS: Mapping[str, Schema] = {
     },
     "/detokenize": _object({"model": _NAME, "tokens": {"type": "array", "items": {"type": "integer"}}}, ["tokens"]),
     "/apply-template": _object({"model": _NAME, "messages": _MESSAGES}, ["messages"]),
+    "/generate": _object(
+        {"inputs": _TEXT, "parameters": _object({"max_new_tokens": _COUNT}, []), "stream": {"const": False}}, ["inputs"]
+    ),
     "/infill": _INFILL_REQUEST,
     "/v1/infill": _INFILL_REQUEST,
     "/api/show": _object({"model": _NAME}, ["model"]),
@@ -233,6 +236,7 @@ ANSWERS: Mapping[str, Schema] = {
         {"id": _TEXT, "role": {"const": "assistant"}, "content": {"type": "array"}, "stop_reason": _TEXT},
         ["id", "type", "role", "content", "stop_reason", "usage"],
     ),
+    "/generate": _object({"generated_text": _TEXT}, ["generated_text"]),
     "/v1/messages/count_tokens": _object({"input_tokens": {"type": "integer"}}, ["input_tokens"]),
     "/v1/responses": _object(
         {"id": _TEXT, "object": {"const": "response"}, "output": {"type": "array"}},
@@ -269,3 +273,4 @@ ANTHROPIC_ERROR = _object(
     ["type", "error", "request_id"],
 )
 OLLAMA_ERROR = _object({"error": _TEXT}, ["error"])
+TGI_ERROR = _object({"error": _TEXT, "error_type": _TEXT}, ["error", "error_type"])

@@ -13,6 +13,7 @@ from router.openapi.bodies import (
     OPENAI_ERROR,
     REQUESTS,
     STREAMING,
+    TGI_ERROR,
     UPLOAD,
     Schema,
 )
@@ -48,7 +49,12 @@ def described(document: Mapping[str, Any], anonymous: Iterable[str]) -> dict[str
         path: {method: _operation(path, method, known, open_paths) for method, known in operations.items()}
         for path, operations in document["paths"].items()
     }
-    schemas = {"Error": OPENAI_ERROR, "AnthropicError": ANTHROPIC_ERROR, "OllamaError": OLLAMA_ERROR}
+    schemas = {
+        "Error": OPENAI_ERROR,
+        "AnthropicError": ANTHROPIC_ERROR,
+        "OllamaError": OLLAMA_ERROR,
+        "TgiError": TGI_ERROR,
+    }
     components = {"schemas": schemas, "securitySchemes": _KEYS}
     return {**document, "paths": paths, "components": components}
 
@@ -116,6 +122,8 @@ def _statuses(path: str, method: str, open_paths: frozenset[str]) -> Sequence[in
 def _envelope(path: str) -> str:
     if path.startswith("/v1/messages"):
         return "AnthropicError"
+    if path == "/generate":
+        return "TgiError"
     return "OllamaError" if path.startswith("/api/") else "Error"
 
 

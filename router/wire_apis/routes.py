@@ -11,6 +11,7 @@ from router.wire_apis.props import Props
 from router.wire_apis.questions import WireRoute
 from router.wire_apis.responses.routes import Responses
 from router.wire_apis.scoring.score import Score
+from router.wire_apis.tgi import Generate
 from router.wire_apis.tokens.routes import TOKEN_ROUTES
 
 _INFILL_PATHS = ("/infill", "/v1/infill")
@@ -18,7 +19,7 @@ _FIM_PATHS = ("/v1/fim/completions", "/fim/completions")
 _SCORE_PATHS = ("/v1/score", "/score")
 _ROUTES: tuple[WireRoute, ...] = (
     Messages(), COUNT_TOKENS, Responses(), *map(Infill, _INFILL_PATHS), *map(Fim, _FIM_PATHS),
-    *map(Score, _SCORE_PATHS), *TOKEN_ROUTES, *OLLAMA_ROUTES, *AUDIO_WIRE_ROUTES, Props(),
+    *map(Score, _SCORE_PATHS), *TOKEN_ROUTES, *OLLAMA_ROUTES, *AUDIO_WIRE_ROUTES, Props(), Generate(),
 )  # fmt: skip
 WIRE_ROUTES: Mapping[str, WireRoute] = {route.path: route for route in _ROUTES}
 

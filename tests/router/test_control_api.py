@@ -152,7 +152,7 @@ async def test_the_openapi_document_names_every_route(door: Door) -> None:
         "/api/embeddings", "/api/pull", "/api/push", "/api/create", "/api/copy", "/api/delete",
         "/infill", "/v1/infill", "/v1/fim/completions", "/fim/completions", "/v1/score", "/score",
         "/tokenize", "/detokenize", "/apply-template",
-        "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/speech", "/props",
+        "/v1/audio/transcriptions", "/v1/audio/translations", "/v1/audio/speech", "/props", "/generate",
     } == paths.keys()  # fmt: skip
     assert ["post"] == list(paths["/v1/chat/completions"])
 
