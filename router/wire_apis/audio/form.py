@@ -32,8 +32,10 @@ class Form:
 
     def with_model(self, name: str) -> bytes:
         """The same form for a server that knows the model by `name`, under the same content type."""
-        start, end = self.model_at
-        return self.raw if name == self.fields[_MODEL] else b"".join((self.raw[:start], name.encode(), self.raw[end:]))
+        if name == self.fields[_MODEL]:
+            return self.raw
+        (start, end), raw = self.model_at, memoryview(self.raw)  # slices of bytes would be copies of the recording
+        return b"".join((raw[:start], name.encode(), raw[end:]))
 
 
 def read_form(content_type: bytes | None, raw: bytes) -> Form:
