@@ -2,7 +2,7 @@
 `POST /generate`: a text that goes on, in the form of Hugging Face's Text Generation Inference, as llm-ls asks for it.
 
 Source: TGI's OpenAPI document, `GenerateRequest` and `GenerateResponse`; llm-ls, `backend.rs`, which reads one object
-with `generated_text`, or with an `error` that is a string. It names no model and brings the marks for filling in itself.
+with `generated_text`, or with an `error` that is a string. It names no model and brings its own marks for filling in.
 """
 
 from collections.abc import Mapping
