@@ -226,6 +226,7 @@ async def test_a_response_that_is_not_kept(client: openai.AsyncOpenAI) -> None:
         ({"input": [{"role": "user", "content": [{"type": "input_text"}]}]}, "input[0].content[0].text"),
         ({"input": [{"role": "user", "content": [{"type": "input_file"}]}]}, "input[0].content[0].file_data"),
         ({"input": [{"type": "function_call"}]}, "input[0].arguments"),
+        ({"input": [{"type": "function_call", "arguments": "{}", "call_id": "c"}]}, "input[0].name"),
         ({"input": [{"type": "function_call_output", "output": "a"}]}, "input[0].call_id"),
         ({"input": [{"type": "item_reference", "id": "a"}]}, "input[0]"),
         ({"instructions": 3}, "instructions"),

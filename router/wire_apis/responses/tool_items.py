@@ -27,9 +27,10 @@ def add_tool_item(conversation: Conversation, item: Json, where: str, thought: s
     kind = item.get("type")
     read_arguments = _CALLS.get(kind) if isinstance(kind, str) else None
     if read_arguments is not None:
-        name = string_at(item, "name", where) if "name" in item else str(kind).removesuffix("_call")
         arguments = read_arguments(item, where)
-        call = tool_call(string_at(item, "call_id", where), name, arguments)
+        call_id = string_at(item, "call_id", where)
+        name = string_at(item, "name", where) if kind in _NAMED else str(kind).removesuffix("_call")
+        call = tool_call(call_id, name, arguments)
         conversation.add_assistant((), [call], thought)
     elif kind in _OUTPUTS:
         _add_output(conversation, item, where)
@@ -59,6 +60,7 @@ _CALLS: Mapping[str, Callable[[Json, str], str]] = {
     "apply_patch_call": _action_arguments,
 }
 """Calls of tools that the client runs, and what their arguments are."""
+_NAMED = ("function_call", "custom_tool_call")
 _OUTPUTS = tuple(f"{kind}_output" for kind in _CALLS)
 _RUN_BY_SERVERS = ("file_search_call", "code_interpreter_call", "mcp_call")
 _FOUND = ("results", "outputs", "output", "error")
