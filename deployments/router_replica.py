@@ -19,7 +19,7 @@ from deployments.api_keys import key_ring
 from deployments.canary.keeper import CanaryKeeper
 from deployments.followed import Followed
 from deployments.load.report import LoadReport
-from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
+from deployments.new_table import name_warnings, refusal_text, refuse_what_is_not_there
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
@@ -92,7 +92,7 @@ class RouterReplica:
                 config = read_user_config(user_config)
                 ModelTable(config)
                 if self._is_listening:
-                    await refuse_unknown_applications(config)
+                    await refuse_what_is_not_there(config)
             except (ConfigError, PolicyNotFound) as error:
                 if not self._is_listening:
                     raise
