@@ -24,7 +24,7 @@ from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
-from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures_and_wish
+from deployments.serve_internals import ReplicaWatch, RunningReplica, is_replica_stopping, read_figures_and_wish
 from deployments.swap_report import read_turns
 from router.app import RouterApp
 from router.http.auth import KeyRing
@@ -39,6 +39,8 @@ logger = logging.getLogger("enginehouse.router")
 ENGINE_DEPLOYMENT = "Engine"
 FIGURES_INTERVAL_S = 1.0
 """How often the replicas' own figures are read, in seconds: as often as they are published."""
+STOPPING_POLL_S = 0.2
+"""How often a router looks whether it is to stop, in seconds."""
 _TOLD = frozenset(field.name for field in fields(Replica) if field.init)
 EMPTY_TABLE = ModelTable(RouterUserConfig(models={}))
 
@@ -56,6 +58,7 @@ class RouterReplica:
         self._wish: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_listening = False
+        self._draining: asyncio.Task[bool] | None = None
         self._taking_over = asyncio.Lock()
         self._names: list[str] = []
         self._refused: RefusedTable | None = None
@@ -130,7 +133,7 @@ class RouterReplica:
     async def _listen(self, table: ModelTable) -> None:
         await self._own_door.start(table)
         self._is_listening = True
-        jobs = (self._read_figures(), LoadReport(self._replica_id, self._load).run())
+        jobs = (self._read_figures(), LoadReport(self._replica_id, self._load).run(), self._drain_when_told())
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
@@ -170,9 +173,9 @@ class RouterReplica:
         return self._canaries.shadows()
 
     async def stop(self) -> None:
-        """Close the doors behind the last client."""
-        self._canaries.stop_deciding()
-        if self._is_listening and not await self._own_door.drain(self._drain_timeout_s):
+        """Close the doors behind the last client. Serve calls it when nothing runs behind its door any more."""
+        self._begin_to_drain()
+        if self._draining is not None and not await self._draining:
             logger.warning("the router was stopped before its last requests were finished")
         await self._canaries.close()
         for watch in self._watches.values():  # not before: what still runs may need another replica
@@ -183,6 +186,18 @@ class RouterReplica:
         if self._serve_door is not None:
             await self._serve_door.close()
         self._metrics.close()
+
+    async def _drain_when_told(self) -> None:
+        """As soon as Serve begins with its own door, so that the streams of both get the same time."""
+        while not is_replica_stopping():  # noqa: ASYNC110  Serve tells no event
+            await asyncio.sleep(STOPPING_POLL_S)
+        self._begin_to_drain()
+
+    def _begin_to_drain(self) -> None:
+        self._canaries.stop_deciding()
+        if self._is_listening and self._draining is None:
+            drained = self._own_door.drain(self._drain_timeout_s)
+            self._draining = asyncio.get_running_loop().create_task(drained)
 
     def _load(self) -> RouterLoad:
         return RouterLoad.of(door.load() for door in self._doors).asked_for(self._wish)

@@ -19,9 +19,15 @@ NUM_TOKENS = 100
 
 
 @asynccontextmanager
-async def long_streams(chaos: Chaos, name: str, counts: Counts) -> AsyncIterator[Clients]:
-    """So many that each router and each replica has some. At the end of the block each must have ended whole."""
-    load = Clients(Asking(chaos.house.base_url, KEYS[0], "simulated", {}, num_tokens=NUM_TOKENS))
+async def long_streams(
+    chaos: Chaos, name: str, counts: Counts, *, is_behind_serve: bool = False
+) -> AsyncIterator[Clients]:
+    """
+    So many that each router and each replica has some; of the routers' own door, or of Serve's. At the end of the block
+    each must have ended whole.
+    """
+    base_url = f"http://127.0.0.1:{chaos.serve_port}/v1" if is_behind_serve else chaos.house.base_url
+    load = Clients(Asking(base_url, KEYS[0], "simulated", {}, num_tokens=NUM_TOKENS))
     streams = [asyncio.create_task(load.ask(Form.SAMPLED)) for _ in range(NUM_STREAMS)]
     try:
         await eventually("all streams are under way", lambda: load.ledger.num_under_way() == NUM_STREAMS)
@@ -51,12 +57,18 @@ def resized(num_replicas: int, num_routers: int) -> Callable[[Json], None]:
 
 
 async def test_streams_outlast_the_replicas_and_routers_that_go(chaos: Chaos, counts: Counts) -> None:
-    """Scaled down under long streams: who goes finishes its own, gets no more, and is gone after the last of them."""
+    """
+    Scaled down under long streams behind both doors: who goes finishes its own, gets no more behind either, and is gone
+    after the last of them.
+    """
     house = chaos.house
-    async with long_streams(chaos, "scale down", counts) as load:
+    async with (
+        long_streams(chaos, "scale down", counts) as load,
+        long_streams(chaos, "scale down, Serve's door", counts, is_behind_serve=True) as behind_serve,
+    ):
         await asyncio.to_thread(house.redeploy, resized(1, 1))
         await eventually("one router listens", lambda: len(house.routers()) == 1)
-        assert NUM_STREAMS == load.ledger.num_under_way()
+        assert [NUM_STREAMS] * 2 == [each.ledger.num_under_way() for each in (load, behind_serve)]
         assert Ending.COMPLETE is await ending_of_newcomer(chaos)
     await asyncio.to_thread(house.wait_whole)
     await asyncio.to_thread(house.redeploy, resized(NUM_REPLICAS, NUM_ROUTERS))
