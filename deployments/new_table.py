@@ -32,14 +32,19 @@ async def refuse_what_is_not_there(config: RouterUserConfig) -> None:
         ConfigError: a row names an application that Serve does not have or that is no model, or asks of its engine
             what that does not do: another task, or a LoRA adapter that it does not have.
     """
+    problems = await misfits(config)
+    if problems:
+        raise ConfigError(Finding("user_config", 0, 0, key_path_text(each.path), each.message) for each in problems)
+
+
+async def misfits(config: RouterUserConfig) -> list[Problem] | None:
+    """What `refuse_what_is_not_there` would refuse, with paths in `user_config`. None: Serve does not answer."""
     try:
         deployed = await asyncio.wait_for(asyncio.to_thread(deployed_applications), STATUS_TIMEOUT_S)
     except (RayError, TimeoutError, ValueError) as error:
         logger.warning("nobody says whether the model table's applications exist: %r", error)
-        return
-    problems = [*unknown_applications(config, deployed), *unfit_table(config, engines_of(deployed))]
-    if problems:
-        raise ConfigError(Finding("user_config", 0, 0, key_path_text(each.path), each.message) for each in problems)
+        return None
+    return [*unknown_applications(config, deployed), *unfit_table(config, engines_of(deployed))]
 
 
 def unknown_applications(config: RouterUserConfig, deployed: Mapping[str, DeployedApplication]) -> Iterator[Problem]:

@@ -26,6 +26,7 @@ from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, is_replica_stopping, read_figures_and_wish
 from deployments.swap_report import read_turns
+from deployments.table_fit import TableFit
 from router.app import RouterApp
 from router.http.auth import KeyRing
 from router.load.report import RouterLoad
@@ -73,6 +74,7 @@ class RouterReplica:
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
         self._canaries = CanaryKeeper(replica_id, lambda: self._doors, self._take_over_table)
+        self._fit = TableFit(self._say_what_does_not_fit)
 
     async def build_app(self) -> RouterApp:
         """Open Serve's door. Returns the app that Serve's ingress calls."""
@@ -107,6 +109,7 @@ class RouterReplica:
                 await self._listen(table)
             self._refused = None
             self._take_over_table(table)
+            self._fit.take_over(config)
             for warning in name_warnings(config):
                 logger.warning("model table: %s", warning)
 
@@ -133,7 +136,8 @@ class RouterReplica:
     async def _listen(self, table: ModelTable) -> None:
         await self._own_door.start(table)
         self._is_listening = True
-        jobs = (self._read_figures(), LoadReport(self._replica_id, self._load).run(), self._drain_when_told())
+        report = LoadReport(self._replica_id, self._load)
+        jobs = (self._read_figures(), report.run(), self._fit.run(), self._drain_when_told())
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
@@ -144,6 +148,17 @@ class RouterReplica:
         self._refused = RefusedTable(time.time(), reason)
         for door in self._doors:
             door.refuse_table(self._refused)
+
+    def _say_what_does_not_fit(self, unfit: RefusedTable | None) -> None:
+        """In the table in force, unless a later one was refused: then that is said."""
+        if self._draining is not None or (self._refused is not None and not self._refused.is_in_force):
+            return
+        self._refused = unfit
+        if unfit is None:
+            self._take_over_table(self._canaries.table())
+            return
+        for door in self._doors:
+            door.refuse_table(unfit)
 
     async def purge_cache(self, model: str | None, namespace: str | None) -> int:
         """For `enginehouse cache purge`: how many answers were forgotten here."""
@@ -227,6 +242,7 @@ class RouterReplica:
     def _update(self, application: str, running: Sequence[RunningReplica]) -> None:
         self._running[application] = [one.replica_id for one in running]
         logger.info("replicas of %s: %s", application, ", ".join(self._running[application]) or "none")
+        self._fit.engines_changed()
         for door in self._doors:
             # Each door gets objects of its own: it counts in them, on its own event loop.
             replicas = [_replica_of(one) for one in running if one.metadata]

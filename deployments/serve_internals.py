@@ -20,7 +20,7 @@ from ray.serve._private.common import DeploymentID, DeploymentTargetInfo, Replic
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
-from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema, ServeInstanceDetails
 
 from deployments.load.board import Board, read_figures_of, read_wish, read_words, write_figures, write_wish, write_word
 from deployments.placement import Node
@@ -311,8 +311,8 @@ class DeployedApplication:
 
 def deployed_applications() -> dict[str, DeployedApplication]:
     """
-    All that Serve has, by name, those included that are on their way: it keeps what a whole file says before it changes
-    any replica.
+    All that Serve has, by name, those included that are on their way, and without those that go: it keeps what a whole
+    file says before it changes any replica.
 
     Raises:
         RayError: Serve's controller does not answer.
@@ -324,6 +324,8 @@ def deployed_applications() -> dict[str, DeployedApplication]:
     details = ServeInstanceDetails(**cast("Any", ray.get(controller.get_serve_instance_details.remote())))
     found = {}
     for name, application in details.applications.items():
+        if application.status is ApplicationStatus.DELETING:
+            continue
         config = application.deployed_app_config
         found[name] = (
             DeployedApplication("", {}) if config is None else DeployedApplication(config.import_path, config.args)
