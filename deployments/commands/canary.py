@@ -1,5 +1,6 @@
 """`enginehouse canary`: try a new backend of a model on some of its sessions, watch it, keep it or take it away."""
 
+import math
 import secrets
 import sys
 import time
@@ -41,6 +42,12 @@ def _checked_tenants(_context: click.Context, _parameter: click.Parameter, ids: 
         raise click.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
+def _checked_percent(_context: click.Context, _parameter: click.Parameter, percent: float) -> float:
+    if math.isnan(percent):  # it is neither below nor above a range
+        raise click.BadParameter("nan is not in the range 0<=x<=100.")
+    return percent
+
+
 @click.group()
 def canary() -> None:
     """Try a new backend on a part of a model's sessions, beside the others."""
@@ -57,12 +64,18 @@ def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("model")
 @click.option("--application", required=True, help="The Serve application to try; it must run.")
 @click.option("--adapter", help="One of the LoRA adapters of its engine.")
-@click.option("--percent", type=click.FloatRange(0, 100), default=0.0, help="Share of the model's sessions.")
+@click.option(
+    "--percent", type=click.FloatRange(0, 100), default=0.0, callback=_checked_percent,
+    help="Share of the model's sessions.",
+)  # fmt: skip
 @click.option(
     "--tenant", "tenants", multiple=True, callback=_checked_tenants,
     help="An API key's id, all of whose requests go there; repeatable.",
 )  # fmt: skip
-@click.option("--shadow-percent", type=click.FloatRange(0, 100), default=0.0, help="Share of requests to copy to it.")
+@click.option(
+    "--shadow-percent", type=click.FloatRange(0, 100), default=0.0, callback=_checked_percent,
+    help="Share of requests to copy to it.",
+)  # fmt: skip
 @click.option("--no-rule", is_flag=True, help="Never abort it automatically.")
 @_rule_options
 @_address

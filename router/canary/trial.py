@@ -72,8 +72,14 @@ class Trial:
 
     @classmethod
     def decode(cls, record: bytes) -> "Trial":
-        """As it was encoded."""
+        """
+        As it was encoded.
+
+        Raises:
+            KeyError, TypeError, ValueError: it was not encoded so.
+        """
         fields: dict[str, Any] = orjson.loads(record)
+        fields |= {name: float(fields[name]) for name in ("percent", "shadow_percent", "started_at")}
         fields |= {"tenants": tuple(fields["tenants"]), "rule": CanaryRule(**fields["rule"])}
         return cls(**fields)
 
