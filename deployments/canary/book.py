@@ -99,13 +99,10 @@ def _number_of(key: str) -> int:
 def keep_trial(trial: Trial, book: Book) -> bool:
     """
     As it is from now on. Returns whether it was written: only where no other command has written about the model since
-    `book` was read.
+    `book` was read. What was written of it before stays until it is forgotten: somebody may be about to read that.
     """
     key = f"{_RECORD}{trial.model}:{book.next_number(trial.model)}"
-    is_written = put_note(key, trial.encode(), overwrite=False)
-    if is_written:
-        forget_notes(*(page.key for page in book.pages if page.trial_id == trial.id))
-    return is_written
+    return put_note(key, trial.encode(), overwrite=False)
 
 
 def end_trial(trial: Trial, ending: Ending) -> bool:
