@@ -36,6 +36,21 @@ def throughput_mode_has_haproxy(_: ServeFile, environment: Environment) -> Itera
         yield Problem((), message)
 
 
+def haproxy_waits_for_streams(file: ServeFile, environment: Environment) -> Iterator[Problem]:
+    """As long as a router that stops does: else only the streams of the router's own door have that time."""
+    if file.proxy_location == "Disabled" or not is_haproxy_mode(environment):
+        return
+    cut_s = environment.get("RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S", "120")
+    for index, router in file.routers():
+        drain_s = router.args.drain_timeout_s
+        if cut_s.isdecimal() and int(cut_s) < drain_s:
+            message = (
+                f"gives running requests {drain_s:g} s, but HAProxy cuts those behind Serve's door after {cut_s} s "
+                f"(RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S)"
+            )
+            yield Problem(("applications", index, "args", "drain_timeout_s"), message, "warning")
+
+
 def ports_are_free(file: ServeFile, environment: Environment) -> Iterator[Problem]:
     taken = dict(_RAY_PORTS)
     if is_haproxy_mode(environment):

@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, Iterator
 
-from configs.backends import BackendSettings, label_of
+from configs.backends import BackendSettings
 from configs.editor_names import misread
-from configs.engine import VllmSettings
 from configs.finding import KeyPath, Problem, did_you_mean
 from configs.router import ModelRoute
 from configs.routing import AutoRoute
@@ -16,6 +15,7 @@ from configs.serve_file import (
     OtherApplication,
     ServeFile,
 )
+from configs.table_rules import unfit_table
 
 
 def applications_are_unique(file: ServeFile) -> Iterator[Problem]:
@@ -66,45 +66,13 @@ def _backends(row: KeyPath, route: ModelRoute) -> Iterator[tuple[KeyPath, Backen
         yield (*row, *(("backends", index) if route.backends else ()), "application"), backend
 
 
-def backends_do_the_same(file: ServeFile) -> Iterator[Problem]:
-    """As the first of them does: other backends, fallbacks and the shadow."""
-    tasks = {each.name: each.args.root.task for each in file.model_apps()}
-    for row, _, route in _rows(file):
-        first = route.shares[0].application
-        task = tasks.get(first)
-        others = [(place, backend.application) for place, backend in _backends(row, route)]
-        others += [((*row, "fallbacks", index), name) for index, name in enumerate(route.fallbacks)]
-        if route.shadow is not None:
-            others.append(((*row, "shadow", "application"), route.shadow.application))
-        for place, name in others:
-            if task is not None and tasks.get(name, task) != task:
-                yield Problem(place, f"the task of {name!r} is {tasks[name]}, that of {first!r} is {task}")
-
-
-def shadows_are_others(file: ServeFile) -> Iterator[Problem]:
-    for row, _, route in _rows(file):
-        taking = [backend.label for backend in route.shares if backend.weight]
-        if route.shadow is not None and taking == [label_of(route.shadow.application, route.shadow.adapter)]:
-            message = "is the model's only backend, which has nobody to be compared with"
-            yield Problem((*row, "shadow", "application"), message)
-
-
-def adapters_exist(file: ServeFile) -> Iterator[Problem]:
-    adapters = {each.name: _adapters(each) for each in file.model_apps()}
-    for row, _, route in _rows(file):
-        named = [((*place[:-1], "adapter"), one.application, one.adapter) for place, one in _backends(row, route)]
-        if route.shadow is not None:
-            named.append(((*row, "shadow", "adapter"), route.shadow.application, route.shadow.adapter))
-        for place, application, adapter in named:
-            known = adapters.get(application)
-            if adapter is not None and known is not None and adapter not in known:
-                near = did_you_mean(adapter, known)
-                yield Problem(place, f"the application {application!r} has no LoRA adapter {adapter!r}{near}")
-
-
-def _adapters(application: ModelApplication) -> list[str]:
-    settings = application.args.root
-    return list(settings.lora_adapters) if isinstance(settings, VllmSettings) else []
+def tables_fit_their_engines(file: ServeFile) -> Iterator[Problem]:
+    """By tasks and LoRA adapters; and a shadow is another than what it is compared with."""
+    engines = {each.name: each.args.root for each in file.model_apps()}
+    for index, router in file.routers():
+        for problem in unfit_table(router.user_config, engines):
+            place = ("applications", index, "deployments", 0, "user_config", *problem.path)
+            yield Problem(place, problem.message)
 
 
 def models_have_routes(file: ServeFile) -> Iterator[Problem]:
@@ -149,20 +117,6 @@ def names_suit_editors(file: ServeFile) -> Iterator[Problem]:
     for row, name, route in _rows(file):
         named += [(row, name), *(((*row, "aliases", index), alias) for index, alias in enumerate(route.aliases))]
     yield from (Problem(place, message, "warning") for place, each in named for message in misread(each))
-
-
-def rules_lead_to_what_is_asked(file: ServeFile) -> Iterator[Problem]:
-    """A rule for embeddings that leads to a model that generates would only ever be answered 400."""
-    tasks = {each.name: each.args.root.task for each in file.model_apps()}
-    applications = {
-        each: route.shares[0].application for _, name, route in _rows(file) for each in (name, *route.aliases)
-    }
-    for place, _, auto in _autos(file):
-        for index, rule in enumerate(auto.rules):
-            task = tasks.get(applications[rule.model])
-            if rule.when.task is not None and task is not None and task != rule.when.task:
-                message = f"the task of {rule.model!r} is {task}, and the rule is for {rule.when.task}"
-                yield Problem((*place, "rules", index, "model"), message)
 
 
 def import_paths_are_ours(file: ServeFile) -> Iterator[Problem]:

@@ -35,6 +35,10 @@ class SwapSettings(Settings):
     max_wait_s: Seconds = 120.0
     """Longest time a request waits for its model to wake, in seconds. Then 503."""
 
+    max_start_wait_s: Seconds = 600.0
+    """How long a replica that starts, and for which no request waits, lets others of the group go on that are asked, in
+    seconds. Then it has its turn like one that is asked for, and requests for the others wait until it has started."""
+
     max_waiting: Annotated[int, Field(ge=1, le=100_000)] = 256
     """Requests that wait for the model at its replica; more are answered 503 at once."""
 

@@ -17,12 +17,13 @@ from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineError
 from deployments.engines.load import EngineLoad
 from deployments.engines.runtime import LOOPBACK, EngineRuntime, OnPhase
-from deployments.engines.swap.engine import SwappedEngine
+from deployments.engines.swap.engine import SwappedEngine, Ties
 from deployments.fingerprint import build_of, fingerprint_of
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.serve_internals import forget_figures, forget_phase, publish_figures, publish_phase
+from deployments.swap_demand import until_asked_for
 from deployments.swap_report import SwapReport, place_of
 from router.metrics import ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING, SWAP_WAITING
 from router.replicas.registry import Figures
@@ -63,13 +64,13 @@ class EngineReplica:
         """For an engine that takes turns: it listens on loopback, behind its door."""
         swap = self._settings.swap
         assert swap is not None  # noqa: S101 - narrows the type
-        self._swap_report = SwapReport(self._metrics, self._labels, swap.group, self._application)
+        report = self._swap_report = SwapReport(self._metrics, self._labels, swap.group, self._application)
+        asked_for = partial(until_asked_for, self._application)
         return SwappedEngine(
             partial(self._make_runtime, LOOPBACK),
             self._settings,
             place_of(swap.group, self._replica_id, node_host()),
-            self._enter_phase,
-            self._swap_report.swapped,
+            Ties(self._enter_phase, report.starts, report.swapped, asked_for),
         )
 
     async def start(self) -> None:

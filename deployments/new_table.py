@@ -2,15 +2,19 @@
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 
-from ray import serve
+from pydantic import ValidationError
 from ray.exceptions import RayError
-from ray.serve.exceptions import RayServeException
 
 from configs.editor_names import misread
-from configs.finding import ConfigError, Finding, did_you_mean, key_path_text
+from configs.engine import EngineSettings, ModelArgs
+from configs.finding import ConfigError, Finding, Problem, did_you_mean, key_path_text
 from configs.router import RouterUserConfig
+from configs.serve_file import MODEL_IMPORT_PATH
+from configs.table_rules import unfit_table
+from deployments.serve_internals import DeployedApplication, deployed_applications
 from router.routing.policy import PolicyNotFound
 
 STATUS_TIMEOUT_S = 10.0
@@ -19,30 +23,50 @@ STATUS_TIMEOUT_S = 10.0
 logger = logging.getLogger("enginehouse.router")
 
 
-async def refuse_unknown_applications(config: RouterUserConfig) -> None:
+async def refuse_what_is_not_there(config: RouterUserConfig) -> None:
     """
-    Applications that are only on their way count: Serve knows all names of a file before it reconfigures anybody.
-    Where Serve does not answer, nothing is refused.
+    Applications that are only on their way count, as they will be: Serve knows all of a file before it reconfigures
+    anybody. Where Serve does not answer, nothing is refused.
 
     Raises:
-        ConfigError: a row names an application that Serve does not have.
+        ConfigError: a row names an application that Serve does not have or that is no model, or asks of its engine
+            what that does not do: another task, or a LoRA adapter that it does not have.
     """
+    problems = await misfits(config)
+    if problems:
+        raise ConfigError(Finding("user_config", 0, 0, key_path_text(each.path), each.message) for each in problems)
+
+
+async def misfits(config: RouterUserConfig) -> list[Problem] | None:
+    """What `refuse_what_is_not_there` would refuse, with paths in `user_config`. None: Serve does not answer."""
     try:
-        status = await asyncio.wait_for(asyncio.to_thread(serve.status), STATUS_TIMEOUT_S)
-    except (RayError, RayServeException, TimeoutError) as error:
+        deployed = await asyncio.wait_for(asyncio.to_thread(deployed_applications), STATUS_TIMEOUT_S)
+    except (RayError, TimeoutError, ValueError) as error:
         logger.warning("nobody says whether the model table's applications exist: %r", error)
-        return
-    unknown = list(unknown_applications(config, status.applications))
-    if unknown:
-        raise ConfigError(unknown)
+        return None
+    return [*unknown_applications(config, deployed), *unfit_table(config, engines_of(deployed))]
 
 
-def unknown_applications(config: RouterUserConfig, applications: Collection[str]) -> Iterator[Finding]:
+def unknown_applications(config: RouterUserConfig, deployed: Mapping[str, DeployedApplication]) -> Iterator[Problem]:
+    models = [name for name, each in deployed.items() if each.import_path in ("", MODEL_IMPORT_PATH)]
     for name, route in config.models.items():
         for place, application in route.destinations():
-            if application not in applications:
-                message = f"Serve has no application {application!r}{did_you_mean(application, applications)}"
-                yield Finding("user_config", 0, 0, key_path_text(("models", name, *place)), message)
+            if application not in deployed:
+                message = f"Serve has no application {application!r}{did_you_mean(application, models)}"
+                yield Problem(("models", name, *place), message)
+            elif application not in models:
+                message = f"the application {application!r} is no model: its import_path is not {MODEL_IMPORT_PATH!r}"
+                yield Problem(("models", name, *place), message)
+
+
+def engines_of(deployed: Mapping[str, DeployedApplication]) -> dict[str, EngineSettings]:
+    """The settings of those that are models and came from a file that says all of them."""
+    engines: dict[str, EngineSettings] = {}
+    for name, each in deployed.items():
+        if each.import_path == MODEL_IMPORT_PATH:
+            with suppress(ValidationError):  # its own start says so
+                engines[name] = ModelArgs.model_validate(each.args).root
+    return engines
 
 
 def name_warnings(config: RouterUserConfig) -> Iterator[str]:

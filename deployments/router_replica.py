@@ -19,13 +19,14 @@ from deployments.api_keys import key_ring
 from deployments.canary.keeper import CanaryKeeper
 from deployments.followed import Followed
 from deployments.load.report import LoadReport
-from deployments.new_table import name_warnings, refusal_text, refuse_unknown_applications
+from deployments.new_table import name_warnings, refusal_text, refuse_what_is_not_there
 from deployments.node_host import node_host
 from deployments.ray_metrics import RayMetrics
 from deployments.replica_logs import join_serve_logs
 from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
-from deployments.serve_internals import ReplicaWatch, RunningReplica, read_figures_and_wish
+from deployments.serve_internals import ReplicaWatch, RunningReplica, is_replica_stopping, read_figures_and_wish
 from deployments.swap_report import read_turns
+from deployments.table_fit import TableFit
 from router.app import RouterApp
 from router.http.auth import KeyRing
 from router.load.report import RouterLoad
@@ -39,6 +40,8 @@ logger = logging.getLogger("enginehouse.router")
 ENGINE_DEPLOYMENT = "Engine"
 FIGURES_INTERVAL_S = 1.0
 """How often the replicas' own figures are read, in seconds: as often as they are published."""
+STOPPING_POLL_S = 0.2
+"""How often a router looks whether it is to stop, in seconds."""
 _TOLD = frozenset(field.name for field in fields(Replica) if field.init)
 EMPTY_TABLE = ModelTable(RouterUserConfig(models={}))
 
@@ -56,6 +59,7 @@ class RouterReplica:
         self._wish: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_listening = False
+        self._draining: asyncio.Task[bool] | None = None
         self._taking_over = asyncio.Lock()
         self._names: list[str] = []
         self._refused: RefusedTable | None = None
@@ -70,6 +74,7 @@ class RouterReplica:
         self._own_door = OwnDoor(settings)
         self._serve_door: ServeDoor | None = None
         self._canaries = CanaryKeeper(replica_id, lambda: self._doors, self._take_over_table)
+        self._fit = TableFit(self._say_what_does_not_fit)
 
     async def build_app(self) -> RouterApp:
         """Open Serve's door. Returns the app that Serve's ingress calls."""
@@ -92,7 +97,7 @@ class RouterReplica:
                 config = read_user_config(user_config)
                 ModelTable(config)
                 if self._is_listening:
-                    await refuse_unknown_applications(config)
+                    await refuse_what_is_not_there(config)
             except (ConfigError, PolicyNotFound) as error:
                 if not self._is_listening:
                     raise
@@ -104,6 +109,7 @@ class RouterReplica:
                 await self._listen(table)
             self._refused = None
             self._take_over_table(table)
+            self._fit.take_over(config)
             for warning in name_warnings(config):
                 logger.warning("model table: %s", warning)
 
@@ -130,7 +136,8 @@ class RouterReplica:
     async def _listen(self, table: ModelTable) -> None:
         await self._own_door.start(table)
         self._is_listening = True
-        jobs = (self._read_figures(), LoadReport(self._replica_id, self._load).run())
+        report = LoadReport(self._replica_id, self._load)
+        jobs = (self._read_figures(), report.run(), self._fit.run(), self._drain_when_told())
         self._tasks = [asyncio.get_running_loop().create_task(job) for job in jobs]
         address = f"{self._listener_settings.host}:{self._listener_settings.port}"
         logger.info("listening on %s%s", address, ", for everybody" if self._settings.keys.is_open else "")
@@ -141,6 +148,17 @@ class RouterReplica:
         self._refused = RefusedTable(time.time(), reason)
         for door in self._doors:
             door.refuse_table(self._refused)
+
+    def _say_what_does_not_fit(self, unfit: RefusedTable | None) -> None:
+        """In the table in force, unless a later one was refused: then that is said."""
+        if self._draining is not None or (self._refused is not None and not self._refused.is_in_force):
+            return
+        self._refused = unfit
+        if unfit is None:
+            self._take_over_table(self._canaries.table())
+            return
+        for door in self._doors:
+            door.refuse_table(unfit)
 
     async def purge_cache(self, model: str | None, namespace: str | None) -> int:
         """For `enginehouse cache purge`: how many answers were forgotten here."""
@@ -170,9 +188,9 @@ class RouterReplica:
         return self._canaries.shadows()
 
     async def stop(self) -> None:
-        """Close the doors behind the last client."""
-        self._canaries.stop_deciding()
-        if self._is_listening and not await self._own_door.drain(self._drain_timeout_s):
+        """Close the doors behind the last client. Serve calls it when nothing runs behind its door any more."""
+        self._begin_to_drain()
+        if self._draining is not None and not await self._draining:
             logger.warning("the router was stopped before its last requests were finished")
         await self._canaries.close()
         for watch in self._watches.values():  # not before: what still runs may need another replica
@@ -183,6 +201,18 @@ class RouterReplica:
         if self._serve_door is not None:
             await self._serve_door.close()
         self._metrics.close()
+
+    async def _drain_when_told(self) -> None:
+        """As soon as Serve begins with its own door, so that the streams of both get the same time."""
+        while not is_replica_stopping():  # noqa: ASYNC110  Serve tells no event
+            await asyncio.sleep(STOPPING_POLL_S)
+        self._begin_to_drain()
+
+    def _begin_to_drain(self) -> None:
+        self._canaries.stop_deciding()
+        if self._is_listening and self._draining is None:
+            drained = self._own_door.drain(self._drain_timeout_s)
+            self._draining = asyncio.get_running_loop().create_task(drained)
 
     def _load(self) -> RouterLoad:
         return RouterLoad.of(door.load() for door in self._doors).asked_for(self._wish)
@@ -212,6 +242,7 @@ class RouterReplica:
     def _update(self, application: str, running: Sequence[RunningReplica]) -> None:
         self._running[application] = [one.replica_id for one in running]
         logger.info("replicas of %s: %s", application, ", ".join(self._running[application]) or "none")
+        self._fit.engines_changed()
         for door in self._doors:
             # Each door gets objects of its own: it counts in them, on its own event loop.
             replicas = [_replica_of(one) for one in running if one.metadata]

@@ -12,6 +12,7 @@ from typing import Any, cast
 import ray
 from ray import serve
 from ray._private.state import available_resources_per_node
+from ray._private.worker import global_worker
 from ray.exceptions import RayError
 from ray.experimental import internal_kv
 from ray.serve._private.api import serve_start
@@ -19,7 +20,7 @@ from ray.serve._private.common import DeploymentID, DeploymentTargetInfo, Replic
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
-from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
+from ray.serve.schema import ApplicationStatus, ServeDeploySchema, ServeInstanceDetails
 
 from deployments.load.board import Board, read_figures_of, read_wish, read_words, write_figures, write_wish, write_word
 from deployments.placement import Node
@@ -72,6 +73,17 @@ class ReplicaWatch:
     def _updated(self, targets: DeploymentTargetInfo) -> None:
         running = targets.running_replicas if targets.is_available else []
         self._on_change([RunningReplica(info.replica_id.unique_id, info.replica_metadata) for info in running])
+
+
+def is_replica_stopping() -> bool:
+    """
+    Whether Serve has told the replica that this process is to stop. Its own code hears of it only once all requests
+    that came through Serve are finished.
+
+    Source: ray 2.60.0, `serve/_private/replica.py`, `perform_graceful_shutdown`.
+    """
+    actors = cast("Mapping[object, Any]", global_worker.actors)
+    return any(actor._replica_impl._shutting_down for actor in actors.values())  # noqa: SLF001
 
 
 def publish_phase(application: str, replica_id: str, phase: str) -> None:
@@ -285,9 +297,37 @@ def application_args(application: str) -> Mapping[str, Any] | None:
 
     None: there is no such application.
     """
+    found = deployed_applications().get(application)
+    return None if found is None else found.args
+
+
+@dataclass(slots=True, frozen=True)
+class DeployedApplication:
+    """As the file says that was deployed last; both are empty where an application did not come from a file."""
+
+    import_path: str
+    args: Mapping[str, Any]
+
+
+def deployed_applications() -> dict[str, DeployedApplication]:
+    """
+    All that Serve has, by name, those included that are on their way, and without those that go: it keeps what a whole
+    file says before it changes any replica.
+
+    Raises:
+        RayError: Serve's controller does not answer.
+        ValueError: there is none.
+
+    Source: ray 2.60.0, `serve/_private/application_state.py`, `apply_app_config`.
+    """
     controller: Any = ray.get_actor(SERVE_CONTROLLER_NAME, namespace=SERVE_NAMESPACE)
     details = ServeInstanceDetails(**cast("Any", ray.get(controller.get_serve_instance_details.remote())))
-    found = details.applications.get(application)
-    if found is None:
-        return None
-    return {} if found.deployed_app_config is None else found.deployed_app_config.args
+    found = {}
+    for name, application in details.applications.items():
+        if application.status is ApplicationStatus.DELETING:
+            continue
+        config = application.deployed_app_config
+        found[name] = (
+            DeployedApplication("", {}) if config is None else DeployedApplication(config.import_path, config.args)
+        )
+    return found

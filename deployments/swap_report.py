@@ -14,7 +14,7 @@ from ray.exceptions import RayError
 
 from deployments.engines.swap.engine import Place, Swap
 from deployments.serve_internals import forget_notes, put_note, read_notes
-from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS, MetricSink
+from router.metrics import AWAKE, STARTING, SWAP_STATE_TIME, SWAP_TIME, SWAPS, MetricSink
 
 logger = logging.getLogger("enginehouse.engine")
 
@@ -54,6 +54,11 @@ class SwapReport:
         self._note: bytes | None = None
         self._telling: asyncio.Task[None] | None = None
 
+    def starts(self) -> None:
+        """Its engine starts, and has the GPU for it: the others of its group wait until it is awake."""
+        logger.info("swap: %s of the group %s has the GPU, and starts", self._labels["model"], self._group)
+        self._metrics.record(STARTING, 1.0, self._labels)
+
     def swapped(self, swap: Swap) -> None:
         """Its engine is awake, or asleep, from now on."""
         state, before = ("awake", "asleep") if swap.is_awake else ("asleep", "awake")
@@ -65,6 +70,7 @@ class SwapReport:
         self._metrics.record(SWAP_TIME, swap.took_s, {**self._labels, "state": state})
         self._metrics.record(SWAP_STATE_TIME, swap.before_s + swap.took_s, {**self._labels, "state": before})
         self._metrics.record(AWAKE, float(swap.is_awake), self._labels)
+        self._metrics.record(STARTING, 0.0, self._labels)
         note = {"group": self._group, "model": self._labels["model"], "state": state, "since": time.time()}
         self._note = orjson.dumps(note)
         if self._telling is None or self._telling.done():
@@ -73,6 +79,7 @@ class SwapReport:
     async def close(self) -> None:
         """The replica is no more."""
         self._metrics.record(AWAKE, 0.0, self._labels)
+        self._metrics.record(STARTING, 0.0, self._labels)
         self._note = None
         if self._telling is not None:
             await self._telling

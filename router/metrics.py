@@ -130,6 +130,10 @@ SWAP_STATE_TIME = Metric(
 AWAKE = Metric(
     "enginehouse_engine_awake", "gauge", "engines", "1 while an engine that takes turns on a GPU is awake, else 0."
 )
+STARTING = Metric(
+    "enginehouse_engine_starting", "gauge", "engines",
+    "1 while an engine that takes turns starts, and so keeps the GPU from the others of its group, else 0.",
+)  # fmt: skip
 SWAP_WAITING = Metric(
     "enginehouse_swap_waiting_requests", "gauge", "requests",
     "Requests that wait at a replica for their model's turn on a GPU.",
@@ -192,9 +196,9 @@ BATCHES = Metric(
 METRICS = (
     REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, ROUTED, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
     REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, AUDIO_SECONDS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING,
-    ENGINE_WAITING, ENGINE_KV_CACHE, SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, SWAP_WAITING, QUEUED, QUEUE_TIME,
-    BATCH_LINES, BATCHES,
-    BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
+    ENGINE_WAITING, ENGINE_KV_CACHE, SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, STARTING, SWAP_WAITING, QUEUED,
+    QUEUE_TIME, BATCH_LINES, BATCHES, BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS,
+    SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
 
 

@@ -147,7 +147,7 @@ class RouterState:
         self.tallies.keep_only(table.tally_ids)
 
     def refuse_table(self, refused: RefusedTable) -> None:
-        """A new model table that is not valid. The one before it stays in force."""
+        """A new model table that is not valid, the one before it staying in force; or what is wrong with that."""
         self.refused_table = refused
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ restart of Ray's head where that keeps its store in Redis, and not over the end 
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import orjson
 
@@ -26,15 +26,34 @@ leaves its last word behind for as long as the canary lasts."""
 
 
 @dataclass(slots=True, frozen=True)
+class Page:
+    """
+    The note of one command about a model's canary; the last of several about the same one holds.
+
+    Numbers count the commands about a model, from 1. Each is written once, so of two commands that read the same book
+    only the first can write.
+    """
+
+    key: str
+    model: str
+    trial_id: str
+    number: int
+
+
+@dataclass(slots=True, frozen=True)
 class Book:
     """All canaries, the eldest first, and the figures of all routers by what they are counted under."""
 
     trials: tuple[Trial, ...]
     tallies: Mapping[str, Sides]
+    pages: tuple[Page, ...] = ()
 
     def running(self, model: str) -> Trial | None:
         own = [trial for trial in self.trials if trial.model == model and trial.state == "running"]
         return own[-1] if own else None
+
+    def next_number(self, model: str) -> int:
+        return 1 + max((page.number for page in self.pages if page.model == model), default=0)
 
 
 def read_book() -> Book:
@@ -47,13 +66,18 @@ def read_book() -> Book:
 
 def read_pages(notes: Mapping[str, bytes], now: float) -> Book:
     """The book that these notes are, at `now` in Unix time, in seconds."""
-    trials: list[Trial] = []
+    trials: dict[str, tuple[Page, Trial]] = {}
+    pages: list[Page] = []
     tallies: dict[str, Sides] = {}
     for key, note in notes.items():
         try:
             if key.startswith(_RECORD):
-                trial_id = key.removeprefix(_RECORD)
-                trials.append(Trial.decode(note, notes.get(_OVER + trial_id) or notes.get(_ENDING + trial_id)))
+                trial = Trial.decode(note)
+                page = Page(key, trial.model, trial.id, _number_of(key))
+                pages.append(page)
+                if trial.id not in trials or trials[trial.id][0].number < page.number:
+                    ending = Ending.decode(notes.get(_OVER + trial.id) or notes.get(_ENDING + trial.id))
+                    trials[trial.id] = page, replace(trial, ending=ending)
             elif key.startswith(_TALLY):
                 document = orjson.loads(note)
                 sides = sides_of(document["sides"])
@@ -62,11 +86,23 @@ def read_pages(notes: Mapping[str, bytes], now: float) -> Book:
                 add_sides(tallies.setdefault(document["of"], {}), sides)
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # of another release
             logger.warning("the note %s about a canary cannot be read: %r", key, error)
-    return Book(tuple(sorted(trials, key=lambda trial: trial.started_at)), tallies)
+    eldest_first = sorted((trial for _, trial in trials.values()), key=lambda trial: trial.started_at)
+    return Book(tuple(eldest_first), tallies, tuple(pages))
 
 
-def keep_trial(trial: Trial) -> None:
-    put_note(_RECORD + trial.id, trial.encode())
+def _number_of(key: str) -> int:
+    """0 of those that releases wrote that did not count."""
+    *_, number = key.removeprefix(_RECORD).rpartition(":")
+    return int(number) if ":" in key.removeprefix(_RECORD) else 0
+
+
+def keep_trial(trial: Trial, book: Book) -> bool:
+    """
+    As it is from now on. Returns whether it was written: only where no other command has written about the model since
+    `book` was read. What was written of it before stays until it is forgotten: somebody may be about to read that.
+    """
+    key = f"{_RECORD}{trial.model}:{book.next_number(trial.model)}"
+    return put_note(key, trial.encode(), overwrite=False)
 
 
 def end_trial(trial: Trial, ending: Ending) -> bool:
@@ -78,8 +114,9 @@ def end_trial(trial: Trial, ending: Ending) -> bool:
 def forget_trials(book: Book, trials: Sequence[Trial]) -> None:
     """These, and their figures."""
     forgotten = {trial.id for trial in trials}
+    forget_notes(*(page.key for page in book.pages if page.trial_id in forgotten))
     for trial_id in forgotten:
-        forget_notes(_RECORD + trial_id, _ENDING + trial_id, _OVER + trial_id)
+        forget_notes(_ENDING + trial_id, _OVER + trial_id)
     if forgotten & book.tallies.keys():
         forget_notes(*(key for key in read_notes(_TALLY) if key.rpartition(":")[2] in forgotten))
 

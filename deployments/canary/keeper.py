@@ -114,8 +114,12 @@ class CanaryKeeper:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(STEP_S)
-            with contextlib.suppress(RayError):
+            try:
                 await self.step()
+            except RayError:  # the head is back some time
+                pass
+            except Exception:  # else this router would hear of no canary any more
+                logger.exception("canaries could not be looked at")
 
     def _exchange(self, config: RouterUserConfig, courses: dict[str, Sides]) -> Book:
         """In a thread: Ray's head is waited for."""

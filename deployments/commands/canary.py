@@ -1,11 +1,11 @@
 """`enginehouse canary`: try a new backend of a model on some of its sessions, watch it, keep it or take it away."""
 
+import math
 import secrets
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:  # importing Ray takes a second; a wrong option is told before
     from router.canary.trial import Trial
 
 T = TypeVar("T")
+
+NUM_LOOKS, LOOK_PAUSE_S = 6, 0.5
+"""How often routers are asked until they say the same, and the pauses between, in seconds: they take over what another
+command wrote within a second."""
 
 _address = click.option(
     "--address", envvar="RAY_ADDRESS", default="auto", help="The Ray cluster that serves; default: that of this node."
@@ -38,6 +42,12 @@ def _checked_tenants(_context: click.Context, _parameter: click.Parameter, ids: 
         raise click.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
+def _checked_percent(_context: click.Context, _parameter: click.Parameter, percent: float) -> float:
+    if math.isnan(percent):  # it is neither below nor above a range
+        raise click.BadParameter("nan is not in the range 0<=x<=100.")
+    return percent
+
+
 @click.group()
 def canary() -> None:
     """Try a new backend on a part of a model's sessions, beside the others."""
@@ -54,12 +64,18 @@ def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("model")
 @click.option("--application", required=True, help="The Serve application to try; it must run.")
 @click.option("--adapter", help="One of the LoRA adapters of its engine.")
-@click.option("--percent", type=click.FloatRange(0, 100), default=0.0, help="Share of the model's sessions.")
+@click.option(
+    "--percent", type=click.FloatRange(0, 100), default=0.0, callback=_checked_percent,
+    help="Share of the model's sessions.",
+)  # fmt: skip
 @click.option(
     "--tenant", "tenants", multiple=True, callback=_checked_tenants,
     help="An API key's id, all of whose requests go there; repeatable.",
 )  # fmt: skip
-@click.option("--shadow-percent", type=click.FloatRange(0, 100), default=0.0, help="Share of requests to copy to it.")
+@click.option(
+    "--shadow-percent", type=click.FloatRange(0, 100), default=0.0, callback=_checked_percent,
+    help="Share of requests to copy to it.",
+)  # fmt: skip
 @click.option("--no-rule", is_flag=True, help="Never abort it automatically.")
 @_rule_options
 @_address
@@ -118,26 +134,19 @@ def tenant() -> None:
 
 
 def _start(model: str, options: dict[str, Any]) -> None:
-    from deployments.canary.book import forget_trials, keep_trial, read_book  # noqa: PLC0415
+    from deployments.canary.book import read_book  # noqa: PLC0415
+    from deployments.canary.steps import begin, confirm  # noqa: PLC0415
     from router.canary.decisions import why_not  # noqa: PLC0415
 
-    row, book = _row(model), read_book()
+    row = _row(model)
     wanted = _wanted(row, options)
-    running = book.running(row.name)
-    refusal = why_not(wanted, row, running) or _why_not_there(wanted, row)
+    refusal = why_not(wanted, row, read_book().running(row.name)) or _why_not_there(wanted, row)
     if refusal is not None:
         raise click.ClickException(refusal)
-    if running is not None:
-        wanted = replace(wanted, id=running.id, started_at=running.started_at)
-    else:
-        done = [one for one in book.trials if one.model == row.name and one.state in ("aborted", "superseded")]
-        forget_trials(book, done)
-    keep_trial(wanted)
+    trial = begin(wanted, row)
     _refresh()
-    parts = [f"{wanted.percent:g} % of its sessions"] if wanted.percent else []
-    parts += [f"those of {len(wanted.tenants)} tenants"] if wanted.tenants else []
-    parts += [f"copies of {wanted.shadow_percent:g} % of its requests"] if wanted.shadow_percent else []
-    click.echo(f"{wanted.label} gets, of {row.name}: {', '.join(parts)}")
+    confirm(trial)
+    click.echo(f"{trial.label} gets, of {row.name}: {trial.portion}")
 
 
 def _wanted(row: "Row", options: dict[str, Any]) -> "Trial":
@@ -184,22 +193,14 @@ def _why_not_there(wanted: "Trial", row: "Row") -> str | None:
     return None
 
 
-def _end(model: str, state: Any, reason: str) -> None:  # noqa: ANN401 - one of two literals
-    from deployments.canary.book import end_trial, read_book  # noqa: PLC0415
-    from router.canary.trial import Ending  # noqa: PLC0415
+def _end(model: str, state: Literal["promoted", "aborted"], reason: str) -> None:
+    from deployments.canary.steps import confirm, end  # noqa: PLC0415
 
-    name, book = _row(model).name, read_book()
-    trial = book.running(name)
-    promoted = [one for one in book.trials if one.model == name and one.state == "promoted"]
-    if trial is None and promoted and state == "aborted":
-        trial, state = promoted[-1], "superseded"
-        reason = f"taken back {reason}"
-    if trial is None:
-        raise click.ClickException(f"no canary of {name!r} runs")
-    if not end_trial(trial, Ending(state, reason, time.time())):
-        raise click.ClickException("it ended at the same moment: see enginehouse canary status")
+    trial = end(_row(model).name, state, reason)
     _refresh()
-    click.echo(f"{trial.label} was {state}: {reason}")
+    confirm(trial)
+    assert trial.ending is not None  # noqa: S101 - narrows the type
+    click.echo(f"{trial.label} was {trial.state}: {trial.ending.reason}")
 
 
 def _row(model: str) -> "Row":
@@ -207,10 +208,14 @@ def _row(model: str) -> "Row":
     from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
     from router.canary.decisions import read_row  # noqa: PLC0415
 
-    rows = ask_all_routers("canary_row", model)
-    if not rows:
-        raise click.ClickException("no router runs on this cluster")
-    if any(row != rows[0] for row in rows):
+    for _ in range(NUM_LOOKS):
+        rows = ask_all_routers("canary_row", model)
+        if not rows:
+            raise click.ClickException("no router runs on this cluster")
+        if all(row == rows[0] for row in rows):
+            break
+        time.sleep(LOOK_PAUSE_S)
+    else:
         raise click.ClickException("the routers have different model tables: a deployment is under way, try again")
     if rows[0] is None:
         raise click.ClickException(f"the routers have no model {model!r}")
@@ -221,16 +226,20 @@ def _refresh() -> None:
     """Have all routers take over what was written; they would by themselves, within a second."""
     from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
 
-    ask_all_routers("step_canaries")
+    try:
+        ask_all_routers("step_canaries")
+    except RuntimeError as error:
+        click.echo(f"It is written; a router that could not be asked takes it over by itself: {error}", err=True)
 
 
 def _on_cluster(address: str, do: Callable[[], T]) -> T:
     from ray.exceptions import RayError  # noqa: PLC0415
 
+    from deployments.canary.steps import StepError  # noqa: PLC0415
     from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
 
     try:
         with existing_cluster(address):
             return do()
-    except (ClusterError, RayError, RuntimeError) as error:
+    except (ClusterError, RayError, RuntimeError, StepError) as error:
         raise click.ClickException(str(error)) from error

@@ -19,7 +19,8 @@ def status(address: str) -> None:
     """Print which names each router serves, why it refused the last model table, where it did, and which of the
     models that take turns on a GPU are awake.
 
-    Exit code 0: every router has the table that was deployed last. 1: one of them refused it, or cannot be asked.
+    Exit code 0: every router has the table that was deployed last, and it fits the engines that there are. 1: one of
+    them refused it, or has one that does not fit, or cannot be asked.
     """
     answers = ask_routers(address, "table_status")
     for number, answer in enumerate(answers, start=1):
@@ -33,7 +34,11 @@ def status_lines(answer: Mapping[str, Any]) -> list[str]:
     refused = answer["refused"]
     if refused is not None:
         at = dt.datetime.fromtimestamp(refused["at"], dt.UTC).isoformat(sep=" ", timespec="seconds")
-        lines.append(f"refused the table of {at}, the one before it stays in force:")
+        lines.append(
+            f"its table does not fit, as was found at {at}:"
+            if refused["is_in_force"]
+            else f"refused the table of {at}, the one before it stays in force:"
+        )
         lines += [f"  {line}" for line in refused["reason"].splitlines()]
     return lines + turn_lines(answer["turns"], time.time())
 

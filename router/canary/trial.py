@@ -22,6 +22,10 @@ class Ending:
     reason: str
     at: float
 
+    @classmethod
+    def decode(cls, note: bytes | None) -> "Ending | None":
+        return None if note is None else cls(**orjson.loads(note))
+
 
 @dataclass(slots=True, frozen=True)
 class Trial:
@@ -53,16 +57,31 @@ class Trial:
     def state(self) -> State:
         return "running" if self.ending is None else self.ending.state
 
+    @property
+    def portion(self) -> str:
+        """What it gets of its model, for people."""
+        parts = [f"{self.percent:g} % of its sessions"] if self.percent else []
+        parts += [f"those of {len(self.tenants)} tenants"] if self.tenants else []
+        parts += [f"copies of {self.shadow_percent:g} % of its requests"] if self.shadow_percent else []
+        return ", ".join(parts)
+
     def encode(self) -> bytes:
         """Without its ending, which is kept apart."""
         fields = {name: getattr(self, name) for name in _FIELDS}
         return orjson.dumps({**fields, "rule": self.rule.model_dump()})
 
     @classmethod
-    def decode(cls, record: bytes, ending: bytes | None = None) -> "Trial":
+    def decode(cls, record: bytes) -> "Trial":
+        """
+        As it was encoded.
+
+        Raises:
+            KeyError, TypeError, ValueError: it was not encoded so.
+        """
         fields: dict[str, Any] = orjson.loads(record)
+        fields |= {name: float(fields[name]) for name in ("percent", "shadow_percent", "started_at")}
         fields |= {"tenants": tuple(fields["tenants"]), "rule": CanaryRule(**fields["rule"])}
-        return cls(**fields, ending=None if ending is None else Ending(**orjson.loads(ending)))
+        return cls(**fields)
 
 
 _FIELDS = tuple(name for name in Trial.__dataclass_fields__ if name not in ("rule", "ending"))

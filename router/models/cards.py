@@ -86,11 +86,14 @@ def _models_for(settings: AutoRoute, condition: str | None) -> Iterator[str]:
 
 
 def describe_table(state: RouterState) -> dict[str, Any]:
-    """Whether the table in force is the one that was deployed last, and why it is not."""
+    """Whether the table in force is the one that was deployed last, and fits the engines; and why it is or does not."""
     refused = state.refused_table
     if refused is None:
         return {"status": "ok", "refused": None}
-    return {"status": "refused", "refused": {"at": int(refused.at), "reason": refused.reason}}
+    told = {"at": int(refused.at), "reason": refused.reason}
+    if refused.is_in_force:
+        return {"status": "unfit", "refused": None, "unfit": told}
+    return {"status": "refused", "refused": told}
 
 
 def _card(

@@ -107,10 +107,14 @@ class Choice:
 
 @dataclass(slots=True, frozen=True)
 class RefusedTable:
-    """A `user_config` that was not taken over. `at` is Unix time, in seconds; `reason` is one line for each mistake."""
+    """
+    A `user_config` that was not taken over, or, `is_in_force`, one that was and does not fit the engines that there are
+    now. `at` is Unix time, in seconds; `reason` is one line for each mistake.
+    """
 
     at: float
     reason: str
+    is_in_force: bool = False
 
 
 class ModelTable:

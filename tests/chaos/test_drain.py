@@ -19,16 +19,25 @@ NUM_TOKENS = 100
 
 
 @asynccontextmanager
-async def long_streams(chaos: Chaos, name: str, counts: Counts) -> AsyncIterator[Clients]:
-    """So many that each router and each replica has some. At the end of the block each must have ended whole."""
-    load = Clients(Asking(chaos.house.base_url, KEYS[0], "simulated", {}, num_tokens=NUM_TOKENS))
-    streams = [asyncio.create_task(load.ask(Form.SAMPLED)) for _ in range(NUM_STREAMS)]
+async def long_streams(chaos: Chaos, name: str, counts: Counts, *more_doors: str) -> AsyncIterator[Callable[[], int]]:
+    """
+    So many that each router and each replica has some, behind the routers' own door and `more_doors`. At the end of the
+    block each must have ended whole. Says how many are under way.
+    """
+    doors = [chaos.house.base_url, *more_doors]
+    loads = [Clients(Asking(door, KEYS[0], "simulated", {}, num_tokens=NUM_TOKENS)) for door in doors]
+    streams = [asyncio.create_task(load.ask(Form.SAMPLED)) for load in loads for _ in range(NUM_STREAMS // len(doors))]
+
+    def num_under_way() -> int:
+        return sum(load.ledger.num_under_way() for load in loads)
+
     try:
-        await eventually("all streams are under way", lambda: load.ledger.num_under_way() == NUM_STREAMS)
-        yield load
+        await eventually("all streams are under way", lambda: num_under_way() == NUM_STREAMS)
+        yield num_under_way
     finally:
         entries = await asyncio.gather(*streams)
-        await load.finish()
+        for load in loads:
+            await load.finish()
     counts.update(count(f"drain: {name}", entries))
     assert [Ending.COMPLETE] * NUM_STREAMS == [entry.ending for entry in entries]
 
@@ -51,12 +60,15 @@ def resized(num_replicas: int, num_routers: int) -> Callable[[Json], None]:
 
 
 async def test_streams_outlast_the_replicas_and_routers_that_go(chaos: Chaos, counts: Counts) -> None:
-    """Scaled down under long streams: who goes finishes its own, gets no more, and is gone after the last of them."""
+    """
+    Scaled down under long streams behind both doors: who goes finishes its own, gets no more behind either, and is gone
+    after the last of them.
+    """
     house = chaos.house
-    async with long_streams(chaos, "scale down", counts) as load:
+    async with long_streams(chaos, "scale down", counts, f"http://127.0.0.1:{chaos.serve_port}/v1") as num_under_way:
         await asyncio.to_thread(house.redeploy, resized(1, 1))
         await eventually("one router listens", lambda: len(house.routers()) == 1)
-        assert NUM_STREAMS == load.ledger.num_under_way()
+        assert NUM_STREAMS == num_under_way()
         assert Ending.COMPLETE is await ending_of_newcomer(chaos)
     await asyncio.to_thread(house.wait_whole)
     await asyncio.to_thread(house.redeploy, resized(NUM_REPLICAS, NUM_ROUTERS))

@@ -28,6 +28,8 @@ def test_no_key_has_no_id() -> None:
     [
         (["start", "m"], "Missing option '--application'"),
         (["start", "m", "--application", "a", "--percent", "101"], "101.0 is not in the range 0<=x<=100"),
+        (["start", "m", "--application", "a", "--percent", "nan"], "nan is not in the range 0<=x<=100"),
+        (["start", "m", "--application", "a", "--shadow-percent", "nan"], "nan is not in the range 0<=x<=100"),
         (["start", "m", "--application", "a", "--min-requests", "many"], "'many' is not a valid integer"),
         (["start", "m", "--application", "a", "--tenant", "sk-secret"], "must be an API key's id, of 16 hexadecimal"),
         (["promote"], "Missing argument 'MODEL'"),

@@ -10,13 +10,23 @@ def test_names_are_printed() -> None:
 
 def test_a_refused_table_is_printed_with_its_reason() -> None:
     """A line for each mistake, under the moment at which it was refused."""
-    refused = {"at": 1_800_000_000.5, "reason": "models.a: bad\nmodels.b: worse"}
+    refused = {"at": 1_800_000_000.5, "reason": "models.a: bad\nmodels.b: worse", "is_in_force": False}
     assert [
         "serves no model",
         "refused the table of 2027-01-15 08:00:00+00:00, the one before it stays in force:",
         "  models.a: bad",
         "  models.b: worse",
     ] == status_lines({"names": [], "refused": refused, "turns": []})
+
+
+def test_a_table_that_does_not_fit_is_printed_with_its_reason() -> None:
+    """It serves as far as it can."""
+    unfit = {"at": 1_800_000_000.5, "reason": "models.a.adapter: bad", "is_in_force": True}
+    assert [
+        "serves a",
+        "its table does not fit, as was found at 2027-01-15 08:00:00+00:00:",
+        "  models.a.adapter: bad",
+    ] == status_lines({"names": ["a"], "refused": unfit, "turns": []})
 
 
 def test_models_that_take_turns_are_printed_by_group() -> None:

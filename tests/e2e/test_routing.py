@@ -79,6 +79,12 @@ def status(house: House) -> tuple[int, str]:
     return done.returncode, done.stdout
 
 
+def table(house: House) -> Json:
+    """What `/v1/models` says of the model table."""
+    found: Json = json.loads(ask(house.port, request("GET", "/v1/models")).body)["table"]
+    return found
+
+
 async def test_rules_choose_and_the_answer_says_so(house: House, client: openai.AsyncOpenAI) -> None:
     """With the SDK, whole and streamed; the list of models has the name for editors to pick."""
     assert ("model=small; application=small; rule=auto/rest", "small") == await routed(client)
@@ -121,26 +127,52 @@ async def test_a_table_with_a_new_application_is_taken_over(house: House, client
 
 
 async def test_a_table_that_leads_nowhere_is_refused_with_its_reason(house: House, client: openai.AsyncOpenAI) -> None:
-    """To an application that Serve does not have: the table before it serves, and `/v1/models` and the log say why."""
+    """
+    To an application that Serve does not have, to one that is no model, and to an adapter that an engine does not have:
+    the table before it serves, and `/v1/models`, the log and the status say why.
+    """
     route, _ = await routed(client)
     before = {one.pid for one in house.routers()}
 
-    def table() -> Json:
-        found: Json = json.loads(ask(house.port, request("GET", "/v1/models")).body)["table"]
-        return found
-
     def change(file: Json) -> None:
-        user_config(file)["models"]["small"]["application"] = "smaller"
+        models = user_config(file)["models"]
+        models["small"]["application"] = "smaller"
+        models["big"]["adapter"] = "sql"
+        models["own"] = {"application": "router"}
+
+    def mend(file: Json) -> None:
+        models = user_config(file)["models"]
+        models["small"]["application"] = "small"
+        del models["big"]["adapter"], models["own"]
 
     await asyncio.to_thread(house.redeploy, change)
-    await eventually("it is refused", lambda: table()["status"] == "refused")
-    reason = "models.small.application: Serve has no application 'smaller'; did you mean 'small'?"
-    assert reason == table()["refused"]["reason"]
-    assert reason in house.replica_logs("router")
+    await eventually("it is refused", lambda: table(house)["status"] == "refused")
+    reasons = [
+        "models.small.application: Serve has no application 'smaller'; did you mean 'small'?",
+        "models.own.application: the application 'router' is no model: its import_path is not 'deployments.app:model'",
+        "models.big.adapter: the application 'big' has no LoRA adapter 'sql'",
+    ]
+    assert reasons == table(house)["refused"]["reason"].splitlines()
+    assert [] == [reason for reason in reasons if reason not in house.replica_logs("router")]
     exit_code, told = await asyncio.to_thread(status, house)
-    assert (1, True, True) == (exit_code, f"router 1:   {reason}\n" in told, "router 1: serves small, big" in told)
+    assert 1 == exit_code
+    assert [] == [reason for reason in reasons if f"router 1:   {reason}\n" not in told]
+    assert "router 1: serves small, big" in told
     assert (route, before) == ((await routed(client))[0], {one.pid for one in house.routers()})
-    await asyncio.to_thread(
-        house.redeploy, lambda file: user_config(file)["models"]["small"].update(application="small")
-    )
-    await eventually("a better one is taken over", lambda: table() == {"status": "ok", "refused": None})
+    await asyncio.to_thread(house.redeploy, mend)
+    await eventually("a better one is taken over", lambda: table(house) == {"status": "ok", "refused": None})
+
+
+async def test_a_table_in_force_that_leads_nowhere_any_more_is_told(house: House) -> None:
+    """Its application was removed from the file, and the table was not: it is said in the same three places."""
+
+    def change(file: Json) -> None:
+        file["applications"] = [each for each in file["applications"] if each["name"] != "extra"]
+
+    await asyncio.to_thread(house.redeploy, change)
+    await eventually("it is told", lambda: table(house)["status"] == "unfit", 60)
+    reason = "models.extra.application: Serve has no application 'extra'"
+    assert reason == table(house)["unfit"]["reason"]
+    assert f"does not fit the engines that there are: {reason}" in house.replica_logs("router")
+    exit_code, told = await asyncio.to_thread(status, house)
+    assert (1, True) == (exit_code, f"router 1:   {reason}\n" in told)

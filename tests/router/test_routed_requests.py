@@ -278,9 +278,14 @@ async def test_a_refused_table_is_told_until_a_better_one_comes(routed: Door) ->
     states.append(orjson.loads((await routed.ask("GET", "/v1/models")).body)["table"])
     routed.state.take_over_table(table_of())
     states.append(orjson.loads((await routed.ask("GET", "/v1/models")).body)["table"])
+    routed.state.refuse_table(
+        RefusedTable(1_800_000_000.5, "models.m.application: must not be empty", is_in_force=True)
+    )
+    states.append(orjson.loads((await routed.ask("GET", "/v1/models")).body)["table"])
     ok = {"status": "ok", "refused": None}
     reason = {"at": 1_800_000_000, "reason": "models.m.application: must not be empty"}
-    assert [ok, {"status": "refused", "refused": reason}, ok] == states
+    unfit = {"status": "unfit", "refused": None, "unfit": reason}
+    assert [ok, {"status": "refused", "refused": reason}, ok, unfit] == states
 
 
 def table_number(number: int) -> ModelTable:

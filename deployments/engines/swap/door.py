@@ -64,6 +64,8 @@ class Door:
         self._runner: web.AppRunner | None = None
         self.has_server_asleep = False
         """Whether the engine's server answers while the engine sleeps, as far as that takes no GPU."""
+        self.waits_for = ""
+        """Who has the GPU instead, for people; empty where nobody has."""
         self.num_running = 0
         """Requests that the engine has, or is about to get."""
         self.last_used_at = time.monotonic()
@@ -158,7 +160,9 @@ class Door:
             return self._running()
         model, group, settings = self._model, self._settings.group, self._settings
         if len(self._waiting) >= settings.max_waiting:
-            raise _NoTurnError(f"{len(self._waiting)} requests wait already for the model {model!r} to wake.")
+            raise _NoTurnError(
+                f"{len(self._waiting)} requests wait already for the model {model!r} to wake{self._reason}."
+            )
         admitted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[admitted] = time.monotonic()
         try:
@@ -172,10 +176,14 @@ class Door:
         if not admitted.done():
             raise _NoTurnError(
                 f"The model {model!r} sleeps, and the GPU that it shares with the group {group!r} was not free for it "
-                f"within {settings.max_wait_s:g} s."
+                f"within {settings.max_wait_s:g} s{self._reason}."
             )
         admitted.result()
         return self._running()
+
+    @property
+    def _reason(self) -> str:
+        return f": {self.waits_for}" if self.waits_for else ""
 
     @contextmanager
     def _running(self) -> Iterator[None]:

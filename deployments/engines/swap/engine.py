@@ -4,9 +4,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -20,7 +19,7 @@ from deployments.engines.runtime import EngineRuntime, OnPhase
 from deployments.engines.swap.board import Board
 from deployments.engines.swap.door import Door
 from deployments.engines.swap.sleeping import put_to_sleep, wake
-from deployments.engines.swap.turns import Member, State, advance
+from deployments.engines.swap.turns import Member, State, advance, whom_it_waits_for
 from router.replicas.statement import Statement
 
 logger = logging.getLogger("enginehouse.engine")
@@ -68,6 +67,25 @@ class Place:
     host: str
 
 
+@dataclass(frozen=True, slots=True)
+class Ties:
+    """
+    Whom an engine that takes turns tells, and asks.
+
+    Attributes:
+        on_phase: as that of `EngineRuntime`; told of the wait for a turn. Of the start only, for it may block until
+            Ray's head answers, and nobody's turn waits for that.
+        on_start: its start has the GPU from now on, until it is awake or has failed.
+        on_swap: told of each change between awake and asleep.
+        asked_for: returns once somebody waits for the replica that starts. Cancelled when it has its turn.
+    """
+
+    on_phase: OnPhase
+    on_start: Callable[[], None]
+    on_swap: OnSwap
+    asked_for: Callable[[], Awaitable[None]]
+
+
 class SwappedEngine:
     """
     An `EngineRuntime` that sleeps while another of its group has the GPU. Has the same calls; `start` waits for its
@@ -77,9 +95,7 @@ class SwappedEngine:
         make_runtime: a new runtime each time, whose engine listens on this machine only: the door is before it.
         settings: of the engine, with `swap`.
         place: where turns are taken.
-        on_phase: as that of `EngineRuntime`; told of the wait for a turn. Of the start only, for it may block until
-            Ray's head answers, and nobody's turn waits for that.
-        on_swap: told of each change between awake and asleep.
+        ties: to those who want to know of it.
     """
 
     def __init__(
@@ -87,23 +103,22 @@ class SwappedEngine:
         make_runtime: Callable[[OnPhase], EngineRuntime],
         settings: EngineSettings,
         place: Place,
-        on_phase: OnPhase,
-        on_swap: OnSwap,
+        ties: Ties,
     ) -> None:
         if settings.swap is None:
             raise ValueError("the engine takes no turns: its settings have no swap")
         self._make_runtime = make_runtime
         self._settings = settings
         self._swap: SwapSettings = settings.swap
-        self._on_phase = on_phase
-        self._on_swap = on_swap
+        self._ties = ties
         self._board = Board(place.folder, place.member_id)
         self._member_id = place.member_id
         self._door = Door(place.host, secrets.token_urlsafe(32), settings.model, settings.swap)
-        self._runtime = make_runtime(on_phase)
+        self._runtime = make_runtime(ties.on_phase)
         self._lock: int | None = None
         self._address: EngineAddress | None = None
         self._state = State.ASLEEP
+        self._is_new = True
         self._is_changing = self._is_stopping = False
         self._changed_at = time.monotonic()
         self._failure = ""
@@ -148,7 +163,8 @@ class SwappedEngine:
 
     async def start(self) -> None:
         """
-        Returns when it is the engine's turn and it is ready. The wait for the turn has no limit of its own.
+        Returns when it is the engine's turn and it is ready. The wait for the turn has no limit of its own; until
+        somebody asks for this replica, or `max_start_wait_s` is over, those go before that are asked.
 
         Raises:
             EngineStartError: as that of `EngineRuntime`.
@@ -156,10 +172,12 @@ class SwappedEngine:
         try:
             self._lock = await asyncio.to_thread(self._board.join)
             self._address = await self._door.start()
-            self._on_phase(f"waiting for its turn on the GPU of {self._swap.group}")
+            self._ties.on_phase(f"waiting for its turn on the GPU of {self._swap.group}")
             await self._wait_for_turn()
             began_at = time.monotonic()
+            self._ties.on_start()
             await self._start_runtime()
+            self._is_new = False
             self._enter(State.AWAKE, began_at)
             self._door.has_server_asleep = self._runtime.sleep_mode is not None
             self._door.open(self._runtime.address)
@@ -228,13 +246,19 @@ class SwappedEngine:
 
     async def _wait_for_turn(self) -> None:
         wanted_since = time.monotonic()
-        while True:
-            await self._decide(wanted_since)
-            if self._is_stopping:  # it has left the group, whatever it was told
-                raise EngineStartError(f"{self._settings.model} was stopped before it had its turn")
-            if self._state is State.WAKING:
-                return
-            await asyncio.sleep(POLL_S)
+        asked_for = asyncio.ensure_future(self._ties.asked_for())
+        try:
+            while True:
+                is_patient = time.monotonic() < wanted_since + self._swap.max_start_wait_s
+                await self._decide(wanted_since, gives_way=is_patient and not asked_for.done())
+                if self._is_stopping:  # it has left the group, whatever it was told
+                    raise EngineStartError(f"{self._settings.model} was stopped before it had its turn")
+                if self._state is State.STARTING:
+                    return
+                await asyncio.sleep(POLL_S)
+        finally:
+            asked_for.cancel()
+            await asyncio.gather(asked_for, return_exceptions=True)
 
     async def _take_turns(self) -> None:
         """For ever, or until that cannot go on: then Serve replaces the replica."""
@@ -261,7 +285,7 @@ class SwappedEngine:
         self._failure = failure
         self._door.give_up()
 
-    async def _decide(self, wanted_since: float | None) -> None:
+    async def _decide(self, wanted_since: float | None, *, gives_way: bool = False) -> None:
         mine = Member(
             self._settings.model,
             self._state,
@@ -269,8 +293,16 @@ class SwappedEngine:
             self._door.last_used_at,
             self._door.num_running,
             wanted_since,
+            self._is_new,
+            gives_way,
+            self._door.last_used_at + self._swap.min_awake_s,
         )
-        choose = partial(advance, self._member_id, max_awake=self._swap.max_awake, now=time.monotonic())
+        now = time.monotonic()
+
+        def choose(members: Mapping[str, Member]) -> Member:
+            self._door.waits_for = whom_it_waits_for(self._member_id, members)
+            return advance(self._member_id, members, self._swap.max_awake, now)
+
         self._state = (await asyncio.to_thread(self._board.take_turn, mine, choose)).state
 
     async def _start_runtime(self) -> None:
@@ -303,4 +335,4 @@ class SwappedEngine:
     def _enter(self, state: Literal[State.AWAKE, State.ASLEEP], began_at: float) -> None:
         now, before = time.monotonic(), self._changed_at
         self._state, self._changed_at, self._is_changing = state, now, False
-        self._on_swap(Swap(state is State.AWAKE, now - began_at, began_at - before))
+        self._ties.on_swap(Swap(state is State.AWAKE, now - began_at, began_at - before))

@@ -1,7 +1,11 @@
 """deployments.canary.book: what is read of the notes that routers leave."""
 
+from math import nan
+
+from configs.backends import CanaryRule
 from deployments.canary.book import MAX_SILENCE_S, read_pages, tally_page
 from router.canary.tally import Course, Sides, Tally
+from router.canary.trial import Trial
 
 
 def sides(num_ok: int) -> Sides:
@@ -25,3 +29,9 @@ def test_a_note_that_is_none_spoils_nothing() -> None:
     lists = b'{"counts":{},"ttft_s":[],"tpot_s":[]}'
     others["canary:tally:other:lists"] = b'{"of":"t","sides":{"canary":{"total":%b}}}' % lists
     assert 7 == read_pages({**others, key: page}, 1.0).tallies["t"]["canary"].recent.num_ok
+
+
+def test_a_canary_without_a_part_is_none() -> None:
+    """Of a percentage that is no number, say: a router that took it over could not share any session."""
+    record = Trial("t1", "m", "new", None, nan, (), 0.0, CanaryRule(), "base", 100.0).encode()
+    assert () == read_pages({"canary:record:m:1": record}, 1.0).trials

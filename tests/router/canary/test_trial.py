@@ -28,7 +28,14 @@ def test_a_canary_is_read_as_it_was_written() -> None:
     """Its rule and its ending, which is kept apart, included."""
     ending = Ending("aborted", "too slow", 300.0)
     assert TRIAL == Trial.decode(TRIAL.encode())
-    assert replace(TRIAL, ending=ending) == Trial.decode(TRIAL.encode(), orjson.dumps(asdict(ending)))
+    assert (ending, None) == (Ending.decode(orjson.dumps(asdict(ending))), Ending.decode(None))
+
+
+def test_what_a_canary_gets_is_told() -> None:
+    """All of it, and nothing that is zero."""
+    all_of_it = replace(TRIAL, shadow_percent=5)
+    assert "20 % of its sessions, those of 1 tenants, copies of 5 % of its requests" == all_of_it.portion
+    assert "20 % of its sessions" == replace(TRIAL, tenants=()).portion
 
 
 def test_a_canary_takes_its_part() -> None:

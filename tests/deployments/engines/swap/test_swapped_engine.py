@@ -16,7 +16,7 @@ from deployments.engines import create_engine
 from deployments.engines.errors import EngineDied, EngineStartError
 from deployments.engines.runtime import EngineRuntime, OnPhase
 from deployments.engines.swap.board import Choose
-from deployments.engines.swap.engine import Place, Swap, SwappedEngine
+from deployments.engines.swap.engine import Place, Swap, SwappedEngine, Ties
 from deployments.engines.swap.turns import Member
 
 MakeSwapped = Callable[[EngineSettings], SwappedEngine]
@@ -41,7 +41,15 @@ def phases() -> list[str]:
 
 
 @pytest.fixture
-async def make_swapped(tmp_path: Path, swaps: list[tuple[str, bool]], phases: list[str]) -> AsyncIterator[MakeSwapped]:
+def is_asked_for() -> asyncio.Event:
+    """Set once somebody waits for replicas that start."""
+    return asyncio.Event()
+
+
+@pytest.fixture
+async def make_swapped(
+    tmp_path: Path, swaps: list[tuple[str, bool]], phases: list[str], is_asked_for: asyncio.Event
+) -> AsyncIterator[MakeSwapped]:
     made: list[SwappedEngine] = []
 
     def make(settings: EngineSettings) -> SwappedEngine:
@@ -52,7 +60,8 @@ async def make_swapped(tmp_path: Path, swaps: list[tuple[str, bool]], phases: li
             return EngineRuntime(create_engine(settings), settings, "127.0.0.1", lambda *_: None, on_phase)
 
         place = Place(tmp_path / "group", f"{settings.model}-{len(made)}", "127.0.0.1")
-        made.append(SwappedEngine(runtime, settings, place, phases.append, swapped))
+        ties = Ties(phases.append, lambda: None, swapped, is_asked_for.wait)
+        made.append(SwappedEngine(runtime, settings, place, ties))
         return made[-1]
 
     yield make
@@ -136,6 +145,57 @@ async def test_a_request_that_waits_in_vain_is_told_when_to_come_again(make_swap
     status, answer = await ask(one)
     assert (503, "engine_overloaded") == (status, answer["error"]["code"])  # type: ignore[index]
     assert "was not free for it within 0.2 s" in answer["error"]["message"]  # type: ignore[index]
+
+
+async def test_requests_are_answered_while_another_waits_to_start(
+    make_swapped: MakeSwapped, gpu: Path, tmp_path: Path, eventually: Eventually, is_asked_for: asyncio.Event
+) -> None:
+    """As after a kill: nobody asks for the successor, which takes its turn only once somebody does."""
+    one, two = make_swapped(simulated("one", gpu, inter_token_ms=20)), make_swapped(simulated("two", gpu))
+    await one.start()
+    long = asyncio.create_task(ask(one, max_tokens=10_000))  # from now on it is used, whatever the machine's pace
+    await eventually(lambda: one._door.num_running == 1)
+    starting = asyncio.create_task(two.start())
+    board = tmp_path / "group" / "members.json"
+    await eventually(lambda: '"gives_way":true' in board.read_text())
+    assert [200] * 3 == [(await ask(one))[0] for _ in range(3)]
+    assert (["one takes"], True) == (notes(gpu), one._door._is_open)
+    is_asked_for.set()
+    await eventually(lambda: not one._door._is_open)
+    long.cancel()
+    await starting
+    assert ["one takes", "one gives", "two takes"] == notes(gpu)
+
+
+async def test_a_start_that_nobody_asks_for_does_not_wait_for_ever(make_swapped: MakeSwapped, gpu: Path) -> None:
+    """What is used all the time ends what it runs, and sleeps."""
+    one = make_swapped(simulated("one", gpu, inter_token_ms=20))
+    two = make_swapped(simulated("two", gpu, max_start_wait_s=0.1))
+    await one.start()
+    used = asyncio.create_task(_use(one))
+    await two.start()
+    used.cancel()
+    assert "two takes" in notes(gpu)
+
+
+async def _use(engine: SwappedEngine) -> None:
+    """All the time."""
+    while True:
+        await asyncio.gather(*(ask(engine, max_tokens=number) for number in (5, 10, 15)))
+
+
+async def test_who_waits_for_a_start_is_told_so(make_swapped: MakeSwapped, gpu: Path, eventually: Eventually) -> None:
+    """Whose start it is, and that it may take minutes."""
+    one = make_swapped(simulated("one", gpu, max_wait_s=0.2))
+    slow = simulated("two", gpu).model_copy(update={"start_delay_s": 600})
+    await one.start()
+    starting = asyncio.create_task(make_swapped(slow).start())
+    await eventually(lambda: "'two' starts" in one._door.waits_for)
+    status, answer = await ask(one)
+    starting.cancel()
+    await asyncio.gather(starting, return_exceptions=True)
+    message = answer["error"]["message"]  # type: ignore[index]
+    assert (503, True) == (status, message.endswith(": 'two' starts for the first time, which may take minutes."))
 
 
 async def test_more_than_may_wait_are_refused(make_swapped: MakeSwapped, gpu: Path, eventually: Eventually) -> None:

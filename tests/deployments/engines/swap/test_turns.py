@@ -1,13 +1,14 @@
 """`deployments/engines/swap/turns.py`: who wakes, who leaves, and when."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.engines.swap.turns import Member, State, advance
+from deployments.engines.swap.turns import Member, State, advance, whom_it_waits_for
 
-ASLEEP, WAKING, AWAKE, LEAVING = State.ASLEEP, State.WAKING, State.AWAKE, State.LEAVING
+ASLEEP, STARTING, WAKING, AWAKE, LEAVING = State
 
 
 def member(
@@ -74,6 +75,55 @@ def test_only_as_many_leave_as_are_needed() -> None:
 def test_one_whose_place_nobody_wants_any_more_stays() -> None:
     """The client that waited for the other has left before it could sleep."""
     assert {"a": AWAKE, "b": ASLEEP} == next_states({"a": member(LEAVING), "b": member(ASLEEP)})
+
+
+def new(wanted: float = 1.0, *, asked: bool = False) -> Member:
+    """One that starts, for which somebody asks or nobody does."""
+    return Member("new", wanted_since=wanted, is_new=True, gives_way=not asked)
+
+
+def test_one_that_is_used_stays_for_a_start_that_nobody_asks_for() -> None:
+    """Its requests would else wait for minutes, and nobody would be served sooner for it."""
+    used = replace(member(AWAKE, used=99), idle_at=101)
+    assert {"a": AWAKE, "b": ASLEEP} == next_states({"a": used, "b": new()})
+
+
+def test_one_that_runs_something_stays_for_a_start_that_nobody_asks_for() -> None:
+    """However long ago that began."""
+    assert {"a": AWAKE, "b": ASLEEP} == next_states({"a": member(AWAKE, running=1), "b": new()})
+
+
+def test_one_that_is_not_used_leaves_for_any_start() -> None:
+    """The place is of more use to the other, which Serve wants to be there."""
+    assert {"a": LEAVING, "b": ASLEEP} == next_states({"a": member(AWAKE), "b": new()})
+
+
+def test_one_that_is_used_leaves_for_a_start_that_is_asked_for() -> None:
+    """As for any other that has waiting requests."""
+    used = replace(member(AWAKE, used=99), idle_at=101)
+    assert {"a": LEAVING, "b": ASLEEP} == next_states({"a": used, "b": new(asked=True)})
+
+
+def test_who_has_waiting_requests_wakes_before_a_start_that_nobody_asks_for() -> None:
+    """Also where the start waits for longer."""
+    assert {"a": ASLEEP, "b": WAKING} == next_states({"a": new(wanted=1), "b": member(ASLEEP, wanted=2)})
+
+
+def test_a_start_that_nobody_asks_for_takes_a_free_place() -> None:
+    """And says that it is a start."""
+    assert {"a": STARTING, "b": ASLEEP} == next_states({"a": new(), "b": member(ASLEEP)})
+
+
+def test_one_that_got_a_request_on_leaving_stays_for_a_start_that_nobody_asks_for() -> None:
+    """It is used after all."""
+    assert {"a": AWAKE, "b": ASLEEP} == next_states({"a": member(LEAVING, running=1), "b": new()})
+
+
+def test_who_waits_is_told_for_whom() -> None:
+    """For all that have a place, and not for one that waits as well."""
+    members = {"a": member(ASLEEP), "b": Member("b", STARTING), "c": Member("c", AWAKE), "d": new()}
+    told = "'b' starts for the first time, which may take minutes, 'c' answers"
+    assert told == whom_it_waits_for("a", members)
 
 
 def test_one_that_wakes_takes_a_place() -> None:
