@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import URLError
 from urllib.request import urlopen
 
 import psutil
@@ -72,7 +71,7 @@ def _wait_until_listening(process: "subprocess.Popen[bytes]", url: str, log: Pat
     deadline = time.monotonic() + START_DEADLINE_S
     while True:
         assert process.poll() is None, log.read_text(encoding="utf-8")
-        with contextlib.suppress(URLError, ConnectionError), urlopen(url, timeout=5):  # noqa: S310 - it is http
+        with contextlib.suppress(OSError), urlopen(url, timeout=5):  # noqa: S310 - it is http
             return
         assert time.monotonic() < deadline, log.read_text(encoding="utf-8")
         time.sleep(0.1)
