@@ -10,7 +10,7 @@ from expected_of_houses import expected_of_house
 from named_houses import HOUSES
 
 # A house takes 20 s to open, and its clients half a minute; the first of its tests waits for all of that.
-pytestmark = [pytest.mark.houses, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.houses, pytest.mark.timeout(900)]
 
 Said = dict[str, dict[str, Any]]
 

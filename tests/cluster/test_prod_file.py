@@ -62,7 +62,7 @@ async def test_fallbacks_serve_while_the_node_of_a_model_is_gone(machines: Machi
     async with sdk(machines) as client:
         for host, application in ((VLLM, "qwen-coder"), (TENSORRT_LLM, "qwen-coder-trt")):
             machines.kill(host)
-            await eventually("Serve knows", lambda name=application: not machines.replica_hosts(name), 90)  # type: ignore[misc]
+            await eventually("Serve knows", lambda name=application: not machines.replica_hosts(name))  # type: ignore[misc]
             await eventually(
                 "the routers know",
                 lambda name=application: machines.ready_replicas().get(name) == _left(name),  # type: ignore[misc]

@@ -33,7 +33,7 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     with_fallbacks(table, covered=["spare"])
     table["args"]["batches"] = {"store": {"type": "folder", "path": str(tmp_path_factory.mktemp("batches"))}}
     config = table["deployments"][0]["user_config"]
-    config["models"]["simulated"]["wake"] = {"timeout_s": 60, "max_waiting": MAX_WAITING}
+    config["models"]["simulated"]["wake"] = {"timeout_s": 180, "max_waiting": MAX_WAITING}
     config["requests"] = {"early_headers_s": 1, "replica_wait_s": 1}
     applications = [
         scaled(model("simulated", start_delay_s=3), **sleepy),
@@ -48,7 +48,7 @@ def scaling(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 @pytest.fixture
 async def asleep(scaling: House) -> House:
-    await eventually("nobody is awake", lambda: not scaling.engines("simulated") + scaling.engines("covered"), 90)
+    await eventually("nobody is awake", lambda: not scaling.engines("simulated") + scaling.engines("covered"))
     return scaling
 
 
@@ -86,7 +86,7 @@ async def test_a_request_wakes_a_model(asleep: House) -> None:
         outcome = await whole(client, Pace(5))
     assert outcome.is_whole, outcome.error
     assert 1 == len(asleep.engines("simulated"))
-    await eventually("it sleeps again", lambda: not asleep.engines("simulated"), 90)
+    await eventually("it sleeps again", lambda: not asleep.engines("simulated"))
 
 
 async def test_a_stream_is_held_until_its_model_is_awake(asleep: House) -> None:
@@ -115,7 +115,7 @@ async def test_a_client_that_leaves_lets_the_model_sleep(asleep: House) -> None:
     await eventually("it is waking", lambda: asleep.engines("simulated"))
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)
-    await eventually("it sleeps again", lambda: not asleep.engines("simulated"), 90)
+    await eventually("it sleeps again", lambda: not asleep.engines("simulated"))
 
 
 async def test_a_fallback_answers_while_a_model_wakes(asleep: House) -> None:
@@ -148,11 +148,11 @@ async def test_replicas_come_with_the_load_and_go_after_it(scaling: House) -> No
     outcomes = [Outcome() for _ in range(5)]
     async with sdk(scaling) as client:
         streams = [
-            asyncio.create_task(streamed(client, Pace(200, token_ms=100), outcome, "busy")) for outcome in outcomes
+            asyncio.create_task(streamed(client, Pace(400, token_ms=100), outcome, "busy")) for outcome in outcomes
         ]
-        await eventually("three replicas run", lambda: len(scaling.engines("busy")) == 3, 60)
+        await eventually("three replicas run", lambda: len(scaling.engines("busy")) == 3)
         await asyncio.gather(*streams)
-        await eventually("one replica is left", lambda: len(scaling.engines("busy")) == 1, 60)
+        await eventually("one replica is left", lambda: len(scaling.engines("busy")) == 1)
         last = await streamed(client, Pace(3), Outcome(), "busy")
     assert [True] * 6 == [outcome.is_whole for outcome in [*outcomes, last]]
 
@@ -168,5 +168,5 @@ async def test_replicas_come_when_streams_begin_too_late(scaling: House) -> None
                 async for _ in stream:
                     pass
 
-        await asyncio.wait_for(ask(), 60)
-    await eventually("one replica is left", lambda: len(scaling.engines("punctual")) == 1, 60)
+        await asyncio.wait_for(ask(), DEADLINE_S)
+    await eventually("one replica is left", lambda: len(scaling.engines("punctual")) == 1)

@@ -37,7 +37,7 @@ async def session(runtime: EngineRuntime) -> AsyncIterator[aiohttp.ClientSession
     """Leaves the engine idle behind."""
     async with connected(runtime) as session:
         yield session
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while not (await runtime.load()).is_idle:  # noqa: ASYNC110  it tells no event
             await asyncio.sleep(0.02)
 
@@ -197,7 +197,7 @@ async def test_requests_over_the_limit_wait(
     """Of three requests two run and one waits; all are answered."""
     skip_unless(kind.tells_queue, "nobody tells how many wait")
     requests = [asyncio.create_task(session.post("/v1/completions", json={**LONG, "max_tokens": 80})) for _ in range(3)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while ((load := await runtime.load()).num_running, load.num_waiting) != (2, 1):
             assert not all(request.done() for request in requests), "all were answered unseen"
             await asyncio.sleep(0.01)

@@ -30,6 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = [item for item in items if Path(__file__).parent in item.path.parents]
     for item in here:
         item.add_marker(pytest.mark.ray)
+        item.add_marker(pytest.mark.timeout(600))  # a house's start and another one's end count as part of a test
     elsewhere = [item for item in items if Path(__file__).parent not in item.path.parents]
     items[:] = [*elsewhere, *sorted(here, key=_place)]
 

@@ -12,7 +12,7 @@ from house_files import Json, free_port, model, router, serve_file
 NUM_LINES = 300
 NUM_BEFORE = 60
 """Lines that are answered before the house is killed."""
-DEADLINE_S = 90.0
+DEADLINE_S = 180.0
 
 pytestmark = pytest.mark.soak  # two houses, one after the other
 

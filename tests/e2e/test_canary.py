@@ -135,7 +135,7 @@ async def test_a_canary_that_fails_is_aborted_by_itself(forked: House, client: o
         # Else it would be passed over after some, and the others would fail on the same requests.
         assert "two" == await backend_of(client, "coder", session)
 
-    reason = await eventually("the canary is aborted", lambda: newest(forked)["reason"], 20)
+    reason = await eventually("the canary is aborted", lambda: newest(forked)["reason"])
     assert {"one"} == set((await backends(client, "coder")).values())
     assert re.search(r"^by its rule: .*, \d+ of its \d+ requests failed \(.*%\), of the others' \d+ \d+", reason)
     assert 2 == forked.replica_logs("router").count("the canary two of the model 'coder' was aborted: by its rule")
@@ -150,7 +150,7 @@ async def test_a_shadow_is_compared_and_answers_nobody(forked: House, client: op
         sides = newest(forked)["sides"]
         return bool("shadow" in sides and sides["shadow"]["total"]["compared"] == {"equal": 10})
 
-    await eventually("all copies are compared", all_compared, 20)
+    await eventually("all copies are compared", all_compared)
     assert "canary two, running" in canary(forked, "status")
     canary(forked, "abort", "coder")
     await eventually("the metrics are exported", lambda: _equal_copies(forked) == 10)
@@ -188,6 +188,6 @@ async def test_a_file_with_other_backends_ends_a_canary(forked: House, client: o
         router_of(config)["deployments"][0]["user_config"]["models"]["coder"]["application"] = "two"
 
     forked.redeploy(write_it_down)
-    await eventually("the canary is over", lambda: newest(forked)["state"] == "superseded", 30)
+    await eventually("the canary is over", lambda: newest(forked)["state"] == "superseded")
     assert {"two"} == set((await backends(client, "coder")).values())
     assert "the deployed file has other backends for the model" == newest(forked)["reason"]

@@ -43,7 +43,7 @@ async def _update_under_load(house: House, change: Callable[[Json], None], is_do
         expected = (await whole(client, Pace(100))).text
     async with load(house, num_clients=8, pace=LONG) as account:
         await asyncio.to_thread(house.redeploy_by_command, change)
-        await eventually("both replicas are new", is_done, 120)
+        await eventually("both replicas are new", is_done)
     assert [] == account.failures
     assert account.num_with(expected) >= 8
     assert len(account.outcomes) >= 100

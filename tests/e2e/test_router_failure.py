@@ -8,10 +8,11 @@ import house_processes
 from house import House
 from house_files import KEYS
 from streaming_load import PROMPT, Pace, sdk, whole
-from waiting import eventually
+from waiting import DEADLINE_S, eventually
 
 NUM_STREAMS = 16
-PACE = Pace(60, token_ms=50)
+PACE = Pace(60, token_ms=100)
+"""Longer than all that is looked up meanwhile."""
 
 
 @dataclass(slots=True)
@@ -46,15 +47,15 @@ class OpenStream:
 
 async def test_a_killed_router(pair: House) -> None:
     """SIGKILL of one of two routers: streams of the other end whole, new clients are served, the router comes back."""
+    victim, survivor = pair.routers()
     streams = [OpenStream() for _ in range(NUM_STREAMS)]
     async with asyncio.TaskGroup() as tasks:
         for stream in streams:
             tasks.create_task(stream.run(pair))
         await eventually("every stream has begun", lambda: all(stream.body for stream in streams))
-        victim, survivor = pair.routers()
         ports = {router.pid: house_processes.clients(router, pair.port) for router in (victim, survivor)}
         victim.kill()
-        await asyncio.to_thread(victim.wait, 10)
+        await asyncio.to_thread(victim.wait, DEADLINE_S)
         async with asyncio.TaskGroup() as newcomers:
             answers = [newcomers.create_task(_ask_once(pair)) for _ in range(20)]
     lost = [stream for stream in streams if stream.client_port in ports[victim.pid]]

@@ -121,7 +121,7 @@ async def test_a_table_with_a_new_application_is_taken_over(house: House, client
         return ask(house.port, post({"model": "auto", "messages": HELLO, "max_tokens": 1})).headers.get(ROUTE)
 
     expected = "model=extra; application=extra; rule=auto/all"
-    await eventually("the new model answers", lambda: route() == expected, 60)
+    await eventually("the new model answers", lambda: route() == expected)
     assert (expected, "extra") == await routed(client)
     assert before < {engine.pid for engine in house.engines()}
 

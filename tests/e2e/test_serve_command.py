@@ -112,9 +112,9 @@ def test_sigkill_leaves_no_engine() -> None:
         served += [*house_processes.replicas(house.family(), "router"), *map(house.owner_of, house.engines())]
         assert 3 == len(served)
         house.process.kill()
-        wait_for("engine and replicas are gone", lambda: not house_processes.alive(served), 20.0)
+        wait_for("engine and replicas are gone", lambda: not house_processes.alive(served))
         # On a busy machine Serve may begin to replace them before its own end comes.
-        wait_for("the port is free", lambda: is_refused(house.port), 20.0)
+        wait_for("the port is free", lambda: is_refused(house.port))
 
 
 def is_refused(port: int) -> bool:

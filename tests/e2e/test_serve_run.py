@@ -51,7 +51,7 @@ def _is_answered(run: ServeRun, port: int) -> bool:
     assert run.process.poll() is None, run.output()
     try:
         return ask(port, request("GET", "/v1/models/simulated")).status == 200
-    except (ConnectionError, IndexError):
+    except (OSError, IndexError):  # late is not there yet
         return False
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import openai
 import pytest
+from engine_metrics import engine_metric
 from house import ROOT, House, open_house
 from house_files import Json, model, models_of, router_of, scaled
 from prometheus_scrape import exported_name, scrape
@@ -74,12 +75,14 @@ async def test_one_that_waits_in_vain_is_told_when_to_come_again(simulated_house
     """Its model does not get the GPU in time, for another's answer is not cut short."""
     async with sdk(simulated_house) as client:
         await told(client, "two")
-        busy = asyncio.create_task(told(client, "two", 60, simulated={"inter_token_ms": 50}))
+        long = asyncio.create_task(told(client, "two", 100, simulated={"inter_token_ms": 50}))
+        engine = simulated_house.engines("two")[0]
+        await eventually("it is being told", lambda: engine_metric(engine, "vllm:num_requests_running") == 1)
         with pytest.raises(openai.InternalServerError, match="was not free for it within 1 s") as failure:
             await client.completions.create(model="hasty", prompt="Hi", max_tokens=2)
         assert (503, "engine_overloaded") == (failure.value.status_code, failure.value.code)
         assert int(failure.value.response.headers["retry-after"]) > 0
-        assert 60 == await busy
+        assert 100 == await long
 
 
 async def test_a_killed_replica_leaves_no_lease(simulated_house: House, gpu: Path) -> None:
@@ -127,7 +130,7 @@ async def test_a_stream_that_waits_is_kept_alive(simulated_house: House) -> None
 
 
 def test_metrics_tell_the_swaps(simulated_house: House) -> None:
-    """Both ways, with what they took, and how long each model slept; one of the two is awake."""
+    """Both ways, with what they took, and how long each model slept; one is awake, and each says whether it is."""
 
     def told_of() -> bool:
         values = scrape(simulated_house)
@@ -138,15 +141,23 @@ def test_metrics_tell_the_swaps(simulated_house: House) -> None:
         took = total(SWAP_TIME, "_sum", model="two", state="awake")
         both_ways = [total(SWAPS, model=name, state=state) for name in NAMES for state in ("awake", "asleep")]
         slept_s = [total(SWAP_STATE_TIME, model=name, state="asleep") for name in NAMES]
-        return all(both_ways) and took > 1 and all(slept_s) and total(AWAKE) == 1
+        awake = sorted((labels["model"], value) for labels, value in values.of(exported_name(AWAKE)))
+        are_all_there = [name for name, _ in awake] == sorted((*NAMES, "hasty"))
+        return all(both_ways) and took > 1 and all(slept_s) and are_all_there and total(AWAKE) == 1
 
     wait_for("the metrics say so", told_of)
 
 
 def test_status_says_who_is_awake(simulated_house: House) -> None:
     """And who sleeps."""
-    words = wait_for("all are told of", lambda: _status(simulated_house))
-    assert (1, 2) == (words.count(" awake for"), words.count(" asleep for"))
+
+    def words() -> str | None:
+        """None while one of the three has no state yet, or is between two."""
+        line = _status(simulated_house)
+        return line if line.count(" awake for") + line.count(" asleep for") == 3 else None
+
+    told_of = wait_for("all are told of", words)
+    assert (1, 2) == (told_of.count(" awake for"), told_of.count(" asleep for"))
 
 
 def _status(house: House) -> str:
@@ -182,4 +193,4 @@ def _update_to_sleeper(file: Json) -> None:
     one, table = models_of(file)[0], router_of(file)
     one["args"]["prefill_base_ms"] = 1
     scaled(one, min_replicas=0, max_replicas=1, downscale_to_zero_delay_s=2, downscale_delay_s=1)
-    table["deployments"][0]["user_config"]["models"]["one"]["wake"] = {"timeout_s": 60}
+    table["deployments"][0]["user_config"]["models"]["one"]["wake"] = {"timeout_s": 180}

@@ -11,6 +11,8 @@ from many_models import KEY, many_models
 from node import outcomes, stage
 from polling import eventually
 
+pytestmark = pytest.mark.timeout(600)  # the first test waits for every script
+
 ROLES = ("m", "slow", "tools", "cut", "busy", "busy-once", "refusing", "vectors", "ranks", "endless", "hears", "speaks")
 """The models, which are called by what they are to the scenarios."""
 EXPECTED = {client: expected_of(client, ROLES) for client in EVERYWHERE}

@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from house_files import free_port
 from vllm_on_cpu import INTERPRETER, SETTINGS
 from waiting import wait_for
 
 from deployments.engines.contract import EngineAddress
-from deployments.engines.ports import free_port, is_port_taken
+from deployments.engines.ports import is_port_taken
 from deployments.engines.swap.sleeping import put_to_sleep, wake
 from deployments.engines.vllm.sleep import vllm_sleep_mode
 
@@ -21,7 +22,7 @@ SERVER = Path(__file__).parents[1] / "engine_support" / "vllm_sleep_server.py"
 @contextmanager
 def server(told: list[list[object]]) -> Iterator[EngineAddress]:
     """vLLM's routes; at the end `told` is what its engine was told."""
-    port = free_port("127.0.0.1")
+    port = free_port()
     environment = {**os.environ, **SETTINGS["environment"]}  # type: ignore[dict-item]
     command = [str(INTERPRETER), str(SERVER), str(port)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:

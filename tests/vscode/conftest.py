@@ -30,10 +30,11 @@ if "ENGINEHOUSE_TEST_VSCODE" in os.environ:
     SCREENSHOTS = os.environ.get("ENGINEHOUSE_TEST_SCREENSHOTS")
 
     def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-        """Everything here starts a cluster."""
+        """Everything here starts a cluster, which counts as part of the first test, as the editor's start does."""
         for item in items:
             if Path(__file__).parent in item.path.parents:
                 item.add_marker(pytest.mark.ray)
+                item.add_marker(pytest.mark.timeout(600))
 
     @pytest.fixture(scope="session")
     def endpoint() -> Iterator[CodingEndpoint]:

@@ -130,4 +130,4 @@ def engine_ports(house: House) -> set[int]:
 
 def assert_port_is_free(port: int) -> None:
     """Nobody listens on a port of a house that is gone."""
-    wait_for(f"port {port} is free", lambda: not _is_listened_on(port), 10.0)
+    wait_for(f"port {port} is free", lambda: not _is_listened_on(port))

@@ -136,7 +136,7 @@ async def update_model(chaos: Chaos) -> None:
         now = {engine.pid for engine in house.engines()}
         return not now & before and len(now) == len(before)
 
-    await eventually("every replica is new", are_new, 120)
+    await eventually("every replica is new", are_new)
 
 
 async def reload_table(chaos: Chaos) -> None:

