@@ -45,6 +45,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
         docs_url=None,  # FastAPI's pages load their scripts from the internet
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # `router.http.paths` has seen to them
     )
     api.add_exception_handler(ServingError, _answer_serving_error)
     api.add_exception_handler(HTTPException, _answer_http_exception)
