@@ -62,7 +62,7 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
         ClusterError: there is none.
     """
     _refuse_unreachable(address)
-    context = _init(address=address)
+    context = _init(f"cannot join the Ray cluster at {address}", address=address)
     try:
         yield Cluster(_gcs_address(), _dashboard(context), None)
     finally:
@@ -94,6 +94,7 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
         )
     try:
         context = _init(
+            "Ray did not start",
             address="local",
             _temp_dir=str(folder),
             include_dashboard=True,
@@ -119,12 +120,12 @@ def _remove(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _init(**options: Any) -> object:  # noqa: ANN401 - Ray's own options
+def _init(failure: str, /, **options: Any) -> object:  # noqa: ANN401 - Ray's own options
     try:
         return ray.init(namespace=SERVE_NAMESPACE, log_to_driver=False, logging_level=logging.WARNING, **options)
     except Exception as error:  # Ray raises bare ones, for a start that took too long
         ray.shutdown()
-        raise ClusterError(f"Ray did not start: {error}") from error
+        raise ClusterError(f"{failure}: {error}") from error
 
 
 def _free_dashboard_port() -> int:
