@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import ray
 from ray import serve
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.state import available_resources_per_node
 from ray.exceptions import RayError
 from ray.experimental import internal_kv
@@ -72,6 +73,11 @@ class ReplicaWatch:
     def _updated(self, targets: DeploymentTargetInfo) -> None:
         running = targets.running_replicas if targets.is_available else []
         self._on_change([RunningReplica(info.replica_id.unique_id, info.replica_metadata) for info in running])
+
+
+def show_own_token() -> None:
+    """Have Ray show the token that lies on this machine, if there is one, unless RAY_AUTH_MODE says what to do."""
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def publish_phase(application: str, replica_id: str, phase: str) -> None:

@@ -13,9 +13,7 @@ def ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
     from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
     from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells how it asks, among the answers
-    # It advises at each question to do without the cluster's token, where one is used.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    quiet_ray()
     try:
         with existing_cluster(address):
             answers = ask_all_routers(method, *arguments)
@@ -24,3 +22,10 @@ def ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
     if not answers:
         raise click.ClickException(f"no router runs on the cluster at {address}")
     return answers
+
+
+def quiet_ray() -> None:
+    """Keep Ray's words from among a command's own."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells how it asks, among the answers
+    # It advises at each question to do without the cluster's token, where one is used.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from deployments.commands.asking_routers import quiet_ray
+
 if TYPE_CHECKING:  # importing Ray takes a second; a wrong option is told before
     from router.canary.decisions import Row
     from router.canary.trial import Trial
@@ -229,6 +231,7 @@ def _on_cluster(address: str, do: Callable[[], T]) -> T:
 
     from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
 
+    quiet_ray()
     try:
         with existing_cluster(address):
             return do()
