@@ -18,6 +18,7 @@ from rich.console import Console
 from configs.check import examine
 from configs.router import ListenerSettings
 from configs.serve_file import ServeFile
+from deployments.commands.ranges import FiniteRange
 from deployments.preflight import PortTakenError, first_key, refuse_taken_port
 
 
@@ -46,7 +47,10 @@ class Options:
     help="Port of our own cluster's dashboard; default: 8265, or a free one.",
 )
 @click.option("--temp-dir", type=click.Path(path_type=Path, file_okay=False), help="Where our own cluster keeps files.")
-@click.option("--timeout", "timeout_s", default=1800.0, show_default=True, help="Seconds until all models answer.")
+@click.option(
+    "--timeout", "timeout_s", type=FiniteRange(min=0, min_open=True), default=1800.0, show_default=True,
+    help="Seconds until all models answer.",
+)  # fmt: skip
 @click.option("--detach", "is_detached", is_flag=True, help="With --address: return when every model answers.")
 def serve(**options: Any) -> None:  # noqa: ANN401 - click gives each by its name; Options has the types
     """
