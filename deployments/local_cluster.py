@@ -67,6 +67,7 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
         ClusterError: there is none, or it asks for a token.
     """
     _refuse_unreachable(address)
+    _quiet_ray()
     if is_of_this_machine(address):
         show_own_token()
     context = _init(f"cannot join the Ray cluster at {address}", address=address)
@@ -155,6 +156,13 @@ def _refuse_unreachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterError(f"no Ray cluster answers at {address}: {error.strerror or error}") from error
+
+
+def _quiet_ray() -> None:
+    """Keep Ray's words from among a command's own."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells how it asks, among the answers
+    # It advises at each question to do without the cluster's token, where one is used.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
 
 
 def is_of_this_machine(address: str) -> bool:

@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from deployments.commands.asking_routers import quiet_ray
-from deployments.commands.ranges import FiniteRange
-
 if TYPE_CHECKING:  # importing Ray takes a second; a wrong option is told before
     from router.canary.decisions import Row
     from router.canary.trial import Trial
@@ -57,12 +54,12 @@ def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("model")
 @click.option("--application", required=True, help="The Serve application to try; it must run.")
 @click.option("--adapter", help="One of the LoRA adapters of its engine.")
-@click.option("--percent", type=FiniteRange(0, 100), default=0.0, help="Share of the model's sessions.")
+@click.option("--percent", type=click.FloatRange(0, 100), default=0.0, help="Share of the model's sessions.")
 @click.option(
     "--tenant", "tenants", multiple=True, callback=_checked_tenants,
     help="An API key's id, all of whose requests go there; repeatable.",
 )  # fmt: skip
-@click.option("--shadow-percent", type=FiniteRange(0, 100), default=0.0, help="Share of requests to copy to it.")
+@click.option("--shadow-percent", type=click.FloatRange(0, 100), default=0.0, help="Share of requests to copy to it.")
 @click.option("--no-rule", is_flag=True, help="Never abort it automatically.")
 @_rule_options
 @_address
@@ -232,7 +229,6 @@ def _on_cluster(address: str, do: Callable[[], T]) -> T:
 
     from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
 
-    quiet_ray()
     try:
         with existing_cluster(address):
             return do()

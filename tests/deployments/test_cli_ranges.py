@@ -12,11 +12,9 @@ from deployments.cli import main
     [
         ("editors", "--timeout"),
         ("serve", "configs/laptop.yaml", "--timeout"),
-        ("canary", "start", "m", "--application", "x", "--percent"),
-        ("canary", "start", "m", "--application", "x", "--shadow-percent"),
     ],
 )
 def test_a_number_that_is_none_is_wrong_usage(words: tuple[str, ...], number: str) -> None:
-    """`nan` is neither too small nor too large; nobody waits for it, and nothing is given that part."""
+    """`nan` is neither too small nor too large; nobody waits for it."""
     done = CliRunner().invoke(main, [*words, number])
     assert (2, True) == (done.exit_code, f"'{words[-1]}': {float(number)} is not in the range" in done.output)
