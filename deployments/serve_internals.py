@@ -75,11 +75,6 @@ class ReplicaWatch:
         self._on_change([RunningReplica(info.replica_id.unique_id, info.replica_metadata) for info in running])
 
 
-def show_own_token() -> None:
-    """Have Ray show the token that lies on this machine, if there is one, unless RAY_AUTH_MODE says what to do."""
-    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
-
-
 def publish_phase(application: str, replica_id: str, phase: str) -> None:
     """Let `read_phases` see how far a replica has come. Serve itself says nothing of a replica that still starts."""
     internal_kv._internal_kv_put(  # noqa: SLF001
@@ -248,6 +243,11 @@ def deploy(config: Mapping[str, Any]) -> None:
         controller_options=schema.controller_options,
     )
     client.deploy_apps(schema, _blocking=False)
+
+
+def show_own_token() -> None:
+    """Have Ray show the token that lies on this machine, if there is one, unless RAY_AUTH_MODE says what to do."""
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def put_note(key: str, value: bytes, *, overwrite: bool = True) -> bool:
