@@ -20,6 +20,7 @@ from ray.serve._private.common import DeploymentID, DeploymentTargetInfo, Replic
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
+from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
 from deployments.load.board import Board, read_figures_of, read_wish, read_words, write_figures, write_wish, write_word
@@ -29,6 +30,7 @@ from router.replicas.registry import Figures
 
 _KV_NAMESPACE = b"enginehouse"
 _KV_TIMEOUT_S = 2
+_ROUTERS_TIMEOUT_S = 30
 _FIGURES = b"figures:"
 _ROUTER_LOAD = b"router_load:"
 _WISH = b"first_tokens_wanted"
@@ -213,17 +215,21 @@ def running_hosts(application: str, deployment: str) -> list[str]:
 
 def ask_all_routers(method: str, *arguments: object) -> list[Any]:
     """
-    What a method returns on each router replica of the cluster.
+    What a method returns on each router replica that runs on the cluster.
 
     Raises:
-        RuntimeError: one of them failed; the message has its words.
+        RuntimeError: one of them failed, or does not answer; the message has its words.
     """
     answers: list[Any] = []
     for name, application in serve.status().applications.items():
         if "Router" in application.deployments:
             handle = serve.get_deployment_handle("Router", name)
             try:
-                answers += handle.broadcast(method, *arguments).results(timeout_s=30)
+                answers += handle.broadcast(method, *arguments).results(timeout_s=_ROUTERS_TIMEOUT_S)
+            except DeploymentUnavailableError:  # none of its replicas runs
+                continue
+            except TimeoutError as error:
+                raise RuntimeError(f"a router of {name!r} does not answer within {_ROUTERS_TIMEOUT_S} s") from error
             except RayError as error:
                 raise RuntimeError(str(error).strip().splitlines()[-1]) from error
     return answers
