@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
+import ray.serve.exceptions
 from ray import serve
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.state import available_resources_per_node
@@ -20,7 +21,6 @@ from ray.serve._private.common import DeploymentID, DeploymentTargetInfo, Replic
 from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
 from ray.serve._private.long_poll import LongPollClient, LongPollNamespace
 from ray.serve.config import gRPCOptions
-from ray.serve.exceptions import DeploymentUnavailableError
 from ray.serve.schema import ServeDeploySchema, ServeInstanceDetails
 
 from deployments.load.board import Board, read_figures_of, read_wish, read_words, write_figures, write_wish, write_word
@@ -226,7 +226,7 @@ def ask_all_routers(method: str, *arguments: object) -> list[Any]:
             handle = serve.get_deployment_handle("Router", name)
             try:
                 answers += handle.broadcast(method, *arguments).results(timeout_s=_ROUTERS_TIMEOUT_S)
-            except DeploymentUnavailableError:  # none of its replicas runs
+            except ray.serve.exceptions.DeploymentUnavailableError:  # none of its replicas runs
                 continue
             except TimeoutError as error:
                 raise RuntimeError(f"a router of {name!r} does not answer within {_ROUTERS_TIMEOUT_S} s") from error
