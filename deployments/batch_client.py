@@ -101,6 +101,8 @@ class BatchClient:
             answer: http.client.HTTPResponse = opener.open(request, timeout=_TIMEOUT_S)
         except urllib.error.HTTPError as error:
             raise BatchClientError(_refusal(error)) from None
+        except urllib.error.URLError as error:  # what happened is its reason, and its own text is for programmers
+            raise error.reason if isinstance(error.reason, OSError) else OSError(error.reason) from None
         except http.client.HTTPException as error:
             raise OSError(f"the answer is not HTTP: {type(error).__name__}") from error
         return answer

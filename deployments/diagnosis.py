@@ -1,5 +1,6 @@
 """What is asked of a machine before it serves, and what to do where the answer is no."""
 
+import errno
 import importlib.util
 import signal
 import socket
@@ -84,13 +85,17 @@ def check_port(host: str, port: int) -> Diagnosis:
         try:
             probe.bind((host, port))
         except OSError as error:
-            return Diagnosis(
-                subject,
-                State.WARN,
-                f"cannot be listened on at {host}: {error.strerror}",
-                "Unless Enginehouse itself is running: stop what listens there, or set another `listener.port`.",
-            )
+            found = f"cannot be listened on at {host}: {error.strerror}"
+            return Diagnosis(subject, State.WARN, found, _advice_on_port(error))
     return Diagnosis(subject, State.OK, f"free at {host}")
+
+
+def _advice_on_port(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "Unless Enginehouse itself is running: stop what listens there, or set another `listener.port`."
+    if error.errno == errno.EACCES:
+        return "Ports below 1024 are for root: set another `listener.port`."
+    return "Set `listener.host` to an address of this machine; 0.0.0.0 is all of them."
 
 
 def check_shared_memory(free_bytes: int | None) -> Diagnosis:

@@ -15,6 +15,8 @@ from typing import Any
 import ray
 from ray.serve._private.constants import SERVE_NAMESPACE
 
+from deployments.serve_internals import show_own_token
+
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Ray's shared memory. Requests and tokens do not travel through it; Ray's default is 30 % of the machine."""
 
@@ -32,6 +34,9 @@ DASHBOARD_PORT = 8265
 
 MAX_TEMP_DIR_CHARACTERS = 40
 """Ray's sockets lie some 60 characters below its folder, and Linux allows a socket's path 107."""
+
+
+_ADVICE = ". Where it asks for a token, set RAY_AUTH_MODE=token and have its token in ~/.ray/auth_token"
 
 
 @dataclass(slots=True, frozen=True)
@@ -59,10 +64,13 @@ def existing_cluster(address: str) -> Iterator[Cluster]:
     Connect to the Ray cluster at `address`, and leave it running at the end.
 
     Raises:
-        ClusterError: there is none.
+        ClusterError: there is none, or it asks for a token.
     """
     _refuse_unreachable(address)
-    context = _init(address=address)
+    _quiet_ray()
+    if is_of_this_machine(address):
+        show_own_token()
+    context = _init(f"cannot join the Ray cluster at {address}", address=address)
     try:
         yield Cluster(_gcs_address(), _dashboard(context), None)
     finally:
@@ -94,6 +102,7 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
         )
     try:
         context = _init(
+            "Ray did not start",
             address="local",
             _temp_dir=str(folder),
             include_dashboard=True,
@@ -119,12 +128,13 @@ def _remove(folder: Path) -> None:
         time.sleep(0.1)
 
 
-def _init(**options: Any) -> object:  # noqa: ANN401 - Ray's own options
+def _init(failure: str, /, **options: Any) -> object:  # noqa: ANN401 - Ray's own options
     try:
         return ray.init(namespace=SERVE_NAMESPACE, log_to_driver=False, logging_level=logging.WARNING, **options)
     except Exception as error:  # Ray raises bare ones, for a start that took too long
         ray.shutdown()
-        raise ClusterError(f"Ray did not start: {error}") from error
+        advice = _ADVICE if isinstance(error, ConnectionError) and ":" in str(options["address"]) else ""
+        raise ClusterError(f"{failure}: {error}{advice}") from error
 
 
 def _free_dashboard_port() -> int:
@@ -146,6 +156,31 @@ def _refuse_unreachable(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_TIMEOUT_S).close()
     except OSError as error:
         raise ClusterError(f"no Ray cluster answers at {address}: {error.strerror or error}") from error
+
+
+def _quiet_ray() -> None:
+    """Keep Ray's words from among a command's own."""
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells how it asks, among the answers
+    # It advises at each question to do without the cluster's token, where one is used.
+    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+
+
+def is_of_this_machine(address: str) -> bool:
+    """
+    Whether HOST of `HOST:PORT` is one of this machine's addresses.
+
+    Ray shows the token in `~/.ray/auth_token` to the cluster that it finds by itself, `auto`, and to no address that
+    it is given, which may be anybody's. Where that is this machine, it is the same cluster.
+    """
+    host = address.rpartition(":")[0].strip("[]")
+    if not host or "/" in host:
+        return False
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        try:
+            probe.bind((host, 0))
+        except OSError:
+            return False
+    return True
 
 
 def _gcs_address() -> str:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import ray
+import ray.serve.exceptions
 from ray import serve
+from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.state import available_resources_per_node
 from ray._private.worker import global_worker
 from ray.exceptions import RayError
@@ -29,6 +31,7 @@ from router.replicas.registry import Figures
 
 _KV_NAMESPACE = b"enginehouse"
 _KV_TIMEOUT_S = 2
+_ROUTERS_TIMEOUT_S = 30
 _FIGURES = b"figures:"
 _ROUTER_LOAD = b"router_load:"
 _WISH = b"first_tokens_wanted"
@@ -224,17 +227,21 @@ def running_hosts(application: str, deployment: str) -> list[str]:
 
 def ask_all_routers(method: str, *arguments: object) -> list[Any]:
     """
-    What a method returns on each router replica of the cluster.
+    What a method returns on each router replica that runs on the cluster.
 
     Raises:
-        RuntimeError: one of them failed; the message has its words.
+        RuntimeError: one of them failed, or does not answer; the message has its words.
     """
     answers: list[Any] = []
     for name, application in serve.status().applications.items():
         if "Router" in application.deployments:
             handle = serve.get_deployment_handle("Router", name)
             try:
-                answers += handle.broadcast(method, *arguments).results(timeout_s=30)
+                answers += handle.broadcast(method, *arguments).results(timeout_s=_ROUTERS_TIMEOUT_S)
+            except ray.serve.exceptions.DeploymentUnavailableError:  # none of its replicas runs
+                continue
+            except TimeoutError as error:
+                raise RuntimeError(f"a router of {name!r} does not answer within {_ROUTERS_TIMEOUT_S} s") from error
             except RayError as error:
                 raise RuntimeError(str(error).strip().splitlines()[-1]) from error
     return answers
@@ -254,6 +261,11 @@ def deploy(config: Mapping[str, Any]) -> None:
         controller_options=schema.controller_options,
     )
     client.deploy_apps(schema, _blocking=False)
+
+
+def show_own_token() -> None:
+    """Have Ray show the token that lies on this machine, if there is one, unless RAY_AUTH_MODE says what to do."""
+    maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
 
 def put_note(key: str, value: bytes, *, overwrite: bool = True) -> bool:

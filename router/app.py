@@ -10,6 +10,7 @@ from router.generation import Generation
 from router.http.asgi import Message, Receive, Scope, Send
 from router.http.error_bodies import error_body, error_headers
 from router.http.path_keys import PREFIX, take_key_from_path
+from router.http.paths import with_one_slash_ahead, with_single_slashes
 from router.state import RouterState
 from router.wire_apis.questions import serve_wire_route
 from router.wire_apis.routes import find_wire_route
@@ -39,10 +40,11 @@ class RouterApp:
         if scope["type"] != "http":
             await send({"type": "websocket.close", "code": 1003})
             return
-        path: str = scope["path"]
-        if path.startswith(PREFIX):
+        scope = with_one_slash_ahead(scope)
+        if scope["path"].startswith(PREFIX):
             scope = take_key_from_path(scope, is_accepted=self.state.keys.are_in_paths)
-            path = scope["path"]
+        scope = with_single_slashes(scope)
+        path: str = scope["path"]
         route = ROUTES.get(_OTHER_PATHS.get(path, path))
         if route is not None and scope["method"] == "POST":
             kind = RerankGeneration if route.task == "rerank" else Generation

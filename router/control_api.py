@@ -45,6 +45,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
         docs_url=None,  # FastAPI's pages load their scripts from the internet
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,  # `router.http.paths` has seen to them
     )
     api.add_exception_handler(ServingError, _answer_serving_error)
     api.add_exception_handler(HTTPException, _answer_http_exception)
@@ -66,6 +67,7 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
             return _json(auto_card(state, auto, table.models_of(auto), created_at))
         return _json(next(card for card in model_cards(state, table.resolve(name), created_at) if card["id"] == name))
 
+    @api.head(HEALTH_PATH, summary="Whether this router answers")
     @api.get(HEALTH_PATH, summary="Whether this router answers, and how many replicas each model has")
     async def health() -> Response:
         models = {model.name: len(state.directory.of(*model.applications)) for model in state.table.models}

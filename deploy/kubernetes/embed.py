@@ -25,6 +25,8 @@ def embedded(rayservice: str, serve_file: str) -> str:
 
 if __name__ == "__main__":
     source = Path(sys.argv[1]) if len(sys.argv) > 1 else PROD
-    RAYSERVICE.write_text(
-        embedded(RAYSERVICE.read_text(encoding="utf-8"), source.read_text(encoding="utf-8")), encoding="utf-8"
-    )
+    try:
+        serve_file = source.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        sys.exit(f"{source} cannot be read: {error.strerror if isinstance(error, OSError) else error}")
+    RAYSERVICE.write_text(embedded(RAYSERVICE.read_text(encoding="utf-8"), serve_file), encoding="utf-8")

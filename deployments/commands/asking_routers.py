@@ -1,26 +1,43 @@
-"""Asking every router of a running house, for subcommands."""
+"""Asking a running house, for subcommands. Through Ray, not through the routers' own door: a client is no operator."""
 
-import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 
-def ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
-    """Every router's answer. Through Ray, not through the routers' own door: a client is no operator."""
-    # Importing Ray takes a second; a wrong option is told before.
-    from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
-    from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
+@contextmanager
+def joined(address: str) -> Iterator[None]:
+    """
+    Within it, the house on the cluster at `address` can be asked.
 
-    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # it tells how it asks, among the answers
-    # It advises at each question to do without the cluster's token, where one is used.
-    logging.getLogger("ray._private.authentication").setLevel(logging.ERROR)
+    Raises:
+        click.ClickException: there is no such cluster, or somebody there did not answer.
+    """
+    # Importing Ray takes a second; a wrong option is told before.
+    from ray.exceptions import RayError  # noqa: PLC0415
+
+    from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
+
     try:
         with existing_cluster(address):
-            answers = ask_all_routers(method, *arguments)
-    except (ClusterError, RuntimeError) as error:
+            yield
+    except (ClusterError, RayError, RuntimeError) as error:
         raise click.ClickException(str(error)) from error
+
+
+def ask_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
+    """Every router's answer."""
+    with joined(address):
+        return answers_of_routers(address, method, *arguments)
+
+
+def answers_of_routers(address: str, method: str, *arguments: object) -> Sequence[Any]:
+    """The same, of a cluster that was joined."""
+    from deployments.serve_internals import ask_all_routers  # noqa: PLC0415
+
+    answers = ask_all_routers(method, *arguments)
     if not answers:
         raise click.ClickException(f"no router runs on the cluster at {address}")
     return answers

@@ -68,6 +68,8 @@ def batch(**options: Any) -> None:  # noqa: ANN401 - click gives each by its nam
         targets = _targets(file, options["output"], resumed)
         if resumed is None:
             resumed = _begin(client, file, options["endpoint"], options["window"], console)
+        else:
+            client.find(resumed)  # a wrong address is told at once; later on, a router that is away is waited for
         _watch(client, resumed, targets, console)
     except BatchClientError as error:
         _fail(str(error))

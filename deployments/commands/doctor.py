@@ -25,7 +25,10 @@ LISTENER = ListenerSettings()
 
 @click.command()
 @click.option("--host", default=LISTENER.host, show_default=True, help="Address the router is to listen on.")
-@click.option("--port", default=LISTENER.port, show_default=True, help="Port the router is to listen on.")
+@click.option(
+    "--port", type=click.IntRange(1, 65_535), default=LISTENER.port, show_default=True,
+    help="Port the router is to listen on.",
+)  # fmt: skip
 @click.option("--engine", help="Start this engine here and ask everything of it: a kind, or FILE#APPLICATION.")
 @click.option("--set", "given", multiple=True, metavar="NAME=VALUE", help="A setting of that engine, as in its args.")
 @click.option("--without", "skipped", multiple=True, help="What that engine cannot do: tools, logprobs, n, schema, ...")

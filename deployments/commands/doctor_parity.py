@@ -12,7 +12,7 @@ from rich.table import Table
 from configs.engines.addresses import HttpAddress
 from deployments.conformance.checks import OFFERS
 from deployments.conformance.parity import Comparison, compare
-from deployments.conformance.subject import Subject
+from deployments.conformance.subject import CHAT, Reply, Subject
 
 WORDS = {True: "[green]same[/]", False: "[bold red]differs[/]", None: "[dim]told[/]"}
 TIMEOUT_S = 300.0
@@ -46,7 +46,25 @@ async def compare_servers(servers: Sequence[tuple[str, str]], key_env: str) -> l
         aiohttp.ClientSession(first_url, headers=headers, timeout=timeout) as first,
         aiohttp.ClientSession(second_url, headers=headers, timeout=timeout) as second,
     ):
-        return await compare(Subject(first, first_model, OFFERS), Subject(second, second_model, OFFERS))
+        subjects = Subject(first, first_model, OFFERS), Subject(second, second_model, OFFERS)
+        replies = [await _first_reply(subject, server) for subject, server in zip(subjects, servers, strict=True)]
+        if all(reply.status != 200 for reply in replies):
+            told = ", ".join(f"{reply.status} {reply.body.decode(errors='replace')[:200]}" for reply in replies)
+            raise click.ClickException(f"--parity: neither server answers a chat, so nothing can be compared: {told}")
+        return await compare(*subjects)
+
+
+async def _first_reply(subject: Subject, server: tuple[str, str]) -> Reply:
+    """
+    Raises:
+        click.ClickException: no server is there.
+    """
+    try:
+        return await subject.post(CHAT, {"messages": [{"role": "user", "content": "Hello."}], "max_tokens": 1})
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        raise click.ClickException(
+            f"--parity {'@'.join(server)}: no answer: {error or type(error).__name__}"
+        ) from error
 
 
 def show(console: Console, names: Sequence[str], comparisons: Sequence[Comparison]) -> bool:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import click
 
+from deployments.commands.ranges import FiniteRange
 from deployments.editors.asking import NeedsKeyError, Router, without_version
 from deployments.editors.checking import Outcome, check
 from deployments.editors.client import YOUR_KEY, Client, Key, Setup
@@ -30,7 +31,7 @@ from deployments.editors.step import Fault
 @click.option("--check", "is_check", is_flag=True, help="Send each client's first requests, and report what fails.")
 @click.option("--write", "is_write", is_flag=True, help="Write CLIENT's file, the key in it, where there is none yet.")
 @click.option(
-    "--timeout", "timeout_s", metavar="SECONDS", type=click.FloatRange(min=0, min_open=True), default=120.0,
+    "--timeout", "timeout_s", metavar="SECONDS", type=FiniteRange(min=0, min_open=True), default=120.0,
     show_default=True, help="Longest wait for one answer of --check.",
 )  # fmt: skip
 def editors(client: str | None, **options: Any) -> None:  # noqa: ANN401 - click's options, each typed where it is read

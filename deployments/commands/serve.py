@@ -18,6 +18,7 @@ from rich.console import Console
 from configs.check import examine
 from configs.router import ListenerSettings
 from configs.serve_file import ServeFile
+from deployments.commands.ranges import FiniteRange
 from deployments.preflight import PortTakenError, first_key, refuse_taken_port
 
 
@@ -40,9 +41,16 @@ class Options:
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--address", envvar="RAY_ADDRESS", help="Serve on the Ray cluster there; default: on one of our own.")
-@click.option("--dashboard-port", type=int, help="Port of our own cluster's dashboard; default: 8265, or a free one.")
+@click.option(
+    "--dashboard-port",
+    type=click.IntRange(1, 65_535),
+    help="Port of our own cluster's dashboard; default: 8265, or a free one.",
+)
 @click.option("--temp-dir", type=click.Path(path_type=Path, file_okay=False), help="Where our own cluster keeps files.")
-@click.option("--timeout", "timeout_s", default=1800.0, show_default=True, help="Seconds until all models answer.")
+@click.option(
+    "--timeout", "timeout_s", type=FiniteRange(min=0, min_open=True), default=1800.0, show_default=True,
+    help="Seconds until all models answer.",
+)  # fmt: skip
 @click.option("--detach", "is_detached", is_flag=True, help="With --address: return when every model answers.")
 def serve(**options: Any) -> None:  # noqa: ANN401 - click gives each by its name; Options has the types
     """

@@ -4,11 +4,14 @@ import datetime as dt
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from deployments.commands.asking_routers import ask_routers
+from deployments.commands.asking_routers import answers_of_routers, joined
+
+if TYPE_CHECKING:  # importing Ray takes a second; a wrong option is told before
+    from deployments.rollout import Progress
 
 
 @click.command()
@@ -16,17 +19,36 @@ from deployments.commands.asking_routers import ask_routers
     "--address", envvar="RAY_ADDRESS", default="auto", help="The Ray cluster that serves; default: that of this node."
 )
 def status(address: str) -> None:
-    """Print which names each router serves, why it refused the last model table, where it did, and which of the
-    models that take turns on a GPU are awake.
+    """Print which applications do not run, and why; which names each router serves, why it refused the last model
+    table, where it did, and which of the models that take turns on a GPU are awake.
 
     Exit code 0: every router has the table that was deployed last, and it fits the engines that there are. 1: one of
     them refused it, or has one that does not fit, or cannot be asked.
     """
-    answers = ask_routers(address, "table_status")
+    with joined(address):
+        for line in _trouble():
+            click.echo(line)
+        answers = answers_of_routers(address, "table_status")
     for number, answer in enumerate(answers, start=1):
         for line in status_lines(answer):
             click.echo(f"router {number}: {line}")
     sys.exit(any(answer["refused"] for answer in answers))
+
+
+def _trouble() -> list[str]:
+    from deployments.serving import read_all_progress  # noqa: PLC0415  Ray, as above
+
+    return trouble_lines(read_all_progress())
+
+
+def trouble_lines(progress: "Sequence[Progress]") -> list[str]:
+    """Why an application does not run: before what the routers say, for one that does not run says nothing."""
+    lines: list[str] = []
+    for one in progress:
+        if one.stage != "running":
+            lines.append(f"{one.application}: {one.detail}")
+            lines += [f"  {line}" for line in one.reason.splitlines()]
+    return lines
 
 
 def status_lines(answer: Mapping[str, Any]) -> list[str]:

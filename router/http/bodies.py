@@ -1,6 +1,7 @@
 """A request's body: read within limits, parsed once."""
 
 from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
@@ -8,16 +9,23 @@ from router.errors import ClientDisconnected, InvalidRequest, RequestTimeout, Re
 from router.http.asgi import Receive, Scope, header
 from router.http.driving import within
 
+_COMPRESSIONS: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"br", b"zstd"})
+
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
     """
     The whole body.
 
     Raises:
+        InvalidRequest: it is, or says that it is, compressed.
         RequestTooLarge: it is, or says that it is, larger than `max_bytes`.
         RequestTimeout: it was not there within `timeout_s`.
         ClientDisconnected: the client left before it was whole.
     """
+    encoding = header(scope, b"content-encoding")
+    if encoding and not _COMPRESSIONS.isdisjoint(map(bytes.strip, encoding.lower().split(b","))):
+        named = encoding[:40].decode("latin-1")
+        raise InvalidRequest(f"The body has the content-encoding {named!r}; send it as it is, without compression.")
     declared = header(scope, b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)
@@ -59,10 +67,19 @@ def parse_object(body: bytes) -> dict[str, object]:
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {error}.") from None
+        raise InvalidRequest(f"The body is not valid JSON: {_no_text(body) or error}.") from None
     if not isinstance(document, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {_json_type(document)}.")
     return document
+
+
+def _no_text(body: bytes) -> str | None:
+    """Where the text is broken, which the JSON reader does not tell; None where it is text."""
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        return f"byte 0x{body[error.start]:02x} at position {error.start} is not UTF-8"
+    return None
 
 
 def encode_object(document: Mapping[str, object]) -> bytes:

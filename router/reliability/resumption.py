@@ -72,7 +72,7 @@ class Resumption:
             ServingError: that, where nobody can.
         """
         if self._broken is not None and self.is_pausing:
-            logger.warning("the rest of a stream was not given: %s", failure)
+            logger.warning("the rest of a stream of %r was not given: %s", self._model.name, failure)
             if failure.status < 500:
                 raise self._broken
             self._broken.is_final = True
@@ -114,7 +114,10 @@ class Resumption:
         rest = rest_of(fit_unsaid(self._call, self._model, profile), said, num_tokens, profile)
         if rest is None:
             raise self._broken
-        logger.warning("a stream is resumed after %d events, for it broke: %s", said.num_events, self._broken)
+        logger.warning(
+            "a stream of %r is resumed after %d events, for it broke on replica %s: %s",
+            self._labels["model"], said.num_events, self._labels["replica"], self._broken,
+        )  # fmt: skip
         self._state.sink.record(RESUMES, 1, {**self._labels, "reason": self._broken.code})
         wants_usage = self._call.wants_usage or keeps_usage
         self._rest = Continuation(self._answer, said, num_tokens, rest, kept, wants_usage=wants_usage)

@@ -3,6 +3,8 @@
 import copy
 import importlib.util
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -92,6 +94,15 @@ def test_another_serve_file_can_be_embedded(service: Json) -> None:
     changed = yaml.safe_load(embed().embedded((FOLDER / "rayservice.yaml").read_text(encoding="utf-8"), other))
     assert yaml.safe_load(other) == yaml.safe_load(changed["spec"].pop("serveConfigV2"))
     assert {key: value for key, value in service["spec"].items() if key != "serveConfigV2"} == changed["spec"]
+
+
+def test_a_file_that_is_not_there_is_told_in_one_line() -> None:
+    """And what was embedded stays."""
+    before = (FOLDER / "rayservice.yaml").read_bytes()
+    command = [sys.executable, FOLDER / "embed.py", "/nowhere.yaml"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told = "/nowhere.yaml cannot be read: No such file or directory\n"
+    assert (1, told, before) == (done.returncode, done.stderr, (FOLDER / "rayservice.yaml").read_bytes())
 
 
 def test_serve_and_enginehouse_take_the_serve_file(service: Json, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -82,6 +83,7 @@ async def test_an_engine_that_does_not_start_says_why() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (("--port", "99999"), "'--port': 99999 is not in the range"),
         (("--engine", "vlm"), "--engine: Input tag 'vlm' found"),
         (("--engine", "vllm"), "model_source: Field required"),
         (("--engine", "simulated", "--set", "max_num_seqs=many"), "max_num_seqs: "),
@@ -115,3 +117,22 @@ async def test_differences_are_printed() -> None:
         code, output = await doctor("--parity", f"m@{server}", f"other@{server}", key=runtime.address.secret)
 
     assert (1, True) == (code, "prompt tokens, system" in output and "differs" in output), output
+
+
+async def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
+    """With the reason, and without a trace of how it was found."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen
+        server = f"m@http://127.0.0.1:{silent.getsockname()[1]}"
+        code, output = await doctor("--parity", server, server)
+
+    assert (1, f"Error: --parity {server}: no answer: ", 1) == (code, output.partition("Cannot")[0], output.count("\n"))
+
+
+async def test_two_servers_that_answer_nothing_are_not_the_same() -> None:
+    """Both lack the model: there is nothing to compare."""
+    async with simulated("m") as runtime:
+        server = f"other@http://127.0.0.1:{runtime.address.port}"
+        code, output = await doctor("--parity", server, server, key=runtime.address.secret)
+
+    assert (1, True) == (code, "neither server answers a chat" in output), output

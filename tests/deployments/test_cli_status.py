@@ -1,6 +1,7 @@
 """`enginehouse status`: what it prints of one router."""
 
-from deployments.commands.status import status_lines, turn_lines
+from deployments.commands.status import status_lines, trouble_lines, turn_lines
+from deployments.rollout import Progress, Stage
 
 
 def test_names_are_printed() -> None:
@@ -40,3 +41,18 @@ def test_models_that_take_turns_are_printed_by_group() -> None:
         "group a: chat asleep for 12 s, code awake for 0 s",
         "group b: vectors awake for 22 s",
     ] == turn_lines(turns, 1_012.0)
+
+
+def test_what_does_not_run_is_printed_with_its_reason() -> None:
+    """And nothing of what does."""
+    progress = [
+        Progress("router", Stage.RUNNING, "ready"),
+        Progress("big", Stage.DEPLOYING, "loading, 1 start failed before"),
+        Progress("small", Stage.FAILED, "failed", "small did not start; its last lines:\n  no weights"),
+    ]
+    assert [
+        "big: loading, 1 start failed before",
+        "small: failed",
+        "  small did not start; its last lines:",
+        "    no weights",
+    ] == trouble_lines(progress)

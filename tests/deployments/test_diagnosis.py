@@ -93,7 +93,9 @@ def test_a_taken_port_is_a_warning() -> None:
 
 def test_an_address_of_another_machine_is_a_warning() -> None:
     """What cannot be bound is said, instead of raised."""
-    assert "Cannot assign requested address" in check_port("192.0.2.1", 8000).found
+    found = check_port("192.0.2.1", 8000)
+    assert "cannot be listened on at 192.0.2.1: Cannot assign requested address" == found.found
+    assert "Set `listener.host` to an address of this machine; 0.0.0.0 is all of them." == found.advice
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,13 @@ async def test_health(door: Door) -> None:
     assert (200, {"status": "ok", "ready_replicas": {"m": 1}}) == (answer.status, document(answer.body))
 
 
+async def test_health_for_who_asks_for_the_head_only(open_door: OpenDoor) -> None:
+    """As some balancers and `curl -I` do, without a key."""
+    door = await open_door(keys=["k1"])
+    answer = await door.ask("HEAD", "/health")
+    assert (200, b"") == (answer.status, answer.body)
+
+
 async def test_health_while_draining(door: Door) -> None:
     """And every connection ends with its answer."""
     door.state.is_draining = True

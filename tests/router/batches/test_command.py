@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,12 @@ class Done:
 
 
 async def start(door: Door, *words: str) -> asyncio.subprocess.Process:
+    return await start_at(f"http://127.0.0.1:{door.port}", *words)
+
+
+async def start_at(address: str, *words: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "deployments.cli", "batch", *words, "--address", f"http://127.0.0.1:{door.port}",
+        sys.executable, "-m", "deployments.cli", "batch", *words, "--address", address,
         cwd=ROOT, env={**os.environ, "ENGINEHOUSE_API_KEY": "a-key", "COLUMNS": "200"},
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
     )  # fmt: skip
@@ -110,6 +115,15 @@ async def test_ctrl_c_leaves_the_batch_which_can_be_resumed(house: Door, file: P
     done = await run(house, str(file), "--resume", batch_id)
     assert "completed: 2 of 3 answered, 1 failed" in done.told
     assert ["a", "b"] == custom_ids(file.with_name("questions.output.jsonl"))
+
+
+async def test_a_wrong_address_is_told_at_once() -> None:
+    """Also of a batch that is to be resumed, for which a router that goes away later is waited for."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        done = await end(await start_at(address, "--resume", "batch_1"))
+    assert (1, f"enginehouse: {address}: [Errno 111] Connection refused\n") == (done.code, done.told)
 
 
 async def test_a_batch_is_cancelled(house: Door, file: Path, echo: EchoEngine) -> None:

@@ -121,3 +121,22 @@ def test_a_body_that_is_too_deep_to_be_passed_on_is_the_clients_fault() -> None:
 
     with pytest.raises(InvalidRequest):
         encode_object(document)
+
+
+@pytest.mark.parametrize("encoding", [b"gzip", b"zstd", b"br", b"Deflate", b"identity, gzip"])
+async def test_a_compressed_body_is_refused_by_its_name(encoding: bytes) -> None:
+    """Else its sender would be told that it is no JSON."""
+    with pytest.raises(InvalidRequest, match=f"content-encoding '{encoding.decode()}'; send it as it is"):
+        await read([], [(b"content-encoding", encoding)])
+
+
+@pytest.mark.parametrize("encoding", [b"", b"identity", b"utf-8"])
+async def test_an_encoding_that_compresses_nothing_is_passed_over(encoding: bytes) -> None:
+    """Some clients write what the text is encoded in."""
+    assert b"{}" == await read([part(b"{}", more_body=False)], [(b"content-encoding", encoding)])
+
+
+def test_a_byte_that_is_no_text_is_named() -> None:
+    """With its place, where the JSON reader names the beginning."""
+    with pytest.raises(InvalidRequest, match="not valid JSON: byte 0xff at position 7 is not UTF-8"):
+        parse_object(b'{"a": "\xff"}')

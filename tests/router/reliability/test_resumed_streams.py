@@ -55,6 +55,18 @@ async def test_the_other_engine_is_asked_to_go_on(
     } == asked
 
 
+async def test_the_log_says_whose_stream_it_was(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The model and the replica that broke it: the client's own request ends well, and has no line."""
+    engine.script(*BROKEN)
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    await door.post(CHAT_STREAM)
+    [told] = [one.getMessage() for one in caplog.records if "is resumed" in one.getMessage()]
+    assert told.startswith("a stream of 'm' is resumed after 2 events, for it broke on replica first: ")
+
+
 async def test_the_engines_tokeniser_says_how_much_was_said(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
