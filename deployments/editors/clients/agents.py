@@ -1,5 +1,8 @@
 """What Cline, Roo Code and Kilo Code have in common: a chat with tools, through one of two libraries."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
 from deployments.editors.bodies import Body, fitted
 from deployments.editors.client import Setup
 from deployments.editors.offered import OfferedModel
@@ -12,34 +15,38 @@ SDK_MEANINGS = {
 }
 
 
-def short_chat(setup: Setup, model: OfferedModel, user_agent: str) -> Step:
+@dataclass(slots=True, frozen=True)
+class Habits:
+    """How one of them begins a task: with `tools`, in `num_bytes`. `fields` are beside those that all of them send."""
+
+    headers: Mapping[str, str]
+    num_bytes: int
+    tools: Sequence[Body]
+    fields: Body = field(default_factory=dict)
+
+
+def short_chat(setup: Setup, model: OfferedModel, habits: Habits) -> Step:
     """A task without tools, to see a stream to its end."""
     body = {**_asked(model), "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 48}
-    return _step(setup, model, "chat", body, user_agent)
+    return _step(setup, model, "chat", body, habits)
 
 
-def agent_chat(setup: Setup, model: OfferedModel, user_agent: str, num_bytes: int, tools: list[Body]) -> Step:
+def agent_chat(setup: Setup, model: OfferedModel, habits: Habits) -> Step:
     """The first request of a task, as large as it is."""
-    asked = {**_asked(model), "tool_choice": "auto", "parallel_tool_calls": True, "tools": tools}
+    tools = list(habits.tools)
+    asked = {**_asked(model), **habits.fields, "tool_choice": "auto", "tools": tools}
     turn = {"role": "user", "content": [{"type": "text", "text": "<task>Say hello.</task>"}]}
-    body = fitted(lambda text: {**asked, "messages": [{"role": "system", "content": text}, turn]}, num_bytes)
-    title = f"agent, {num_bytes // 1000} KB with {len(tools)} tools"
-    step = _step(setup, model, title, body, user_agent)
-    return Step(
-        step.title, step.path, step.rules, headers=step.headers, body=step.body, model=model.name,
-        max_model_len=model.max_model_len, num_tokens=num_bytes // 4, max_events=40,
-    )  # fmt: skip
+    body = fitted(lambda text: {**asked, "messages": [{"role": "system", "content": text}, turn]}, habits.num_bytes)
+    title = f"agent, {habits.num_bytes // 1000} KB with {len(tools)} tools"
+    step = _step(setup, model, title, body, habits)
+    return replace(step, max_model_len=model.max_model_len, num_tokens=habits.num_bytes // 4, max_events=40)
 
 
 def _asked(model: OfferedModel) -> Body:
-    return {"model": model.name, "temperature": 0, "stream": True, "stream_options": {"include_usage": True}}
+    return {"model": model.name, "stream": True, "stream_options": {"include_usage": True}}
 
 
-def _step(setup: Setup, model: OfferedModel, title: str, body: Body, user_agent: str) -> Step:
-    headers = {
-        "content-type": "application/json",
-        "user-agent": user_agent,
-        "Authorization": f"Bearer {setup.key_text}",
-    }
+def _step(setup: Setup, model: OfferedModel, title: str, body: Body, habits: Habits) -> Step:
+    headers = {"content-type": "application/json", **habits.headers, "Authorization": f"Bearer {setup.key_text}"}
     rules = [*STREAM, usage_at_the_end]
     return Step(title, "/v1/chat/completions", rules, headers=headers, body=body, model=model.name)

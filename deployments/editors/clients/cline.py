@@ -4,12 +4,16 @@ from collections.abc import Sequence
 
 from deployments.editors.bodies import functions
 from deployments.editors.client import Client, Part, Setup
-from deployments.editors.clients.agents import SDK_MEANINGS, agent_chat, short_chat
+from deployments.editors.clients.agents import SDK_MEANINGS, Habits, agent_chat, short_chat
 from deployments.editors.rules.basic import lists_models, ok
 from deployments.editors.step import Skip, Step
 
-_AGENT_BYTES = 21_800
-_USER_AGENT = "ai-sdk/openai-compatible/2.0.92"
+_HABITS = Habits(
+    {"user-agent": "ai-sdk/openai-compatible/2.0.92"},
+    num_bytes=21_800,
+    tools=functions(25, 600),
+    fields={"temperature": 0, "parallel_tool_calls": True},
+)
 
 
 def _settings(setup: Setup) -> list[Part]:
@@ -35,8 +39,8 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
         return [models, Skip("chat", "no model generates text")]
     return [
         models,
-        short_chat(setup, model, _USER_AGENT),
-        agent_chat(setup, model, _USER_AGENT, _AGENT_BYTES, functions(25, 600)),
+        short_chat(setup, model, _HABITS),
+        agent_chat(setup, model, _HABITS),
     ]
 
 

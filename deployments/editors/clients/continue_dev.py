@@ -1,4 +1,4 @@
-"""Continue, the extension and its command line. Source: Continue CLI 1.5, openai-adapters 1.37."""
+"""Continue, the extension and its command line. Source: Continue CLI 1.5, the extension 1.3, openai-adapters 1.37."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -96,7 +96,8 @@ def _others(setup: Setup, headers: dict[str, str]) -> list[Step | Skip]:
             "model": picks.completion.name, "stream": True, "max_tokens": 32, "temperature": 0.01,
             "prompt": "def add(a, b):\n    return ", "suffix": "\n", "stop": ["<fim_prefix>", "/src/", "```"],
         }  # fmt: skip
-        steps.append(Step("autocomplete", "/v1/fim/completions", FIM_STREAM, headers=headers, body=body))
+        fim_headers = {**headers, "user-agent": "node-fetch", "x-api-key": setup.key_text}
+        steps.append(Step("autocomplete", "/v1/fim/completions", FIM_STREAM, headers=fim_headers, body=body))
     if picks.embedding is None:
         steps.append(Skip("embed", "no model makes vectors"))
     else:

@@ -1,18 +1,26 @@
-"""Kilo Code. Source: its command line 7.7.9, which is built on opencode and the AI SDK."""
+"""Kilo Code. Source: its command line 7.7.9, built on opencode and the AI SDK, which is its extension's server, too."""
 
 import json
 from collections.abc import Sequence
 
 from deployments.editors.bodies import functions
 from deployments.editors.client import Client, Part, Setup
-from deployments.editors.clients.agents import SDK_MEANINGS, agent_chat, short_chat
+from deployments.editors.clients.agents import SDK_MEANINGS, Habits, agent_chat, short_chat
 from deployments.editors.offered import OfferedModel
 from deployments.editors.picks import calls_tools
 from deployments.editors.rules.chat import COMPLETION_STREAM
 from deployments.editors.step import Skip, Step
 
-_AGENT_BYTES = 57_600
-_USER_AGENT = "ai-sdk/openai-compatible/2.0.92"
+_HABITS = Habits(
+    {
+        "user-agent": "Kilo-Code/7.7.9 ai-sdk/provider-utils/4.0.27 runtime/bun/1.3.14",
+        "x-title": "Kilo Code",
+        "x-session-id": "ses_check",
+        "x-session-affinity": "ses_check",
+    },
+    num_bytes=57_600,
+    tools=functions(21, 1_400),
+)
 
 
 def _settings(setup: Setup) -> list[Part]:
@@ -20,12 +28,7 @@ def _settings(setup: Setup) -> list[Part]:
     options = {"baseURL": setup.base_url, "apiKey": setup.key_text}
     provider = {"npm": "@ai-sdk/openai-compatible", "name": "Enginehouse", "options": options, "models": models}
     document = {"provider": {"enginehouse": provider}}
-    parts = [Part("~/.config/kilo/kilo.json", json.dumps(document, indent=2), home_file=".config/kilo/kilo.json")]
-    model = setup.picks.completion
-    if model is not None:
-        rows = f"URL      {setup.base_url}/completions\nAPI key  {setup.key_text}\nModel    {model.name}"
-        parts.append(Part("Kilo's settings, 'Autocomplete', a custom provider", rows))
-    return parts
+    return [Part("~/.config/kilo/kilo.json", json.dumps(document, indent=2), home_file=".config/kilo/kilo.json")]
 
 
 def _limits(model: OfferedModel) -> dict[str, object]:
@@ -39,8 +42,8 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
     if model is None:
         steps.append(Skip("chat", "no model generates text"))
     else:
-        steps.append(short_chat(setup, model, _USER_AGENT))
-        steps.append(agent_chat(setup, model, _USER_AGENT, _AGENT_BYTES, functions(21, 1_400)))
+        steps.append(short_chat(setup, model, _HABITS))
+        steps.append(agent_chat(setup, model, _HABITS))
     if completing is None:
         return [*steps, Skip("autocomplete", "no model is known to complete code in the middle")]
     body = {
@@ -51,4 +54,4 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
     return [*steps, Step("autocomplete", "/v1/completions", COMPLETION_STREAM, headers=headers, body=body)]
 
 
-CLIENT = Client("kilo", "Kilo Code", ("agent", "completion"), _settings, _first_requests, SDK_MEANINGS)
+CLIENT = Client("kilo", "Kilo Code", ("agent",), _settings, _first_requests, SDK_MEANINGS)

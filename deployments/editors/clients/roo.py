@@ -1,17 +1,25 @@
-"""Roo Code. Source: its release of April 2026, which uses OpenAI's SDK."""
+"""Roo Code. Source: its extension 3.52.1 of April 2026, which uses OpenAI's SDK, and what a router saw of it."""
 
 import json
 from collections.abc import Sequence
 
 from deployments.editors.bodies import functions
 from deployments.editors.client import Client, Part, Setup
-from deployments.editors.clients.agents import SDK_MEANINGS, agent_chat, short_chat
+from deployments.editors.clients.agents import Habits, agent_chat, short_chat
 from deployments.editors.rules.basic import lists_models, ok
 from deployments.editors.step import Skip, Step
 
-_AGENT_BYTES = 40_000
-_USER_AGENT = "RooCode/3.60.0"
+_HABITS = Habits(
+    {"user-agent": "RooCode/3.52.1", "x-title": "Roo Code"},
+    num_bytes=38_600,
+    tools=functions(13, 1_400, is_strict=True),
+    fields={"temperature": 0, "parallel_tool_calls": True},
+)
 _PROFILE = "enginehouse"
+_MEANINGS = {
+    429: "it tries again twice, after 0.5 to 8 seconds",
+    503: "it tries again twice, after 0.5 to 8 seconds, and then offers to retry",
+}
 
 
 def _settings(setup: Setup) -> list[Part]:
@@ -44,12 +52,11 @@ def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
     models = Step("models", "/v1/models", [ok, lists_models], method="GET", headers=setup.bearer())
     if model is None:
         return [models, Skip("chat", "no model generates text")]
-    tools = functions(20, 1_000, is_strict=True)
     return [
         models,
-        short_chat(setup, model, _USER_AGENT),
-        agent_chat(setup, model, _USER_AGENT, _AGENT_BYTES, tools),
+        short_chat(setup, model, _HABITS),
+        agent_chat(setup, model, _HABITS),
     ]
 
 
-CLIENT = Client("roo", "Roo Code", ("agent",), _settings, _first_requests, SDK_MEANINGS)
+CLIENT = Client("roo", "Roo Code", ("agent",), _settings, _first_requests, _MEANINGS)

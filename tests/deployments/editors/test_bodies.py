@@ -18,6 +18,7 @@ LARGE = Setup("http://h", [OfferedModel("a-coder", 131_072)])
         ("claude-code", 76_000, 24),
         ("cline", 21_800, 25),
         ("kilo", 57_600, 21),
+        ("roo", 38_600, 13),
         ("codex", 39_600, 10),
     ],
 )

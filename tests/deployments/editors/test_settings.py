@@ -146,10 +146,9 @@ def test_roo_gets_a_profile_to_import() -> None:
 
 
 def test_kilo_gets_every_model_that_generates() -> None:
-    """And a full address for its autocomplete."""
+    """Its autocomplete is chosen among them."""
     models = json.loads(text_of("kilo"))["provider"]["enginehouse"]["models"]
     assert ["smollm2", "helper", "typist"] == list(models)
-    assert "http://127.0.0.1:8000/v1/completions" in text_of("kilo", part=1)
 
 
 def test_llama_vscode_is_kept_from_installing() -> None:
@@ -162,9 +161,14 @@ def test_llama_vscode_is_kept_from_installing() -> None:
 def test_twinny_gets_an_address_in_pieces() -> None:
     """Without a port in the address, the one that its scheme has."""
     text = text_of("twinny", Setup("https://house.example", MODELS), part=1)
-    assert ["https", "house.example", "443", "/v1/completions", "typist", "none"] == [
-        line.split(maxsplit=1)[1] for line in text.replace("API key", "API-key").splitlines()[1:]
+    assert ["lmstudio", "https", "typist", "house.example", "443", "/v1/completions", "none"] == [
+        line[12:] for line in text.splitlines()[2:]
     ]
+
+
+def test_twinnys_chat_gets_the_path_that_its_library_adds_to() -> None:
+    """It adds `/chat/completions` by itself, and would ask for a path that is not there."""
+    assert "API Path    /v1" in text_of("twinny").splitlines()
 
 
 def test_cline_gets_its_fields_and_a_command() -> None:
