@@ -15,7 +15,8 @@ class Race:
     A first attempt, and a second one should the first not have begun after a while.
 
     Whoever hears that one has begun calls `begun` at once, before a byte of it is passed on, and drops what the other
-    has of a connection; the rest of the other is cancelled here.
+    has of a connection; the rest of the other is cancelled here, at that moment: one that is still connecting must not
+    ask its engine later, while the answer is on its way.
     """
 
     def __init__(self) -> None:
@@ -24,8 +25,12 @@ class Race:
 
     def begun(self, name: str) -> None:
         """The attempt of this name has begun to answer."""
-        if not self._begun.done():
-            self._begun.set_result(name)
+        if self._begun.done():
+            return
+        self._begun.set_result(name)
+        for other, run in self._runs.items():
+            if other != name:
+                run.cancel()
 
     async def run(
         self, name: str, first: Run, delay_s: float, second: Callable[[], tuple[str, Run] | None]
