@@ -269,6 +269,9 @@ class Attempts:
             error = EngineUnavailable(
                 f"A replica of the model {model.name!r} is unreachable: {failed}.", retry_after_s=1
             )
+        except BaseException:
+            replica.breaker.left(self._state.loop.time())
+            raise
         finally:
             replica.end(is_completion=is_completion)
             replica.prefills.pop(self, None)
