@@ -191,7 +191,7 @@ class Attempts:
         hedging = self._model.reliability.hedging
         if not hedging.enabled or not call.wants_stream or self._resumption.is_under_way:
             return None
-        return hedging.delay_ms / 1000 if hedging.delay_ms else self._record.slow_s(len(self._call.raw))
+        return self._record.hedge_after_s(len(self._call.raw), hedging)
 
     async def _hedged(
         self, call: Call, model: Model, replica: Replica, tried: set[str], delay_s: float
