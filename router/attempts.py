@@ -33,6 +33,7 @@ from router.picking import Picking
 from router.reliability.continuation import Continuation
 from router.reliability.race import Race, Run
 from router.reliability.resumption import LaterMeter, Resumption
+from router.reliability.suspicion import is_clear_loss
 from router.replicas.registry import Replica
 from router.replicas.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 from router.state import RouterState
@@ -66,7 +67,7 @@ class Attempts:
         self._sink = answer
         """Who takes what an engine says: the answer, or what joins the rest of it to the first part."""
         self._exchange: Exchange | None = None
-        self._exchanges: dict[str, Exchange] = {}
+        self._exchanges: dict[Replica, Exchange] = {}
         """Of the attempts under way, by replica: there are two while a request is hedged."""
         self._race: Race | None = None
         self._is_free = self._has_moved = self._has_asked = False
@@ -100,7 +101,8 @@ class Attempts:
         self._account.record_gaps()
         self._resumption.measure()
         deadlines = self._model.deadlines
-        for exchange in tuple(self._exchanges.values()):
+        for replica, exchange in tuple(self._exchanges.items()):
+            _hear(replica, exchange)
             if self._resumption.kept is None:
                 exchange.kept = None  # it is too long by now
             exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s)
@@ -227,19 +229,22 @@ class Attempts:
         second.append(pick.replica)
         return pick.replica.replica_id, self._attempt(call, model, pick.replica)
 
-    def _begun(self, replica: Replica, exchange: Exchange, asked_at: float) -> None:
+    def _begun(self, replica: Replica, exchange: Exchange) -> None:
         """The first token of a replica is there, and not yet passed on."""
         replica.breaker.succeeded()
         now = self._state.loop.time()
+        replica.hear(now)
         is_looked_at = self._ticket.lane.priority == "interactive" and not self._picking.has_lacked_replica
         if is_looked_at and not self._resumption.is_under_way:
             self._state.first_tokens.note(replica.application, now, now - self._account.arrived_at)
         if self._model.reliability.hedging.enabled:
-            self._record.note_first_token(len(self._call.raw), now - asked_at)
+            self._record.note_first_token(len(self._call.raw), now - exchange.asked_at)
         if self._race is not None:
-            for other in self._exchanges.values():
-                if other is not exchange:
-                    other.abort()
+            for other, others in self._exchanges.items():
+                if others is not exchange:
+                    others.abort()
+                    if is_clear_loss(now - others.asked_at, now - exchange.asked_at):
+                        other.suspicion.suspect(now)
             self._race.begun(replica.replica_id)
             self._replica, self._exchange = replica, exchange
             self._account.attempt(self._model, replica)
@@ -260,6 +265,7 @@ class Attempts:
             name = model.adapter_at(replica.application) or replica.model
             call = fit_for(replica, call, model)
             replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
+            replica.suspicion.asked(self._state.loop.time())
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
             max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
             encoded = call.encode_for(name, priority)
@@ -275,7 +281,9 @@ class Attempts:
         finally:
             replica.end(is_completion=is_completion)
             replica.prefills.pop(self, None)
-            exchange = self._exchanges.pop(replica.replica_id, None)
+            exchange = self._exchanges.pop(replica, None)
+            if exchange is not None:
+                _hear(replica, exchange)
             self._state.lanes.serve(replica.application)
         self._tell_breaker(replica, error, exchange)
         return error
@@ -287,6 +295,8 @@ class Attempts:
         if is_lost or isinstance(error, EngineFailed | EngineTimeout):
             policy, now = self._model.reliability.circuit_breaker, self._state.loop.time()
             replica.breaker.failed(now, policy, random.random(), is_lost=is_lost)  # noqa: S311 - no secret
+            if isinstance(error, EngineTimeout):
+                replica.suspicion.suspect(now)
         else:
             replica.breaker.succeeded()
 
@@ -321,9 +331,14 @@ class Attempts:
             self._sink.on_diverged = exchange.fail
         else:
             exchange.kept = self._resumption.kept
-        exchange.on_begun = partial(self._begun, replica, exchange, self._state.loop.time())
-        self._exchange = self._exchanges[replica.replica_id] = exchange
+        exchange.on_begun = partial(self._begun, replica, exchange)
+        self._exchange = self._exchanges[replica] = exchange
         return exchange
+
+
+def _hear(replica: Replica, exchange: Exchange) -> None:
+    if exchange.heard_at is not None:
+        replica.hear(exchange.heard_at)
 
 
 def request_head(call: Call, replica: Replica, body: bytes, request_id: bytes) -> bytes:

@@ -18,7 +18,7 @@ from router.lanes.queue import Found, Ticket
 from router.lanes.room import beside_prefills
 from router.models.table import Model
 from router.reliability.resumption import Resumption
-from router.replicas.choice import Beginning, Pick, choose_replica
+from router.replicas.choice import Beginning, Pick, choose_replica, preferred
 from router.replicas.prefix_key import prefix_key
 from router.replicas.registry import Replica
 from router.state import RouterState
@@ -130,11 +130,12 @@ class Picking:
             return True, None
         lanes, now = self._state.lanes, self._state.loop.time()
         if not lanes.has_room(self._ticket, pick.replica):
-            free = [
+            able = [
                 one
                 for one in self._state.directory.of(application)
-                if one.blocked_until <= now and self._can_ask(one) and lanes.has_room(self._ticket, one)
+                if one.blocked_until <= now and self._can_ask(one) and one.replica_id not in tried
             ]
+            free = [one for one in preferred(able, now) if lanes.has_room(self._ticket, one)]
             pick = self._choose(free, tried)
             if pick is not None and not tried:
                 pick = replace(pick, reason="spilled")  # what was chosen of all of them has no room
@@ -144,7 +145,8 @@ class Picking:
         state = self._state
         has_choice = len(replicas) > 1
         if has_choice and self._call.lane.is_completion:
-            replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
+            left = [one for one in replicas if one.replica_id not in tried]
+            replicas = beside_prefills(preferred(left, state.loop.time()))
         beginning = self._enter() if has_choice and self._model.replica_choice == "prefix" else None
         return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
 
