@@ -110,7 +110,7 @@ class HedgingPolicy(Settings):
     one stream in twenty is asked twice while all is well, though even the slowest take less than twice as long."""
 
     min_delay_ms: Milliseconds = 100
-    """Shortest such delay, in milliseconds. Nobody notices what begins sooner, and busy machines are late by as much."""
+    """Shortest such delay, in milliseconds. Nobody notices what begins sooner, and a busy machine is late by that."""
 
 
 class ResumePolicy(Settings):

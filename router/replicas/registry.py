@@ -148,7 +148,7 @@ class Replica:
         self.suspicion.heard(at)
 
     def is_silent(self, now: float) -> bool:
-        """Whether it gave figures once, and now gives none, and nothing of an answer. `now` is loop time, in seconds."""
+        """Whether it gave figures once, and now says nothing of any kind. `now` is loop time, in seconds."""
         return self._figures is not None and now - max(self._figures_at, self._heard_at) > MAX_FIGURES_AGE_S
 
     def take_over_figures(self, figures: Figures | None, now: float) -> bool:
