@@ -28,7 +28,7 @@ from router.http.event_stream import Usage
 from router.lanes.lane import ENGINE_PRIORITIES
 from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
 from router.models.table import Model
-from router.passed_answer import PassedAnswer, PassedExchange
+from router.passed_answer import PassedExchange
 from router.picking import Picking
 from router.reliability.continuation import Continuation
 from router.reliability.race import Race, Run
@@ -64,8 +64,8 @@ class Attempts:
         self._request_id = request_id
         self._record = state.record_of(model.name)
         self._resumption = Resumption(state, call, model, answer)
-        self._sink = answer
-        """Who takes what an engine says: the answer, or what joins the rest of it to the first part."""
+        self._rest: Continuation | None = None
+        """What joins the rest of an answer to its first part, once that has broken."""
         self._exchange: Exchange | None = None
         self._exchanges: dict[Replica, Exchange] = {}
         """Of the attempts under way, by replica: there are two while a request is hedged."""
@@ -140,7 +140,7 @@ class Attempts:
             self._state.sink.record(PICKS, 1, {**self._account.labels, "reason": pick.reason})
             check_abilities(call, model, replica)
             if self._resumption.is_under_way:
-                call, self._sink = await self._resumption.rest_from(replica, keeps_usage=self.keeps_usage)
+                call, self._rest = await self._resumption.rest_from(replica, keeps_usage=self.keeps_usage)
             delay_s = self._hedging_delay_s(call)
             if delay_s is None:
                 latest = await self._attempt(call, model, replica)
@@ -315,20 +315,22 @@ class Attempts:
     def _begin(self, connection: UpstreamConnection, call: Call, replica: Replica) -> Exchange:
         profile = PROFILES[replica.profile]
         exchange: Exchange
-        if isinstance(self._sink, PassedAnswer):
-            exchange = PassedExchange(connection, self._sink, profile, self._account, call, self._model)
+        sink: AnswerSink = self._answer if self._rest is None else self._rest
+        unread = sink.unread
+        if unread is not None:
+            exchange = PassedExchange(connection, unread, profile, self._account, call, self._model)
         else:
             exchange = Exchange(
                 connection,
-                self._sink,
+                sink,
                 profile,
                 self._account,
                 wants_usage=call.wants_usage or self.keeps_usage,
                 replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
             )
-        if isinstance(self._sink, Continuation):
+        if self._rest is not None:
             exchange.meter = LaterMeter(self._account)
-            self._sink.on_diverged = exchange.fail
+            self._rest.on_diverged = exchange.fail
         else:
             exchange.kept = self._resumption.kept
         exchange.on_begun = partial(self._begun, replica, exchange)

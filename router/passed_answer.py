@@ -6,7 +6,7 @@ from router.call import Call
 from router.errors import ModelDoesNotSupport, ServingError
 from router.exchange import Exchange, TokenMeter
 from router.fitting.profiles import NO_ROUTE_STATUSES, Profile
-from router.http.answer import Answer
+from router.http.answer import Answer, UnreadSink
 from router.http.asgi import Headers
 from router.models.table import Model
 from router.replicas.upstream import UpstreamConnection
@@ -22,6 +22,10 @@ class PassedAnswer(Answer):
     """Takes what an engine says with the headers that it has there. Cut sound has no words about why."""
 
     _has_events = False
+
+    @property
+    def unread(self) -> UnreadSink:
+        return self
 
     def start_as(self, headers: Headers) -> None:
         """Send status 200 and the headers of an answer that comes in parts."""
@@ -43,7 +47,7 @@ class PassedExchange(Exchange):
     def __init__(
         self,
         connection: UpstreamConnection,
-        answer: PassedAnswer,
+        answer: UnreadSink,
         profile: Profile,
         meter: TokenMeter,
         call: Call,
