@@ -36,7 +36,8 @@ class Race:
         self, name: str, first: Run, delay_s: float, second: Callable[[], tuple[str, Run] | None]
     ) -> tuple[str, ServingError | None]:
         """
-        The name of the attempt that counts, and how it ended. When both fail, that is the first.
+        The name of the attempt that counts, and how it ended. When both fail, or the second is refused, that is the
+        first.
 
         Args:
             name: that of the first attempt.
@@ -72,13 +73,20 @@ class Race:
                 name = self._begun.result()
                 return name, await self._runs[name]
             for name, run in self._runs.items():
-                if run.done() and (run.exception() is not None or _is_final(run.result())):
+                if run.done() and _is_final(run, is_first=name == first):
                     return name, run.result()
             if all(run.done() for run in self._runs.values()):
                 return first, self._runs[first].result()
             await self._wait(None)
 
 
-def _is_final(error: ServingError | None) -> bool:
-    """Whether no other replica would say anything else."""
-    return error is None or error.status < 500
+def _is_final(run: "asyncio.Task[ServingError | None]", *, is_first: bool) -> bool:
+    """
+    Whether the other attempt is not waited for: this one gave the answer, or the first refused the request.
+
+    What the second refuses the first may still take: it may be a fallback, with other limits.
+    """
+    if run.exception() is not None:
+        return is_first
+    error = run.result()
+    return error is None or (is_first and error.status < 500)
