@@ -14,6 +14,7 @@ from functools import partial
 from cache.pauses import pause_s
 from router.call import Call
 from router.errors import EngineOverloaded, EngineTimeout, EngineUnavailable, ServingError
+from router.fitting.abilities import can_take
 from router.lanes.queue import Found, Ticket
 from router.lanes.room import beside_prefills
 from router.models.table import Model
@@ -94,14 +95,19 @@ class Picking:
                 tried.clear()
 
     def now(self, tried: set[str]) -> Pick | None:
-        """Of the first application that has one which did not fail just now; else any that is left."""
+        """
+        Of the first application that has one which did not fail just now; else any that is left.
+
+        Fallbacks that cannot do what the request demands are none of it: that the model's own replicas are down would
+        be told as if they could not do it either, and clients do not ask again for what is refused.
+        """
         now = self._state.loop.time()
         last_resort = None
         for application in self._model.applications:
             replicas = self._state.directory.of(application)
             if not replicas:
                 self._state.demand.missed(application)
-            if self._resumption.is_under_way:
+            if self._resumption.is_under_way or application != self._model.applications[0]:
                 replicas = tuple(one for one in replicas if self._can_ask(one))
             pick = self._choose(replicas, tried)
             if pick is not None and pick.replica.blocked_until <= now:
@@ -151,7 +157,10 @@ class Picking:
         return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
 
     def _can_ask(self, replica: Replica) -> bool:
-        return not (self._resumption.is_under_way and self._resumption.cannot_ask(replica))
+        if self._resumption.is_under_way and self._resumption.cannot_ask(replica):
+            return False
+        is_own = replica.application == self._model.applications[0]
+        return is_own or can_take(self._call, self._model, replica)
 
     def _stop_waiting(self) -> None:
         if self._is_waiting:
