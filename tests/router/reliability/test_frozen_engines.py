@@ -82,6 +82,8 @@ async def test_one_that_gives_no_figures_takes_nothing_new_and_loses_nothing(
     asking = asyncio.create_task(door.post(CHAT_STREAM))
     await eventually(lambda: engine.replica.num_running == 1)
     door.serve_with(*both)
+    for _ in range(2):
+        both[1].begin()  # so that the one that stands still is the less busy of them
     began_at = door.state.loop.time()
     door.state.take_over_figures({"frozen": STANDING, "alive": Figures(1, 0, 0, None)})
     await eventually(lambda: door.state.loop.time() > began_at)
