@@ -47,15 +47,21 @@ class Suspicion:
         self._num_answers = 0
         self._is_on_trial = self._is_tried = False
 
-    def suspect(self, now: float) -> None:
-        """There is a reason. While it is passed over, those that went there before are no new one."""
+    def suspect(self, now: float) -> bool:
+        """
+        There is a reason. While it is passed over, those that went there before are no new one.
+
+        Returns:
+            Whether it is passed over from now on, or for longer.
+        """
         if self.until > now and not self._is_tried:
-            return
+            return False
         self._num_pauses += 1
         self._num_answers = 0
         self._since = now
         self._is_on_trial, self._is_tried = True, False
         self.until = now + self._pause_s()
+        return True
 
     def asked(self, now: float) -> None:
         """A request goes to the replica."""

@@ -235,19 +235,21 @@ class ReplicaDirectory:
         """None once Serve's list has it no longer."""
         return self._applications.get(replica_id)
 
-    def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> None:
+    def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> list[Replica]:
         """
         What the replicas last said of themselves, by replica id. `now` is loop time, in seconds.
 
         One that is silent while others give figures is suspected: when all are, nobody brings any.
+
+        Returns:
+            Those that are passed over from now on, or for longer.
         """
         is_any_new = False
         for replica in self.all():
             is_any_new |= replica.take_over_figures(figures.get(replica.replica_id), now)
-        if is_any_new:
-            for replica in self.all():
-                if replica.is_silent(now):
-                    replica.suspicion.suspect(now)
+        if not is_any_new:
+            return []
+        return [replica for replica in self.all() if replica.is_silent(now) and replica.suspicion.suspect(now)]
 
     async def changed(self) -> None:
         """Wait for Serve's next word on any replica."""

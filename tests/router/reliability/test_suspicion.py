@@ -74,11 +74,10 @@ def test_each_pause_is_twice_as_long() -> None:
 
 
 def test_losses_at_one_moment_are_one() -> None:
-    """A hundred hedges that it loses together do not make its pause longer."""
+    """A hundred hedges that it loses together do not make its pause longer, and are told of once."""
     suspicion = Suspicion()
-    for _ in range(100):
-        suspicion.suspect(NOW)
-    assert NOW + FIRST_PAUSE_S == suspicion.until
+    told = [suspicion.suspect(NOW) for _ in range(100)]
+    assert ([True] + [False] * 99, NOW + FIRST_PAUSE_S) == (told, suspicion.until)
 
 
 def test_one_request_tries_it() -> None:
