@@ -24,13 +24,18 @@ def load_of(metrics_text: str) -> tuple[int, int]:
 
 
 async def bring_figures(state: RouterState, replicas: Sequence[Replica]) -> None:
-    """Once a second, for ever."""
-    async with aiohttp.ClientSession(headers={"authorization": f"Bearer {replicas[0].secret}"}) as session:
+    """Once a second, for ever. An engine that stands still does not keep those of the others back."""
+    timeout = aiohttp.ClientTimeout(total=FIGURES_INTERVAL_S)
+    headers = {"authorization": f"Bearer {replicas[0].secret}"}
+    async with aiohttp.ClientSession(headers=headers, timeout=timeout) as session:
         for number in range(sys.maxsize):
-            figures: dict[str, Figures] = {}
-            for replica in replicas:
-                with contextlib.suppress(aiohttp.ClientError):
-                    async with session.get(f"http://{replica.host}:{replica.port}/metrics") as answer:
-                        figures[replica.replica_id] = Figures(number, *load_of(await answer.text()), None)
-            state.take_over_figures(figures)
+            found = await asyncio.gather(*(_figures_of(replica, number, session) for replica in replicas))
+            state.take_over_figures({name: figures for name, figures in found if figures is not None})
             await asyncio.sleep(FIGURES_INTERVAL_S)
+
+
+async def _figures_of(replica: Replica, number: int, session: aiohttp.ClientSession) -> tuple[str, Figures | None]:
+    with contextlib.suppress(aiohttp.ClientError, TimeoutError):
+        async with session.get(f"http://{replica.host}:{replica.port}/metrics") as answer:
+            return replica.replica_id, Figures(number, *load_of(await answer.text()), None)
+    return replica.replica_id, None

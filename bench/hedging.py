@@ -1,9 +1,9 @@
 """
 What a second replica is worth where the first is slow to begin: `python -m bench.hedging`.
 
-Two engines, simulated or real, and two routers without Ray before them, of which one hedges. Requests come at random
-moments at a steady rate, whether or not those before them are answered (open loop), and the routers take turns, each
-with the same moments. Three scenes:
+Two engines, simulated or real, and three routers without Ray before them: one does not hedge, one does by default, and
+one as soon as a stream is later than 95 in 100. Requests come at random moments at a steady rate, whether or not those
+before them are answered (open loop), and the routers take turns, each with the same moments. Three scenes:
 
 - `quiet`: nothing happens. What hedging costs where it is not needed.
 - `frozen`: an engine with all of its processes stands still for a moment (SIGSTOP), one after the other.
@@ -46,7 +46,12 @@ SIMULATED = {
     "engine": "simulated", "max_prefills": 1, "prefill_base_ms": 15.0, "prefill_tokens_per_s": 20_000.0,
     "inter_token_ms": 8.0,
 }  # fmt: skip
-POLICIES = {"off": "{}", "on": '{"hedging": {"enabled": true}}'}
+POLICIES = {
+    "off": "{}",
+    "on": '{"hedging": {"enabled": true}}',
+    "eager": '{"hedging": {"enabled": true, "delay_factor": 1, "min_delay_ms": 1}}',
+}
+"""`eager` asks a second replica as soon as a stream is later than 95 in 100."""
 SCENES = ("quiet", "frozen", "long")
 WORDS = ("queue", "index", "parse", "token", "cache", "merge", "graph", "shard", "lease", "batch", "route", "probe")
 SETTLING_S = 2.0
@@ -288,7 +293,8 @@ async def measure(house: House, load: Load, scenes: Sequence[str], num_rounds: i
                 click.echo(f"{scene}, {way}, all rounds: {json.dumps(seen.row())}")
                 for error in seen.errors[:3]:
                     click.echo(f"  {error}", err=True)
-            _compare(scene, *total.values())
+            for way in ("on", "eager"):
+                _compare(f"{scene}, {way}", total["off"], total[way])
 
 
 def _add(total: Seen, seen: Seen) -> None:
@@ -300,12 +306,12 @@ def _add(total: Seen, seen: Seen) -> None:
     total.hedges += seen.hedges
 
 
-def _compare(scene: str, off: Seen, on: Seen) -> None:
+def _compare(what: str, off: Seen, on: Seen) -> None:
     ratios = ", ".join(
         f"p{percent} {quantile(off.ttft_ms, percent / 100) / quantile(on.ttft_ms, percent / 100):.2f}"
         for percent in (50, 95, 99)
     )
-    click.echo(f"{scene}: TTFT without hedging / with: {ratios}")
+    click.echo(f"{what}: TTFT without hedging / with: {ratios}")
 
 
 @click.command()

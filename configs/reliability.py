@@ -101,9 +101,16 @@ class HedgingPolicy(Settings):
     """Ask a second replica. It costs tokens that nobody reads, within the retry budget."""
 
     delay_ms: Milliseconds | None = None
-    """After how many milliseconds. Default: the time in which 95 in 100 of the model's last streams for requests of
-    about the same size have begun. A delay of yours is the same for all sizes, and long prompts take longer than short
-    ones with any replica."""
+    """After how many milliseconds. Default: `delay_factor` times what 95 in 100 of the model's last streams for
+    requests of about the same size took to begin, and `min_delay_ms` at least. A delay of yours is the same for all
+    sizes, and long prompts take longer than short ones with any replica."""
+
+    delay_factor: Annotated[float, Field(ge=1, le=100)] = 2.0
+    """How many times as long as 95 in 100 of the last streams a stream must take, where no `delay_ms` is set. With 1,
+    one stream in twenty is asked twice while all is well, though even the slowest take less than twice as long."""
+
+    min_delay_ms: Milliseconds = 100
+    """Shortest such delay, in milliseconds. Nobody notices what begins sooner, and a busy machine is late by that."""
 
 
 class ResumePolicy(Settings):

@@ -4,6 +4,7 @@ The attempts at one answer: replica after replica, until one has given it, or th
     pick a replica -> fit the limit -> pipe -> where that breaks: who else, and from where
 """
 
+import logging
 import random
 from functools import partial
 from typing import NoReturn
@@ -28,14 +29,17 @@ from router.http.event_stream import Usage
 from router.lanes.lane import ENGINE_PRIORITIES
 from router.metrics import HEDGES, PICKS, REFUSED_RETRIES, RETRIES
 from router.models.table import Model
-from router.passed_answer import PassedAnswer, PassedExchange
+from router.passed_answer import PassedExchange
 from router.picking import Picking
 from router.reliability.continuation import Continuation
 from router.reliability.race import Race, Run
 from router.reliability.resumption import LaterMeter, Resumption
+from router.reliability.suspicion import is_clear_loss
 from router.replicas.registry import Replica
 from router.replicas.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 from router.state import RouterState
+
+logger = logging.getLogger("enginehouse.router")
 
 _MAY_BE_ASKED_AGAIN = (EngineUnavailable, EngineOverloaded)
 _MAY_GO_ELSEWHERE = (*_MAY_BE_ASKED_AGAIN, EngineTimeout)
@@ -63,10 +67,10 @@ class Attempts:
         self._request_id = request_id
         self._record = state.record_of(model.name)
         self._resumption = Resumption(state, call, model, answer)
-        self._sink = answer
-        """Who takes what an engine says: the answer, or what joins the rest of it to the first part."""
+        self._rest: Continuation | None = None
+        """What joins the rest of an answer to its first part, once that has broken."""
         self._exchange: Exchange | None = None
-        self._exchanges: dict[str, Exchange] = {}
+        self._exchanges: dict[Replica, Exchange] = {}
         """Of the attempts under way, by replica: there are two while a request is hedged."""
         self._race: Race | None = None
         self._is_free = self._has_moved = self._has_asked = False
@@ -100,7 +104,8 @@ class Attempts:
         self._account.record_gaps()
         self._resumption.measure()
         deadlines = self._model.deadlines
-        for exchange in tuple(self._exchanges.values()):
+        for replica, exchange in tuple(self._exchanges.items()):
+            _hear(replica, exchange)
             if self._resumption.kept is None:
                 exchange.kept = None  # it is too long by now
             exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s)
@@ -138,7 +143,7 @@ class Attempts:
             self._state.sink.record(PICKS, 1, {**self._account.labels, "reason": pick.reason})
             check_abilities(call, model, replica)
             if self._resumption.is_under_way:
-                call, self._sink = await self._resumption.rest_from(replica, keeps_usage=self.keeps_usage)
+                call, self._rest = await self._resumption.rest_from(replica, keeps_usage=self.keeps_usage)
             delay_s = self._hedging_delay_s(call)
             if delay_s is None:
                 latest = await self._attempt(call, model, replica)
@@ -191,7 +196,7 @@ class Attempts:
         hedging = self._model.reliability.hedging
         if not hedging.enabled or not call.wants_stream or self._resumption.is_under_way:
             return None
-        return hedging.delay_ms / 1000 if hedging.delay_ms else self._record.slow_s(len(self._call.raw))
+        return self._record.hedge_after_s(len(self._call.raw), hedging)
 
     async def _hedged(
         self, call: Call, model: Model, replica: Replica, tried: set[str], delay_s: float
@@ -227,19 +232,22 @@ class Attempts:
         second.append(pick.replica)
         return pick.replica.replica_id, self._attempt(call, model, pick.replica)
 
-    def _begun(self, replica: Replica, exchange: Exchange, asked_at: float) -> None:
+    def _begun(self, replica: Replica, exchange: Exchange) -> None:
         """The first token of a replica is there, and not yet passed on."""
         replica.breaker.succeeded()
         now = self._state.loop.time()
+        replica.hear(now)
         is_looked_at = self._ticket.lane.priority == "interactive" and not self._picking.has_lacked_replica
         if is_looked_at and not self._resumption.is_under_way:
             self._state.first_tokens.note(replica.application, now, now - self._account.arrived_at)
         if self._model.reliability.hedging.enabled:
-            self._record.note_first_token(len(self._call.raw), now - asked_at)
+            self._record.note_first_token(len(self._call.raw), now - exchange.asked_at)
         if self._race is not None:
-            for other in self._exchanges.values():
-                if other is not exchange:
-                    other.abort()
+            for other, others in self._exchanges.items():
+                if others is not exchange:
+                    others.abort()
+                    if is_clear_loss(now - others.asked_at, now - exchange.asked_at):
+                        _suspect(other, now, "another one began long before it")
             self._race.begun(replica.replica_id)
             self._replica, self._exchange = replica, exchange
             self._account.attempt(self._model, replica)
@@ -260,6 +268,7 @@ class Attempts:
             name = model.adapter_at(replica.application) or replica.model
             call = fit_for(replica, call, model)
             replica.breaker.asked(self._state.loop.time(), model.reliability.circuit_breaker)
+            replica.suspicion.asked(self._state.loop.time())
             priority = ENGINE_PRIORITIES[self._ticket.lane.priority] if replica.has_priorities else None
             max_prompt_tokens = None if self._resumption.is_under_way else model.limits.max_prompt_tokens
             encoded = call.encode_for(name, priority)
@@ -269,10 +278,15 @@ class Attempts:
             error = EngineUnavailable(
                 f"A replica of the model {model.name!r} is unreachable: {failed}.", retry_after_s=1
             )
+        except BaseException:
+            replica.breaker.left(self._state.loop.time())
+            raise
         finally:
             replica.end(is_completion=is_completion)
             replica.prefills.pop(self, None)
-            exchange = self._exchanges.pop(replica.replica_id, None)
+            exchange = self._exchanges.pop(replica, None)
+            if exchange is not None:
+                _hear(replica, exchange)
             self._state.lanes.serve(replica.application)
         self._tell_breaker(replica, error, exchange)
         return error
@@ -284,6 +298,8 @@ class Attempts:
         if is_lost or isinstance(error, EngineFailed | EngineTimeout):
             policy, now = self._model.reliability.circuit_breaker, self._state.loop.time()
             replica.breaker.failed(now, policy, random.random(), is_lost=is_lost)  # noqa: S311 - no secret
+            if isinstance(error, EngineTimeout):
+                _suspect(replica, now, error.message)
         else:
             replica.breaker.succeeded()
 
@@ -302,25 +318,37 @@ class Attempts:
     def _begin(self, connection: UpstreamConnection, call: Call, replica: Replica) -> Exchange:
         profile = PROFILES[replica.profile]
         exchange: Exchange
-        if isinstance(self._sink, PassedAnswer):
-            exchange = PassedExchange(connection, self._sink, profile, self._account, call, self._model)
+        sink: AnswerSink = self._answer if self._rest is None else self._rest
+        unread = sink.unread
+        if unread is not None:
+            exchange = PassedExchange(connection, unread, profile, self._account, call, self._model)
         else:
             exchange = Exchange(
                 connection,
-                self._sink,
+                sink,
                 profile,
                 self._account,
                 wants_usage=call.wants_usage or self.keeps_usage,
                 replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
             )
-        if isinstance(self._sink, Continuation):
+        if self._rest is not None:
             exchange.meter = LaterMeter(self._account)
-            self._sink.on_diverged = exchange.fail
+            self._rest.on_diverged = exchange.fail
         else:
             exchange.kept = self._resumption.kept
-        exchange.on_begun = partial(self._begun, replica, exchange, self._state.loop.time())
-        self._exchange = self._exchanges[replica.replica_id] = exchange
+        exchange.on_begun = partial(self._begun, replica, exchange)
+        self._exchange = self._exchanges[replica] = exchange
         return exchange
+
+
+def _suspect(replica: Replica, now: float, reason: str) -> None:
+    if replica.suspicion.suspect(now):
+        logger.warning("replica %s may stand still, and is asked after the others: %s", replica.replica_id, reason)
+
+
+def _hear(replica: Replica, exchange: Exchange) -> None:
+    if exchange.heard_at is not None:
+        replica.hear(exchange.heard_at)
 
 
 def request_head(call: Call, replica: Replica, body: bytes, request_id: bytes) -> bytes:

@@ -63,12 +63,17 @@ class Exchange:
         self.has_head = False
         """Whether the engine has begun to answer: a reused connection that brings nothing deserves another try."""
         self._has_body = False  # vLLM sends the head of a stream at once, long before its first token
-        self.last_read_at = self._loop.time()
+        self.asked_at = self.last_read_at = self._loop.time()
         self.first_token_at: float | None = None
 
     @property
     def usage(self) -> Usage | None:
         return self._events.usage
+
+    @property
+    def heard_at(self) -> float | None:
+        """Loop time, in seconds, at which the engine last said a part of an answer; None where it has said nothing."""
+        return self.last_read_at if self._has_body else None
 
     @property
     def has_token(self) -> bool:

@@ -8,7 +8,7 @@ from router.call import Call
 from router.errors import EngineFailed, ModelDoesNotSupport, ServingError
 from router.exchange import Exchange, TokenMeter
 from router.fitting.profiles import NO_ROUTE_STATUSES, Profile
-from router.http.answer import EVENT_STREAM_HEADERS, Answer
+from router.http.answer import EVENT_STREAM_HEADERS, Answer, UnreadSink
 from router.http.asgi import Headers
 from router.http.event_stream import encode_event
 from router.http.sound_events import SoundEvents, read_sound_usage
@@ -27,6 +27,10 @@ class PassedAnswer(Answer):
 
     has_events = False
     """Whether its headers said that events come, before an engine had begun or by the engine's own word."""
+
+    @property
+    def unread(self) -> UnreadSink:
+        return self
 
     def start_stream(self, headers: Headers = EVENT_STREAM_HEADERS) -> None:
         if self.status is None:
@@ -48,7 +52,7 @@ class PassedExchange(Exchange):
     def __init__(
         self,
         connection: UpstreamConnection,
-        answer: PassedAnswer,
+        answer: UnreadSink,
         profile: Profile,
         meter: TokenMeter,
         call: Call,

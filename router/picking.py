@@ -14,11 +14,12 @@ from functools import partial
 from cache.pauses import pause_s
 from router.call import Call
 from router.errors import EngineOverloaded, EngineTimeout, EngineUnavailable, ServingError
+from router.fitting.abilities import can_take
 from router.lanes.queue import Found, Ticket
 from router.lanes.room import beside_prefills
 from router.models.table import Model
 from router.reliability.resumption import Resumption
-from router.replicas.choice import Beginning, Pick, choose_replica
+from router.replicas.choice import Beginning, Pick, choose_replica, preferred
 from router.replicas.prefix_key import prefix_key
 from router.replicas.registry import Replica
 from router.state import RouterState
@@ -94,14 +95,19 @@ class Picking:
                 tried.clear()
 
     def now(self, tried: set[str]) -> Pick | None:
-        """Of the first application that has one which did not fail just now; else any that is left."""
+        """
+        Of the first application that has one which did not fail just now; else any that is left.
+
+        Fallbacks that cannot do what the request demands are none of it: that the model's own replicas are down would
+        be told as if they could not do it either, and clients do not ask again for what is refused.
+        """
         now = self._state.loop.time()
         last_resort = None
         for application in self._model.applications:
             replicas = self._state.directory.of(application)
             if not replicas:
                 self._state.demand.missed(application)
-            if self._resumption.is_under_way:
+            if self._resumption.is_under_way or application != self._model.applications[0]:
                 replicas = tuple(one for one in replicas if self._can_ask(one))
             pick = self._choose(replicas, tried)
             if pick is not None and pick.replica.blocked_until <= now:
@@ -130,11 +136,12 @@ class Picking:
             return True, None
         lanes, now = self._state.lanes, self._state.loop.time()
         if not lanes.has_room(self._ticket, pick.replica):
-            free = [
+            able = [
                 one
                 for one in self._state.directory.of(application)
-                if one.blocked_until <= now and self._can_ask(one) and lanes.has_room(self._ticket, one)
+                if one.blocked_until <= now and self._can_ask(one) and one.replica_id not in tried
             ]
+            free = [one for one in preferred(able, now) if lanes.has_room(self._ticket, one)]
             pick = self._choose(free, tried)
             if pick is not None and not tried:
                 pick = replace(pick, reason="spilled")  # what was chosen of all of them has no room
@@ -144,12 +151,16 @@ class Picking:
         state = self._state
         has_choice = len(replicas) > 1
         if has_choice and self._call.lane.is_completion:
-            replicas = beside_prefills([one for one in replicas if one.replica_id not in tried])
+            left = [one for one in replicas if one.replica_id not in tried]
+            replicas = beside_prefills(preferred(left, state.loop.time()))
         beginning = self._enter() if has_choice and self._model.replica_choice == "prefix" else None
         return choose_replica(replicas, beginning, tried, state.loop.time(), state.next_turn())
 
     def _can_ask(self, replica: Replica) -> bool:
-        return not (self._resumption.is_under_way and self._resumption.cannot_ask(replica))
+        if self._resumption.is_under_way and self._resumption.cannot_ask(replica):
+            return False
+        is_own = replica.application == self._model.applications[0]
+        return is_own or can_take(self._call, self._model, replica)
 
     def _stop_waiting(self) -> None:
         if self._is_waiting:

@@ -1,6 +1,7 @@
 """What the requests of one event loop share."""
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
@@ -25,6 +26,8 @@ from router.replicas.beginnings import Beginnings
 from router.replicas.registry import Figures, Replica, ReplicaDirectory
 from router.replicas.upstream import ConnectionPool
 from router.routing.occupancy import Occupancy
+
+logger = logging.getLogger("enginehouse.router")
 
 TICK_S = 0.5
 """How often time limits are looked at, in seconds: one timer for all requests instead of several for each."""
@@ -132,7 +135,8 @@ class RouterState:
 
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
         """What the replicas last said of themselves, by replica id. Expected once a second."""
-        self.directory.take_over_figures(figures, self.loop.time())
+        for replica in self.directory.take_over_figures(figures, self.loop.time()):
+            logger.warning("replica %s gives no figures while others do, and is asked after them", replica.replica_id)
         self.lanes.look()
 
     def load(self) -> RouterLoad:

@@ -57,6 +57,8 @@ class Flight:
     who come later, up to `max_kept_bytes`; beyond that nobody can join any more, and `kept` is None.
     """
 
+    unread = None
+
     def __init__(self, loop: asyncio.AbstractEventLoop, account: Account, max_kept_bytes: int) -> None:
         self.account = account
         self._loop = loop

@@ -67,6 +67,7 @@ class Keeping:
     on_full: Callable[[], None] | None = None
     on_drained: Callable[[], None] | None = None
     full_since: float | None = None
+    unread = None
 
     def __init__(self, heard: Heard) -> None:
         self.heard = heard

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from configs.engine import Task
 from router.call import AUDIO_ROUTES, ROUTES, Call
-from router.errors import InvalidRequest, ModelDoesNotSupport, UnsupportedParameter
+from router.errors import InvalidRequest, ModelDoesNotSupport, ServingError, UnsupportedParameter
 from router.fitting.profiles import PROFILES
 from router.http.bodies import encode_object
 from router.models.capabilities import ability_of, can_be_forced
@@ -44,6 +44,15 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
     for name in PROFILES[replica.profile].ignores:
         if call.body.get(name) is not None:
             raise UnsupportedParameter(f"The engine of the model {model.name!r} cannot change `{name}`.", param=name)
+
+
+def can_take(call: Call, model: Model, replica: Replica) -> bool:
+    """Whether `check_abilities` has nothing against it."""
+    try:
+        check_abilities(call, model, replica)
+    except ServingError:
+        return False
+    return True
 
 
 def _does_besides(call: Call, model: Model, replica: Replica) -> bool:

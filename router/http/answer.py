@@ -37,11 +37,26 @@ class AnswerSink(Protocol):
     @property
     def is_complete(self) -> bool: ...
 
+    @property
+    def unread(self) -> "UnreadSink | None":
+        """Itself, where it takes what an engine says unread and with its own headers; None where that is events."""
+
     def start_stream(self) -> None: ...
 
     def write(self, data: bytes, *, is_last: bool) -> None: ...
 
     def send_whole(self, status: int, body: bytes) -> None: ...
+
+
+class UnreadSink(AnswerSink, Protocol):
+    """Who takes an engine's answer as it is: a text, events, or sound."""
+
+    @property
+    def has_events(self) -> bool: ...
+
+    def start_stream(self, headers: Headers = ...) -> None: ...
+
+    def send_whole(self, status: int, body: bytes, headers: Headers = ...) -> None: ...
 
 
 class Answer:
@@ -55,6 +70,10 @@ class Answer:
 
     sign_of_life: bytes = KEEP_ALIVE
     """What a waiting client is sent, which its parser passes over."""
+
+    @property
+    def unread(self) -> UnreadSink | None:
+        return None
 
     def __init__(
         self,

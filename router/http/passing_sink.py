@@ -8,6 +8,8 @@ from router.http.answer import AnswerSink
 class PassingSink:
     """Hands on what concerns the client's pace and status. What is written is the subclass's affair."""
 
+    unread = None
+
     def __init__(self, sink: AnswerSink) -> None:
         self._sink = sink
 

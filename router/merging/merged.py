@@ -228,6 +228,7 @@ class _Collected:
     on_full: Callable[[], None] | None = None
     on_drained: Callable[[], None] | None = None
     full_since: float | None = None
+    unread = None
 
     def __init__(self) -> None:
         self.status: int | None = None

@@ -27,6 +27,12 @@ class Breaker:
             self._is_probed = True
             self.blocked_until = now + policy.max_pause_ms / 1000
 
+    def left(self, now: float) -> None:
+        """Nothing is known of a request, since its client left, or it was never sent: the next one is the probe."""
+        if self._is_probed:
+            self._is_probed = False
+            self.blocked_until = now
+
     def succeeded(self) -> None:
         """It has begun to answer a request, or said what is wrong with one."""
         self.blocked_until = 0.0

@@ -15,7 +15,8 @@ class Race:
     A first attempt, and a second one should the first not have begun after a while.
 
     Whoever hears that one has begun calls `begun` at once, before a byte of it is passed on, and drops what the other
-    has of a connection; the rest of the other is cancelled here.
+    has of a connection; the rest of the other is cancelled here, at that moment: one that is still connecting must not
+    ask its engine later, while the answer is on its way.
     """
 
     def __init__(self) -> None:
@@ -24,14 +25,19 @@ class Race:
 
     def begun(self, name: str) -> None:
         """The attempt of this name has begun to answer."""
-        if not self._begun.done():
-            self._begun.set_result(name)
+        if self._begun.done():
+            return
+        self._begun.set_result(name)
+        for other, run in self._runs.items():
+            if other != name:
+                run.cancel()
 
     async def run(
         self, name: str, first: Run, delay_s: float, second: Callable[[], tuple[str, Run] | None]
     ) -> tuple[str, ServingError | None]:
         """
-        The name of the attempt that counts, and how it ended. When both fail, that is the first.
+        The name of the attempt that counts, and how it ended. When both fail, or the second is refused, that is the
+        first.
 
         Args:
             name: that of the first attempt.
@@ -67,13 +73,20 @@ class Race:
                 name = self._begun.result()
                 return name, await self._runs[name]
             for name, run in self._runs.items():
-                if run.done() and (run.exception() is not None or _is_final(run.result())):
+                if run.done() and _is_final(run, is_first=name == first):
                     return name, run.result()
             if all(run.done() for run in self._runs.values()):
                 return first, self._runs[first].result()
             await self._wait(None)
 
 
-def _is_final(error: ServingError | None) -> bool:
-    """Whether no other replica would say anything else."""
-    return error is None or error.status < 500
+def _is_final(run: "asyncio.Task[ServingError | None]", *, is_first: bool) -> bool:
+    """
+    Whether the other attempt is not waited for: this one gave the answer, or the first refused the request.
+
+    What the second refuses the first may still take: it may be a fallback, with other limits.
+    """
+    if run.exception() is not None:
+        return is_first
+    error = run.result()
+    return error is None or (is_first and error.status < 500)

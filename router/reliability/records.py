@@ -3,6 +3,7 @@
 from collections import defaultdict, deque
 from typing import Final
 
+from configs.reliability import HedgingPolicy
 from router.reliability.budget import RetryBudget
 
 _MAX_FIRST_TOKENS: Final = 256
@@ -38,6 +39,13 @@ class ModelRecord:
         if len(known) < _MIN_FIRST_TOKENS:
             return None
         return sorted(known)[len(known) * 95 // 100]
+
+    def hedge_after_s(self, num_bytes: int, policy: HedgingPolicy) -> float | None:
+        """After how long a stream for a request of that size is asked of a second replica, in seconds; None: never."""
+        if policy.delay_ms is not None:
+            return policy.delay_ms / 1000
+        slow_s = self.slow_s(num_bytes)
+        return None if slow_s is None else max(slow_s * policy.delay_factor, policy.min_delay_ms / 1000)
 
 
 def _size_class(num_bytes: int) -> int:

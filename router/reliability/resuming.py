@@ -25,11 +25,17 @@ _FORBIDDING: Final = frozenset(
     {
         "suffix", "echo", "logprobs", "top_logprobs", "prompt_logprobs", "n_probs", "return_token_ids",
         "grammar", "json_schema", "structured_outputs", "guided_json", "guided_regex", "guided_choice",
-        "guided_grammar", "use_beam_search", "kv_transfer_params", "modalities",
+        "guided_grammar", "use_beam_search", "kv_transfer_params", "modalities", "truncate_prompt_tokens",
     }
 )  # fmt: skip
 """Fields of which another value than these says that the text is not all of an answer, or not free."""
 _HARMLESS: Final[tuple[object, ...]] = (None, False)
+_MARKS_OF_THOUGHTS: Final = ("<think>", "</think>")
+"""
+What chat templates take for the limits of reasoning: what stands before the second of them, they leave out.
+
+Source: the templates of Qwen3, QwQ and DeepSeek-R1.
+"""
 
 
 def may_resume(call: Call) -> bool:
@@ -41,7 +47,8 @@ def may_resume(call: Call) -> bool:
     is_seeded = body.get("seed") is not None and body.get("temperature") != 0  # its draws would begin anew
     has_format = isinstance(response_format, dict) and response_format.get("type") != "text"
     has_choices = any(body.get(name) not in (None, 1) for name in ("n", "best_of"))
-    if is_seeded or has_format or has_choices:
+    hides_thoughts = body.get("include_reasoning") is False  # so nobody knows where they ended
+    if is_seeded or has_format or has_choices or hides_thoughts:
         return False
     if any(_is_set(name, body[name]) for name in _FORBIDDING.intersection(body)):
         return False
@@ -91,7 +98,7 @@ def read_said(stream: bytes) -> Said | None:
     """
     head: dict[str, Any] = {}
     texts: list[str] = []
-    has_role, finish_reason = False, None
+    has_role, is_chat, finish_reason = False, False, None
     try:
         for event in read_events(stream):
             if event is None:
@@ -101,14 +108,17 @@ def read_said(stream: bytes) -> Said | None:
                 part = choice.get("delta", choice)
                 if _says_more(part):
                     return None
-                has_role = has_role or "role" in part
+                has_role, is_chat = has_role or "role" in part, "delta" in choice
                 finish_reason = choice.get("finish_reason") or finish_reason
                 text = text_of(part)
                 if text:
                     texts.append(text)
     except (orjson.JSONDecodeError, AttributeError, TypeError):
         return None
-    return Said(head, "".join(texts), len(texts), has_role, finish_reason)
+    said = "".join(texts)
+    if is_chat and any(mark in said for mark in _MARKS_OF_THOUGHTS):
+        return None
+    return Said(head, said, len(texts), has_role, finish_reason)
 
 
 _COMMON: Final = frozenset({"id", "created", "model", "system_fingerprint"})

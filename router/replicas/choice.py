@@ -36,8 +36,8 @@ Reason = Literal["affine", "spilled", "least_busy", "retry"]
 @dataclass(slots=True, frozen=True)
 class Pick:
     """
-    A replica, and why it: it is the home of the prompt's beginning (`affine`); the home may have no more, or is
-    blocked (`spilled`); there is nothing to reuse (`least_busy`); others have failed on the request (`retry`).
+    A replica, and why it: it is the home of the prompt's beginning (`affine`); the home may have no more, is blocked
+    or suspected (`spilled`); there is nothing to reuse (`least_busy`); others have failed on the request (`retry`).
     """
 
     replica: Replica
@@ -66,7 +66,7 @@ def choose_replica(
     key = beginning.key
     ranked = sorted(replicas, key=lambda replica: score(key, replica.hash_seed), reverse=True)
     left = [replica for replica in ranked if replica.replica_id not in tried]
-    free = [replica for replica in left if replica.blocked_until <= now] or left
+    free = preferred(left, now)
     if not free:
         return None
     limit = hot_limit if beginning.num_running >= HOT_REQUESTS else usual_limit
@@ -74,6 +74,16 @@ def choose_replica(
     if tried:
         return Pick(replica, "retry")
     return Pick(replica, "affine" if replica is ranked[0] else "spilled")
+
+
+def preferred(replicas: Sequence[Replica], now: float) -> Sequence[Replica]:
+    """
+    Those that did not fail just now, and of them those that nobody suspects of standing still, in their order.
+
+    Where all did, or all are suspects, all of them: empty only where `replicas` is.
+    """
+    free = [replica for replica in replicas if replica.blocked_until <= now] or replicas
+    return [replica for replica in free if not replica.is_suspect(now)] or free
 
 
 def hot_limit(num_requests: int, num_replicas: int) -> int:

@@ -11,6 +11,7 @@ from configs.engine import Task
 from configs.roles import RoleRefusal
 from router.fim.template import UNKNOWN, FimTemplate
 from router.reliability.breaker import Breaker
+from router.reliability.suspicion import Suspicion
 from router.replicas.statement import NOTHING_SAID, Statement
 
 WARM_UP_S = 30.0
@@ -77,6 +78,7 @@ class Replica:
     prefills: "dict[Prefill, int]" = field(default_factory=dict, repr=False)
     """Requests of this router that it has, each with its size in bytes."""
     breaker: Breaker = field(default_factory=Breaker, repr=False)
+    suspicion: Suspicion = field(default_factory=Suspicion, repr=False)
     joined_at: float = -math.inf
     """Loop time, in seconds, at which it joined replicas that were warm: those that begin together are equals."""
     known_since: float = 0.0
@@ -97,6 +99,8 @@ class Replica:
     """The most at once since the figures before."""
     _figures: Figures | None = field(default=None, repr=False)
     _figures_at: float = field(default=0.0, repr=False)
+    _heard_at: float = field(default=-math.inf, repr=False)
+    """Loop time, in seconds, at which its engine last said a part of an answer to this router."""
 
     def __post_init__(self) -> None:
         self.hash_seed = int.from_bytes(hashlib.blake2b(self.replica_id.encode(), digest_size=8).digest(), "little")
@@ -106,6 +110,10 @@ class Replica:
     def blocked_until(self) -> float:
         """Loop time, in seconds, before which the replica is only tried when no other is left."""
         return self.breaker.blocked_until
+
+    def is_suspect(self, now: float) -> bool:
+        """Whether it is thought to stand still. `now` is loop time, in seconds."""
+        return self.suspicion.until > now
 
     @property
     def load(self) -> int:
@@ -134,15 +142,29 @@ class Replica:
         self.num_running -= 1
         self.num_completions -= is_completion
 
-    def take_over_figures(self, figures: Figures | None, now: float) -> None:
+    def hear(self, at: float) -> None:
+        """At that moment, in loop time, its engine said a part of an answer."""
+        self._heard_at = max(self._heard_at, at)
+        self.suspicion.heard(at)
+
+    def is_silent(self, now: float) -> bool:
+        """Whether it gave figures once, and now says nothing of any kind. `now` is loop time, in seconds."""
+        return self._figures is not None and now - max(self._figures_at, self._heard_at) > MAX_FIGURES_AGE_S
+
+    def take_over_figures(self, figures: Figures | None, now: float) -> bool:
         """
         Called once a second. `figures` are the last ones, None where there are none; `now` is loop time, in seconds.
 
         They may be a second old, so this router's part of them is what it had at the most in that second.
+
+        Returns:
+            Whether they are new.
         """
         num_own = max(self.num_running, self._num_running_most)
         self._num_running_most = self.num_running
-        if figures is not None and figures != self._figures:
+        is_new = figures is not None and figures != self._figures
+        if figures is not None and is_new:
+            self.suspicion.answered(was_silent=now - self._figures_at > MAX_FIGURES_AGE_S)
             self._figures, self._figures_at = figures, now
             self.num_elsewhere = max(0, figures.num_running + figures.num_waiting - num_own)
             self.num_waiting = figures.num_waiting
@@ -152,6 +174,7 @@ class Replica:
             self._num_slots_now = max(1, figures.num_running) if is_full and figures.num_waiting else None
         elif now - self._figures_at > MAX_FIGURES_AGE_S:
             self.num_elsewhere, self.num_waiting, self.is_saturated, self._num_slots_now = 0, 0, False, None
+        return is_new
 
 
 class ReplicaDirectory:
@@ -212,10 +235,21 @@ class ReplicaDirectory:
         """None once Serve's list has it no longer."""
         return self._applications.get(replica_id)
 
-    def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> None:
-        """What the replicas last said of themselves, by replica id. `now` is loop time, in seconds."""
+    def take_over_figures(self, figures: Mapping[str, Figures], now: float) -> list[Replica]:
+        """
+        What the replicas last said of themselves, by replica id. `now` is loop time, in seconds.
+
+        One that is silent while others give figures is suspected: when all are, nobody brings any.
+
+        Returns:
+            Those that are passed over from now on, or for longer.
+        """
+        is_any_new = False
         for replica in self.all():
-            replica.take_over_figures(figures.get(replica.replica_id), now)
+            is_any_new |= replica.take_over_figures(figures.get(replica.replica_id), now)
+        if not is_any_new:
+            return []
+        return [replica for replica in self.all() if replica.is_silent(now) and replica.suspicion.suspect(now)]
 
     async def changed(self) -> None:
         """Wait for Serve's next word on any replica."""
@@ -228,7 +262,8 @@ class ReplicaDirectory:
 
 def pick_replica(replicas: Sequence[Replica], tried: Collection[str], now: float, turn: int) -> Replica | None:
     """
-    The least busy replica that has not been tried; one that failed just now only when no other is left.
+    The least busy replica that has not been tried; one that failed just now only when no other is left, and one that is
+    suspected of standing still only before those.
 
     None when every replica has been tried. `now` is loop time, in seconds. `turn` says where to begin among
     replicas that are equally busy: a number that grows with each request gives each of them its share.
@@ -239,4 +274,4 @@ def pick_replica(replicas: Sequence[Replica], tried: Collection[str], now: float
     candidates = [r for r in (*replicas[first:], *replicas[:first]) if r.replica_id not in tried]
     if not candidates:
         return None
-    return min(candidates, key=lambda replica: (replica.blocked_until > now, replica.is_saturated, replica.load))
+    return min(candidates, key=lambda one: (one.blocked_until > now, one.is_suspect(now), one.is_saturated, one.load))

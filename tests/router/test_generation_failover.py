@@ -211,6 +211,19 @@ async def test_a_fallback_answers_for_a_replica_that_does_not(
     assert (200, 1, 1) == (answer.status, len(engine.requests), len(other_engine.requests))
 
 
+@pytest.mark.parametrize("has_replica", [True, False], ids=["lost", "none"])
+async def test_a_fallback_that_cannot_do_it_is_none(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine, *, has_replica: bool
+) -> None:
+    """The client is told to come again, and not that its model cannot do what it can."""
+    engine.otherwise = [Ending.RESET]
+    door.fall_back_on(other_engine.replica("f1", task="embed"))
+    if not has_replica:
+        door.serve_with()
+    answer = await door.post(CHAT)
+    assert (503, []) == (answer.status, other_engine.requests)
+
+
 async def test_a_replica_that_just_failed_comes_after_a_fallback(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:

@@ -100,3 +100,24 @@ def test_its_pauses_vary(chance: float, expected: float) -> None:
     breaker = Breaker()
     breaker.failed(NOW, POLICY, chance, is_lost=True)
     assert NOW + expected == breaker.blocked_until
+
+
+def test_a_probe_that_nothing_is_known_of_leaves_it_to_the_next() -> None:
+    """Its client left, as editors do with most completions: the replica is not passed over until the longest pause."""
+    breaker = Breaker()
+    fail(breaker, NOW)
+    breaker.asked(NOW + 1, POLICY)
+    breaker.left(NOW + 1.2)
+    is_open = [breaker.blocked_until > NOW + 1.2]
+    breaker.asked(NOW + 1.2, POLICY)
+    is_open.append(breaker.blocked_until > NOW + 1.2)
+    assert [False, True] == is_open
+    assert 2.0 == pytest.approx(fail(breaker, NOW + 1.3))
+
+
+def test_requests_that_leave_do_not_close_it() -> None:
+    """Only its probe does."""
+    breaker = Breaker()
+    fail(breaker, NOW)
+    breaker.left(NOW + 0.5)
+    assert NOW + 1 == breaker.blocked_until

@@ -40,6 +40,23 @@ async def test_the_second_answers_for_a_slow_first(
     assert (0, 0) == (hedging.num_running, hedging.sink.total(RETRIES))
 
 
+async def test_who_lost_is_counted_no_longer(
+    hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """From the winner's first token on, and not to its last, which may be minutes later."""
+    go = asyncio.Event()
+    engine.script(asyncio.Event())
+    other_engine.script(STREAM_HEAD, chunk(token("a")), go, chunk(STOP + DONE), LAST_CHUNK)
+    with await hedging.client() as client:
+        await client.post(CHAT_STREAM)
+        await client.until(token("a"))
+        await eventually(lambda: hedging.num_running == 1)
+        second, first = hedging.replicas
+        assert (1, 0, 0) == (second.num_running, first.num_running, first.num_prefill_bytes)
+        go.set()
+        await client.until(LAST_CHUNK)
+
+
 async def test_the_first_may_still_win(hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> None:
     """It begins after the second was asked; the second is aborted, and its words reach nobody."""
     asked = asyncio.Event()
@@ -148,6 +165,25 @@ def test_the_delay_is_what_most_streams_take() -> None:
         delays.append(record.slow_s(1000))
         record.note_first_token(1000, index / 100)
     assert ([None] * 20, 0.95) == (delays[:20], record.slow_s(1000))
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({}, 0.4), ({"delay_factor": 1}, 0.2), ({"min_delay_ms": 500}, 0.5), ({"delay_ms": 30}, 0.03)],
+    ids=["twice that", "as many times as is set", "the shortest", "what is set"],
+)
+def test_a_stream_is_hedged_when_it_is_later_than_chance(fields: dict[str, float], expected: float) -> None:
+    """One in twenty is later than 95 in 100 of those before it, where all is well: that alone is no reason."""
+    record = ModelRecord()
+    for _ in range(100):
+        record.note_first_token(1000, 0.2)
+    assert expected == record.hedge_after_s(1000, HedgingPolicy.model_validate(fields))
+
+
+def test_without_a_delay_that_is_set_the_first_streams_are_not_hedged() -> None:
+    """Nobody knows what is late."""
+    delays = [ModelRecord().hedge_after_s(1000, policy) for policy in (HedgingPolicy(), HedgingPolicy(delay_ms=30))]
+    assert [None, 0.03] == delays
 
 
 def test_a_long_prompt_is_compared_with_its_like() -> None:

@@ -42,6 +42,8 @@ def test_a_text_can_go_on(call: Call) -> None:
         chat(top_logprobs=0),
         chat(tool_choice={"type": "function", "function": {"name": "f"}}),
         chat(grammar="root ::= 'a'"),
+        chat(include_reasoning=False),
+        chat(truncate_prompt_tokens=100),
         completion(logprobs=0),
         completion(echo=True),
         completion(suffix="}"),
@@ -60,6 +62,13 @@ def test_a_stream_is_read() -> None:
     usage = event({"id": "c1", "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}})
     stream = b": keep-alive\n\n" + role + token("Hel") + token("lo") + usage + b"data: [DONE]\n\n"
     assert Said({"id": "c1", "created": 1}, "Hello", 2, has_role=True, finish_reason=None) == read_said(stream)
+
+
+@pytest.mark.parametrize("mark", ["<think>", "</think>"])
+def test_thoughts_within_a_chats_text_cannot_go_on(mark: str) -> None:
+    """Templates take them out of what a model has said before; a text completion has no template."""
+    text = event({"id": "c1", "choices": [{"index": 0, "text": f"Well{mark}"}]})
+    assert (None, f"Well{mark}") == (read_said(token("Well") + token(mark)), getattr(read_said(text), "text", None))
 
 
 @pytest.mark.parametrize("stream", [b"data: {\n\n", b'data: {"choices":[1]}\n\n', b"data: []\n\n"])

@@ -89,6 +89,23 @@ async def test_one_request_probes_a_replica_that_was_lost(
     assert 0.0 == lost.blocked_until
 
 
+async def test_a_probe_whose_client_leaves_is_followed_by_another(door: Door, engine: ScriptedEngine) -> None:
+    """Nothing is known of the replica then, which would else be passed over for the longest pause."""
+    policy = BreakerPolicy(first_pause_ms=1, max_pause_ms=600_000)
+    door.set_reliability(ReliabilityPolicy(circuit_breaker=policy))
+    recovering = door.replicas[0]
+    recovering.breaker.failed(0.0, policy, 0.5, is_lost=True)
+    engine.script(asyncio.Event())
+    client = await door.client()
+    await client.post(CHAT)
+    await eventually(lambda: engine.requests)
+    is_passed_over = [recovering.blocked_until > door.state.loop.time()]
+    client.leave()
+    await eventually(lambda: door.num_running == 0)
+    is_passed_over.append(recovering.blocked_until > door.state.loop.time())
+    assert [True, False] == is_passed_over
+
+
 async def test_an_engine_that_always_fails_is_passed_over(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:

@@ -1,6 +1,7 @@
 """router.replicas.choice: consistent hashing with bounded load."""
 
 from collections import Counter
+from collections.abc import Sequence
 from math import sqrt
 
 from hypothesis import given
@@ -12,6 +13,7 @@ from router.replicas.choice import (
     Beginning,
     choose_replica,
     hot_limit,
+    preferred,
     usual_limit,
 )
 from router.replicas.registry import WARM_UP_S, Replica
@@ -278,3 +280,52 @@ def test_without_a_beginning_the_least_busy_is_chosen() -> None:
 def test_no_replica_is_no_pick() -> None:
     """With a beginning or without."""
     assert [None, None] == [choose_replica((), beginning, (), NOW, 0) for beginning in (Beginning(7), None)]
+
+
+REPLICAS = st.lists(
+    st.tuples(st.booleans(), st.booleans(), st.booleans(), st.integers(0, 60)), min_size=1, max_size=6
+).map(
+    lambda those: [
+        suspect(replica(f"r{index}", load, NOW + 1 if is_blocked else 0.0), is_suspect, is_saturated)
+        for index, (is_suspect, is_blocked, is_saturated, load) in enumerate(those)
+    ]
+)
+
+
+def suspect(one: Replica, is_suspect: bool, is_saturated: bool) -> Replica:  # noqa: FBT001 - of a strategy
+    one.is_saturated = is_saturated
+    if is_suspect:
+        one.suspicion.suspect(NOW)
+    return one
+
+
+@given(REPLICAS, st.none() | st.builds(Beginning, KEYS, st.integers(0, 8)), st.sets(st.integers(0, 5)), st.integers(0))
+def test_a_suspect_is_asked_where_nobody_else_is_left(
+    replicas: Sequence[Replica], beginning: Beginning | None, numbers: set[int], turn: int
+) -> None:
+    """And before one that failed just now. Whoever has not been tried is left: no suspicion empties a model."""
+    tried = {f"r{number}" for number in numbers}
+    left = [one for one in replicas if one.replica_id not in tried]
+    pick = choose_replica(replicas, beginning, tried, NOW, turn)
+    assert (pick is None) is (not left)
+    assert pick is None or pick.replica in preferred(left, NOW)
+
+
+@given(REPLICAS)
+def test_nobody_is_preferred_to_one_without_fault(replicas: Sequence[Replica]) -> None:
+    """Of those that are left, all are alike: without fault, else suspects, else those that failed just now."""
+    faults = [(one.blocked_until > NOW, one.is_suspect(NOW)) for one in preferred(replicas, NOW)]
+    least = min((one.blocked_until > NOW, one.is_suspect(NOW)) for one in replicas)
+    assert [least] * len(faults) == faults
+
+
+def test_a_suspect_gets_its_beginnings_back() -> None:
+    """They are spilled for as long as it is one."""
+    replicas = replicas_of(4)
+    home = replicas[2]
+    reasons = [choose(replicas, 0)]
+    home.suspicion.suspect(NOW)
+    reasons.append(choose(replicas, 0))
+    home.suspicion.heard(NOW + 0.1)
+    reasons.append(choose(replicas, 0))
+    assert (("r2", "affine"), "spilled", ("r2", "affine")) == (reasons[0], reasons[1][1], reasons[2])

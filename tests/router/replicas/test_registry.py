@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -205,3 +206,52 @@ def test_replicas_that_begin_together_are_equals() -> None:
     directory.update("a", [replica("r2")], NOW + WARM_UP_S + 1)
     directory.update("a", [replica("r2"), replica("r3")], NOW + WARM_UP_S + 2)
     assert {float("-inf")} == {one.joined_at for one in directory.of("a")}
+
+
+def silent_since_now() -> tuple[ReplicaDirectory, list[Replica]]:
+    """Two replicas; the first of them gives no figures after those of NOW."""
+    directory, replicas = ReplicaDirectory(), [replica("r1"), replica("r2")]
+    directory.update("a", replicas, NOW)
+    directory.take_over_figures({"r1": figures(1), "r2": figures(1)}, NOW)
+    return directory, replicas
+
+
+def suspects(replicas: Sequence[Replica], now: float) -> list[str]:
+    return [one.replica_id for one in replicas if one.is_suspect(now)]
+
+
+def test_a_replica_that_falls_silent_is_suspected() -> None:
+    """Once its figures are too old to count, while another gives new ones; and no longer when it speaks again."""
+    directory, replicas = silent_since_now()
+    seen = []
+    for number, after_s in enumerate([MAX_FIGURES_AGE_S, MAX_FIGURES_AGE_S + 0.1], 2):
+        directory.take_over_figures({"r1": figures(1), "r2": figures(number)}, NOW + after_s)
+        seen.append(suspects(replicas, NOW + after_s))
+    directory.take_over_figures({"r1": figures(2), "r2": figures(4)}, NOW + MAX_FIGURES_AGE_S + 0.2)
+    seen.append(suspects(replicas, NOW + MAX_FIGURES_AGE_S + 0.2))
+    assert [[], ["r1"], []] == seen
+
+
+def test_a_replica_whose_streams_go_on_is_not_silent() -> None:
+    """Its figures are late, its engine is not."""
+    directory, replicas = silent_since_now()
+    replicas[0].hear(NOW + MAX_FIGURES_AGE_S)
+    directory.take_over_figures({"r2": figures(2)}, NOW + MAX_FIGURES_AGE_S + 1)
+    assert [] == suspects(replicas, NOW + MAX_FIGURES_AGE_S + 1)
+
+
+def test_nobody_is_suspected_while_no_figures_come() -> None:
+    """Whoever brings them is down, and no replica."""
+    directory, replicas = silent_since_now()
+    directory.take_over_figures({"r1": figures(1), "r2": figures(1)}, NOW + 60)
+    directory.take_over_figures({}, NOW + 61)
+    assert [] == suspects(replicas, NOW + 61)
+
+
+def test_a_replica_that_never_gave_figures_is_not_silent() -> None:
+    """As one that has just come."""
+    directory, replicas = silent_since_now()
+    replicas.append(replica("r3"))
+    directory.update("a", replicas, NOW)
+    directory.take_over_figures({"r1": figures(2), "r2": figures(2)}, NOW + 60)
+    assert [] == suspects(replicas, NOW + 60)
