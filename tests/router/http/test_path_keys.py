@@ -4,24 +4,13 @@ import logging
 
 import orjson
 import pytest
-from door import Door, OpenDoor
+from door import KEY, Door, OpenDoor
 from scripted_engine import ScriptedEngine
-from wire import CHAT, CHAT_STREAM, HELLO_STREAM, WHOLE
+from wire import CHAT, CHAT_STREAM, HELLO_STREAM
 
 from deployments.editors.client import Key, Setup
 from router.errors import InvalidApiKey
 from router.http.auth import ANONYMOUS_TENANT, KeyRing, tenant_of
-
-KEY = "sk-of-a-person"
-
-
-@pytest.fixture
-async def locked(open_door: OpenDoor, engine: ScriptedEngine) -> Door:
-    """A router that wants a key."""
-    door = await open_door(keys=[KEY])
-    door.serve_with(engine.replica("r1"))
-    engine.otherwise = [WHOLE]
-    return door
 
 
 async def test_every_route_is_below_a_key(locked: Door, engine: ScriptedEngine) -> None:

@@ -1,20 +1,9 @@
 """Paths with stray slashes, at a real listener: they are answered where they were meant to go."""
 
 import pytest
-from door import Door, OpenDoor
+from door import KEY, Door
 from scripted_engine import ScriptedEngine
-from wire import CHAT, WHOLE
-
-KEY = "sk-of-a-person"
-
-
-@pytest.fixture
-async def locked(open_door: OpenDoor, engine: ScriptedEngine) -> Door:
-    """A router that wants a key."""
-    door = await open_door(keys=[KEY])
-    door.serve_with(engine.replica("r1"))
-    engine.otherwise = [WHOLE]
-    return door
+from wire import CHAT
 
 
 @pytest.mark.parametrize("path", ["/v1/models/", "//v1/models", "/v1//models", "//v1///models//", "//api/tags/"])

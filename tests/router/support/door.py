@@ -23,6 +23,8 @@ from router.replicas.registry import Replica
 from router.state import RouterState
 
 APPLICATION = "application-of-m"
+KEY = "sk-of-a-person"
+"""Of whoever asks, where a router wants one."""
 MAX_ENTRY_BYTES = 4096
 """Of answers that are shared."""
 
