@@ -25,7 +25,7 @@ from deployments.replica_logs import join_serve_logs
 from deployments.serve_internals import forget_figures, forget_phase, publish_figures, publish_phase
 from deployments.swap_demand import until_asked_for
 from deployments.swap_report import SwapReport, place_of
-from router.metrics import AWAKE, ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING, SWAP_WAITING
+from router.metrics import ENGINE_KV_CACHE, ENGINE_RUNNING, ENGINE_WAITING, SWAP_WAITING
 from router.replicas.registry import Figures
 
 logger = logging.getLogger("enginehouse.engine")
@@ -142,8 +142,6 @@ class EngineReplica:
                 if load.kv_cache_usage_ratio is not None:
                     self._metrics.record(ENGINE_KV_CACHE, load.kv_cache_usage_ratio, self._labels)
                 if isinstance(self._runtime, SwappedEngine):
-                    # Also where nothing has changed: Ray forgets a gauge that is not set between two of its reports.
-                    self._metrics.record(AWAKE, float(self._runtime.is_awake), self._labels)
                     self._metrics.record(SWAP_WAITING, self._runtime.num_waiting, self._labels)
                 await self._publish(load)
             await asyncio.sleep(LOAD_INTERVAL_S)

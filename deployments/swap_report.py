@@ -14,12 +14,14 @@ from ray.exceptions import RayError
 
 from deployments.engines.swap.engine import Place, Swap
 from deployments.serve_internals import forget_notes, put_note, read_notes
-from router.metrics import AWAKE, STARTING, SWAP_STATE_TIME, SWAP_TIME, SWAPS, MetricSink
+from router.metrics import AWAKE, STARTING, SWAP_STATE_TIME, SWAP_TIME, SWAPS, Metric, MetricSink
 
 logger = logging.getLogger("enginehouse.engine")
 
 NOTES = "swap:"
 """How the keys of the notes begin; the application and the replica's id follow."""
+REPEAT_S = 1.0
+"""How often gauges are told, in seconds: Ray forgets one that is not set between two of its reports."""
 
 
 def place_of(group: str, replica_id: str, host: str) -> Place:
@@ -53,11 +55,13 @@ class SwapReport:
         self._key = f"{NOTES}{application}:{labels['replica']}"
         self._note: bytes | None = None
         self._telling: asyncio.Task[None] | None = None
+        self._gauges: dict[Metric, float] = {}
+        self._repeating: asyncio.Task[None] | None = None
 
     def starts(self) -> None:
         """Its engine starts, and has the GPU for it: the others of its group wait until it is awake."""
         logger.info("swap: %s of the group %s has the GPU, and starts", self._labels["model"], self._group)
-        self._metrics.record(STARTING, 1.0, self._labels)
+        self._show(is_awake=False, is_starting=True)
 
     def swapped(self, swap: Swap) -> None:
         """Its engine is awake, or asleep, from now on."""
@@ -69,8 +73,7 @@ class SwapReport:
         self._metrics.record(SWAPS, 1, {**self._labels, "state": state})
         self._metrics.record(SWAP_TIME, swap.took_s, {**self._labels, "state": state})
         self._metrics.record(SWAP_STATE_TIME, swap.before_s + swap.took_s, {**self._labels, "state": before})
-        self._metrics.record(AWAKE, float(swap.is_awake), self._labels)
-        self._metrics.record(STARTING, 0.0, self._labels)
+        self._show(is_awake=swap.is_awake)
         note = {"group": self._group, "model": self._labels["model"], "state": state, "since": time.time()}
         self._note = orjson.dumps(note)
         if self._telling is None or self._telling.done():
@@ -78,13 +81,29 @@ class SwapReport:
 
     async def close(self) -> None:
         """The replica is no more."""
-        self._metrics.record(AWAKE, 0.0, self._labels)
-        self._metrics.record(STARTING, 0.0, self._labels)
+        self._show(is_awake=False)
+        if self._repeating is not None:
+            self._repeating.cancel()
         self._note = None
         if self._telling is not None:
             await self._telling
         with contextlib.suppress(RayError):
             await asyncio.to_thread(forget_notes, self._key)
+
+    def _show(self, *, is_awake: bool, is_starting: bool = False) -> None:
+        self._gauges = {AWAKE: float(is_awake), STARTING: float(is_starting)}
+        self._record_gauges()
+        if self._repeating is None:
+            self._repeating = asyncio.get_running_loop().create_task(self._repeat())
+
+    async def _repeat(self) -> None:
+        while True:
+            await asyncio.sleep(REPEAT_S)
+            self._record_gauges()
+
+    def _record_gauges(self) -> None:
+        for gauge, value in self._gauges.items():
+            self._metrics.record(gauge, value, self._labels)
 
     async def _tell(self) -> None:
         """The newest note, until it is the one that was told."""

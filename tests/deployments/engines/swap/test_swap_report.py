@@ -10,15 +10,20 @@ import pytest
 from deployments import swap_report
 from deployments.engines.swap.engine import Swap
 from deployments.swap_report import SwapReport
-from router.metrics import Metric
+from router.metrics import AWAKE, STARTING, Metric
 
 Eventually = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 class Sink:
-    """Nobody looks into it."""
+    """Keeps what gauges were told, in order."""
 
-    def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None: ...
+    def __init__(self) -> None:
+        self.told: list[tuple[Metric, float]] = []
+
+    def record(self, metric: Metric, value: float, labels: dict[str, str]) -> None:  # noqa: ARG002 - every sink's signature
+        if metric.kind == "gauge":
+            self.told.append((metric, value))
 
     def record_all(self, metric: Metric, values: Sequence[float], labels: dict[str, str]) -> None: ...
 
@@ -73,3 +78,25 @@ async def test_one_that_is_no_more_leaves_no_note(head: Head) -> None:
     head.is_there.set()
     await closing
     assert {} == head.notes
+
+
+async def test_gauges_are_told_again_and_again(
+    head: Head, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray forgets what is told once: a start of minutes would be seen for seconds. After the end nothing is told."""
+    monkeypatch.setattr(swap_report, "REPEAT_S", 0)
+    head.is_there.set()
+    sink = Sink()
+    report = SwapReport(sink, {"model": "m", "replica": "r"}, "g", "app")
+    report.starts()
+    await eventually(lambda: sink.told.count((STARTING, 1.0)) > 2)
+    report.swapped(Swap(is_awake=True, took_s=1.0, before_s=1.0))
+    sink.told.clear()
+    await eventually(lambda: len(sink.told) > 4)
+    assert {(AWAKE, 1.0), (STARTING, 0.0)} == set(sink.told)
+    await report.close()
+    assert [(AWAKE, 0.0), (STARTING, 0.0)] == sink.told[-2:]
+    num_told = len(sink.told)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert num_told == len(sink.told)
