@@ -53,7 +53,7 @@ class Sink:
 class Taken:
     """One client's answer."""
 
-    on_full = on_drained = full_since = status = None
+    on_full = on_drained = full_since = status = unread = None
     has_content = is_complete = False
 
     def __init__(self) -> None:
