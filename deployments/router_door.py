@@ -124,14 +124,21 @@ class OwnDoor:
         self._listener: Listener | None = None
         self._peer_door: Listener | None = None
 
-    async def start(self, table: ModelTable) -> None:
+    async def open(self, table: ModelTable) -> None:
+        """Once. From now on it takes over what it is told, and nobody comes through it before `listen`."""
+        self._thread.start()
+        await self._on_loop(self._open(table))
+
+    async def listen(self) -> None:
         """
+        Let clients in.
+
         Raises:
             ListenError: the address cannot be listened on.
         """
         listening = bind(self._settings.listener)
-        self._thread.start()
-        await self._on_loop(self._start(listening, table))
+        assert self._state is not None  # noqa: S101 - narrows the type: it is open
+        await self._on_loop(self._listen(listening, self._state))
 
     def take_over_table(self, table: ModelTable) -> None:
         if self._state is not None:
@@ -194,13 +201,15 @@ class OwnDoor:
         self._state = None
         self._loop.call_soon_threadsafe(self._loop.stop)
 
-    async def _start(self, listening: socket.socket, table: ModelTable) -> None:
+    async def _open(self, table: ModelTable) -> None:
         self._state = self._settings.open(table)
-        if self._state.batches is not None:
-            self._state.batches.run_lines()
-        self._listener = Listener(RouterApp(self._state), listening)
+
+    async def _listen(self, listening: socket.socket, state: RouterState) -> None:
+        if state.batches is not None:
+            state.batches.run_lines()
+        self._listener = Listener(RouterApp(state), listening)
         await self._listener.start()
-        self._peer_door = await open_peer_door(self._state, self._settings.node_host)
+        self._peer_door = await open_peer_door(state, self._settings.node_host)
 
     async def _drain(self, listener: Listener, timeout_s: float) -> bool:
         doors = [listener] if self._peer_door is None else [listener, self._peer_door]

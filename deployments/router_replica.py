@@ -40,6 +40,9 @@ logger = logging.getLogger("enginehouse.router")
 ENGINE_DEPLOYMENT = "Engine"
 FIGURES_INTERVAL_S = 1.0
 """How often the replicas' own figures are read, in seconds: as often as they are published."""
+FIRST_WORDS_S = 1.0
+"""How long a router waits, before it listens, for Serve's first word on the replicas of every application, in seconds.
+Serve says it within a tenth of that, and of an application that has none yet nothing at all."""
 STOPPING_POLL_S = 0.2
 """How often a router looks whether it is to stop, in seconds."""
 _TOLD = frozenset(field.name for field in fields(Replica) if field.init)
@@ -56,6 +59,7 @@ class RouterReplica:
         self._watches: dict[str, ReplicaWatch] = {}
         self._followed = Followed(args.listener.request_timeout_s)
         self._running: dict[str, list[str]] = {}
+        self._has_changed = asyncio.Event()
         self._wish: frozenset[str] = frozenset()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_listening = False
@@ -106,9 +110,11 @@ class RouterReplica:
             await self._canaries.take_over(config)
             table = self._canaries.table()
             if not self._is_listening:
-                await self._listen(table)
+                await self._own_door.open(table)
             self._refused = None
             self._take_over_table(table)
+            if not self._is_listening:
+                await self._listen(table.applications)
             self._fit.take_over(config)
             for warning in name_warnings(config):
                 logger.warning("model table: %s", warning)
@@ -133,8 +139,17 @@ class RouterReplica:
             raise RuntimeError("the deployment Router has no user_config, and so no model table")
         await self._own_door.check()
 
-    async def _listen(self, table: ModelTable) -> None:
-        await self._own_door.start(table)
+    async def _listen(self, applications: frozenset[str]) -> None:
+        """
+        Once it knows the replicas: else what comes first would go to whichever application it heard of first, a
+        fallback or a backend that is not its session's.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_WORDS_S):
+                while not applications <= self._running.keys():
+                    await self._has_changed.wait()
+                    self._has_changed.clear()
+        await self._own_door.listen()
         self._is_listening = True
         report = LoadReport(self._replica_id, self._load)
         jobs = (self._read_figures(), report.run(), self._fit.run(), self._drain_when_told())
@@ -241,6 +256,7 @@ class RouterReplica:
 
     def _update(self, application: str, running: Sequence[RunningReplica]) -> None:
         self._running[application] = [one.replica_id for one in running]
+        self._has_changed.set()
         logger.info("replicas of %s: %s", application, ", ".join(self._running[application]) or "none")
         self._fit.engines_changed()
         for door in self._doors:
