@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 
-from configs.backends import BackendSettings
 from configs.editor_names import misread
 from configs.finding import KeyPath, Problem, did_you_mean
 from configs.router import ModelRoute
@@ -60,12 +59,6 @@ def _destinations(file: ServeFile) -> Iterator[tuple[KeyPath, str]]:
         yield from (((*row, *place), name) for place, name in route.destinations())
 
 
-def _backends(row: KeyPath, route: ModelRoute) -> Iterator[tuple[KeyPath, BackendSettings]]:
-    """Each backend, and where its application is named."""
-    for index, backend in enumerate(route.shares):
-        yield (*row, *(("backends", index) if route.backends else ()), "application"), backend
-
-
 def tables_fit_their_engines(file: ServeFile) -> Iterator[Problem]:
     """By tasks and LoRA adapters; and a shadow is another than what it is compared with."""
     engines = {each.name: each.args.root for each in file.model_apps()}
@@ -92,13 +85,13 @@ def sleepers_are_waited_for(file: ServeFile) -> Iterator[Problem]:
         if deployment.autoscaling_config is not None and deployment.autoscaling_config.min_replicas == 0
     }
     for row, _, route in _rows(file):
-        for place, backend in _backends(row, route):
+        for place, backend in route.placed_shares():
             if backend.application in sleepers and route.wake is None and not route.fallbacks:
                 message = (
                     f"{backend.application!r} may have no replica (min_replicas: 0), and nothing says how long requests"
                     " wait until it has one: wake: {timeout_s: 600}"
                 )
-                yield Problem(place, message, "warning")
+                yield Problem((*row, *place, "application"), message, "warning")
 
 
 def queues_have_a_limit(file: ServeFile) -> Iterator[Problem]:

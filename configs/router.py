@@ -198,10 +198,14 @@ class ModelRoute(Settings):
         ranked = sorted(self.shares, key=lambda backend: -backend.weight)
         return tuple(dict.fromkeys([*(backend.application for backend in ranked), *self.fallbacks]))
 
+    def placed_shares(self) -> Iterator[tuple[KeyPath, BackendSettings]]:
+        """Each of `shares`, and where in the row its fields are."""
+        for index, backend in enumerate(self.shares):
+            yield ("backends", index) if self.backends else (), backend
+
     def destinations(self) -> Iterator[tuple[KeyPath, str]]:
         """Every application that the row names, and where in it."""
-        for index, backend in enumerate(self.shares):
-            yield (*(("backends", index) if self.backends else ()), "application"), backend.application
+        yield from (((*place, "application"), backend.application) for place, backend in self.placed_shares())
         if self.shadow is not None:
             yield ("shadow", "application"), self.shadow.application
         yield from ((("fallbacks", index), name) for index, name in enumerate(self.fallbacks))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from configs.backends import BackendSettings, label_of
+from configs.backends import label_of
 from configs.engine import EngineSettings, VllmSettings
 from configs.finding import KeyPath, Problem, did_you_mean
 from configs.router import ModelRoute, RouterUserConfig
@@ -53,9 +53,8 @@ def _missing_adapters(route: ModelRoute, engines: Engines) -> Iterator[Problem]:
 
 def _adapters(route: ModelRoute) -> Iterator[tuple[KeyPath, str, str | None]]:
     """Each backend's application and adapter, the shadow's too, and where the adapter is named."""
-    backends: tuple[BackendSettings, ...] = route.shares
-    for index, backend in enumerate(backends):
-        yield (*(("backends", index) if route.backends else ()), "adapter"), backend.application, backend.adapter
+    for place, backend in route.placed_shares():
+        yield (*place, "adapter"), backend.application, backend.adapter
     if route.shadow is not None:
         yield ("shadow", "adapter"), route.shadow.application, route.shadow.adapter
 

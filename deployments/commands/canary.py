@@ -1,6 +1,5 @@
 """`enginehouse canary`: try a new backend of a model on some of its sessions, watch it, keep it or take it away."""
 
-import math
 import secrets
 import sys
 import time
@@ -8,6 +7,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
+
+from deployments.commands.asking_routers import joined
+from deployments.commands.ranges import FiniteRange
 
 if TYPE_CHECKING:  # importing Ray takes a second; a wrong option is told before
     from router.canary.decisions import Row
@@ -42,12 +44,6 @@ def _checked_tenants(_context: click.Context, _parameter: click.Parameter, ids: 
         raise click.BadParameter(error.errors()[0]["msg"].removeprefix("Value error, ")) from error
 
 
-def _checked_percent(_context: click.Context, _parameter: click.Parameter, percent: float) -> float:
-    if math.isnan(percent):  # it is neither below nor above a range
-        raise click.BadParameter("nan is not in the range 0<=x<=100.")
-    return percent
-
-
 @click.group()
 def canary() -> None:
     """Try a new backend on a part of a model's sessions, beside the others."""
@@ -64,18 +60,12 @@ def _rule_options(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("model")
 @click.option("--application", required=True, help="The Serve application to try; it must run.")
 @click.option("--adapter", help="One of the LoRA adapters of its engine.")
-@click.option(
-    "--percent", type=click.FloatRange(0, 100), default=0.0, callback=_checked_percent,
-    help="Share of the model's sessions.",
-)  # fmt: skip
+@click.option("--percent", type=FiniteRange(0, 100), default=0.0, help="Share of the model's sessions.")
 @click.option(
     "--tenant", "tenants", multiple=True, callback=_checked_tenants,
     help="An API key's id, all of whose requests go there; repeatable.",
 )  # fmt: skip
-@click.option(
-    "--shadow-percent", type=click.FloatRange(0, 100), default=0.0, callback=_checked_percent,
-    help="Share of requests to copy to it.",
-)  # fmt: skip
+@click.option("--shadow-percent", type=FiniteRange(0, 100), default=0.0, help="Share of requests to copy to it.")
 @click.option("--no-rule", is_flag=True, help="Never abort it automatically.")
 @_rule_options
 @_address
@@ -233,13 +223,10 @@ def _refresh() -> None:
 
 
 def _on_cluster(address: str, do: Callable[[], T]) -> T:
-    from ray.exceptions import RayError  # noqa: PLC0415
-
     from deployments.canary.steps import StepError  # noqa: PLC0415
-    from deployments.local_cluster import ClusterError, existing_cluster  # noqa: PLC0415
 
-    try:
-        with existing_cluster(address):
+    with joined(address):
+        try:
             return do()
-    except (ClusterError, RayError, RuntimeError, StepError) as error:
-        raise click.ClickException(str(error)) from error
+        except StepError as error:
+            raise click.ClickException(str(error)) from error

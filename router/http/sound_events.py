@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 
-from router.http.event_stream import Usage
+from router.http.event_stream import Usage, read_events
 
 _MAX_EVENT_BYTES = 4_194_304
 """Of an event that is looked into: one with sound may be long, and none with a usage is."""
@@ -35,9 +35,8 @@ class SoundEvents:
         if event == _DONE:
             self.is_done = True
         elif b'"usage"' in event:
-            lines = (line[5:] for line in event.split(b"\n") if line.startswith(b"data:"))
             try:
-                document = orjson.loads(b"".join(lines))
+                document = next(read_events(event), None)
             except orjson.JSONDecodeError:
                 return
             self.usage = (read_sound_usage(document) if isinstance(document, dict) else None) or self.usage

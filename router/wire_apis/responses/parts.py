@@ -6,13 +6,8 @@ from router.wire_apis.conversation import image_part, text_part
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json
 
-_TEXTS = (
-    "input_text",
-    "output_text",
-    "text",
-    "summary_text",
-    "reasoning_text",
-)  # no set: clients send what has no hash
+# No sets: clients send what has no hash.
+_TEXTS = ("input_text", "output_text", "text", "summary_text", "reasoning_text")
 _IMAGES = ("input_image", "computer_screenshot")
 
 
