@@ -385,6 +385,19 @@ async def test_an_engine_that_does_not_end_its_body(
     await eventually(lambda: door.num_running == 0 and engine.num_open == 0)
 
 
+async def test_an_engine_that_ends_its_body_a_moment_later(
+    door: Door, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client does not wait for that, and the connection serves again afterwards."""
+    monkeypatch.setattr("router.replicas.upstream.LAST_WORDS_S", 60)
+    may_end = asyncio.Event()
+    engine.script(STREAM_HEAD, chunk(TOKENS), chunk(DONE), may_end, LAST_CHUNK)
+    answer = await door.post(CHAT_STREAM)
+    assert (200, True) == (answer.status, answer.is_whole)
+    may_end.set()
+    await eventually(lambda: door.state.pool(door.replicas[0]).take_idle() is not None)
+
+
 @pytest.mark.parametrize("ending", [Ending.CLOSE, Ending.RESET])
 async def test_an_engine_that_dies_behind_its_last_event(ending: Ending, door: Door, engine: ScriptedEngine) -> None:
     """After `[DONE]` the client has everything: no error event follows, and its answer is whole."""
