@@ -16,7 +16,7 @@ AHEAD_DIVISOR = 8
 Of the slots, so many beyond them are filled where nobody says how many.
 
 Source: vLLM on an H100 with 256 slots, 384 clients and answers of one length had 0.87 and 0.91 of bare vLLM's
-throughput with 2 ahead, 0.88 and 0.94 with 32: docs/explanation/measurements.md.
+throughput with 2 ahead, 0.88 and 0.94 with 32: docs/explanation/measurements-on-gpus.md.
 """
 
 
