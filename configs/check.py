@@ -4,11 +4,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from configs import address_rules, engine_rules, reference_rules, swap_rules
+from configs.checks import addresses, engines, references, swap_groups
+from configs.checks.positions import Document, Position, YamlError, parse_yaml
+from configs.checks.validation import validate
 from configs.finding import ConfigError, Finding, Problem, key_path_text
-from configs.positions import Document, Position, YamlError, parse_yaml
 from configs.serve_file import ServeFile
-from configs.validation import validate
 
 
 def check(path: str | Path, environment: Mapping[str, str]) -> list[Finding]:
@@ -67,30 +67,30 @@ def _read(path: Path) -> str:
 
 
 def _disagreements(file: ServeFile, environment: Mapping[str, str]) -> Iterator[Problem]:
-    yield from reference_rules.applications_are_unique(file)
-    yield from reference_rules.there_is_one_router(file)
-    yield from reference_rules.routes_lead_to_models(file)
-    yield from reference_rules.tables_fit_their_engines(file)
-    yield from reference_rules.models_have_routes(file)
-    yield from reference_rules.sleepers_are_waited_for(file)
-    yield from reference_rules.queues_have_a_limit(file)
-    yield from reference_rules.names_suit_editors(file)
-    yield from reference_rules.import_paths_are_ours(file)
-    yield from address_rules.throughput_mode_has_haproxy(file, environment)
-    yield from address_rules.haproxy_waits_for_streams(file, environment)
-    yield from address_rules.ports_are_free(file, environment)
-    yield from address_rules.keys_are_there(file, environment)
-    yield from address_rules.cache_secrets_are_there(file, environment)
-    yield from address_rules.batch_secrets_are_there(file, environment)
-    yield from address_rules.public_addresses_have_keys(file, environment)
-    yield from engine_rules.model_sources_exist(file)
-    yield from engine_rules.gpus_are_reserved(file)
-    yield from engine_rules.gpus_of_llama_cpp_are_decided(file)
-    yield from engine_rules.drains_fit_into_shutdowns(file)
-    yield from swap_rules.groups_agree(file)
-    yield from swap_rules.groups_share_gpus(file)
-    yield from swap_rules.replicas_take_turns(file)
-    yield from swap_rules.turns_are_waited_for(file)
+    yield from references.applications_are_unique(file)
+    yield from references.there_is_one_router(file)
+    yield from references.routes_lead_to_models(file)
+    yield from references.tables_fit_their_engines(file)
+    yield from references.models_have_routes(file)
+    yield from references.sleepers_are_waited_for(file)
+    yield from references.queues_have_a_limit(file)
+    yield from references.names_suit_editors(file)
+    yield from references.import_paths_are_ours(file)
+    yield from addresses.throughput_mode_has_haproxy(file, environment)
+    yield from addresses.haproxy_waits_for_streams(file, environment)
+    yield from addresses.ports_are_free(file, environment)
+    yield from addresses.keys_are_there(file, environment)
+    yield from addresses.cache_secrets_are_there(file, environment)
+    yield from addresses.batch_secrets_are_there(file, environment)
+    yield from addresses.public_addresses_have_keys(file, environment)
+    yield from engines.model_sources_exist(file)
+    yield from engines.gpus_are_reserved(file)
+    yield from engines.gpus_of_llama_cpp_are_decided(file)
+    yield from engines.drains_fit_into_shutdowns(file)
+    yield from swap_groups.groups_agree(file)
+    yield from swap_groups.groups_share_gpus(file)
+    yield from swap_groups.replicas_take_turns(file)
+    yield from swap_groups.turns_are_waited_for(file)
 
 
 def _duplicates(path: str | Path, document: Document) -> Iterator[Finding]:

@@ -8,12 +8,12 @@ from contextlib import suppress
 from pydantic import ValidationError
 from ray.exceptions import RayError
 
+from configs.checks.model_table import unfit_table
 from configs.editor_names import misread
 from configs.engine import EngineSettings, ModelArgs
 from configs.finding import ConfigError, Finding, Problem, did_you_mean, key_path_text
 from configs.router import RouterUserConfig
 from configs.serve_file import MODEL_IMPORT_PATH
-from configs.table_rules import unfit_table
 from deployments.serve_internals import DeployedApplication, deployed_applications
 from router.routing.policy import PolicyNotFound
 

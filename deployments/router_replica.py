@@ -12,9 +12,9 @@ from typing import Any
 from ray import serve
 from ray.exceptions import RayError
 
+from configs.checks.validation import read_user_config
 from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
-from configs.validation import read_user_config
 from deployments.api_keys import key_ring
 from deployments.canary.keeper import CanaryKeeper
 from deployments.followed import Followed

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from configs.checks.validation import read_user_config
 from configs.finding import ConfigError
 from configs.router import RouterUserConfig
 from configs.routing import RuleConditions, hours_in
-from configs.validation import read_user_config
 
 
 def conditions(**given: Any) -> RuleConditions:

@@ -5,11 +5,11 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from configs.checks.model_table import unfit_table
+from configs.checks.validation import read_user_config
 from configs.finding import ConfigError, Problem, key_path_text
 from configs.router import RouterUserConfig
 from configs.serve_file import MODEL_IMPORT_PATH, ROUTER_IMPORT_PATH
-from configs.table_rules import unfit_table
-from configs.validation import read_user_config
 from deployments.new_table import engines_of, name_warnings, refusal_text, unknown_applications
 from deployments.serve_internals import DeployedApplication
 from router.routing.policy import PolicyNotFound

@@ -1,4 +1,4 @@
-"""`configs/swap_rules.py`: what the models of a group must agree on."""
+"""`configs/checks/swap_groups.py`: what the models of a group must agree on."""
 
 from pathlib import Path
 

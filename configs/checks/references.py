@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+from configs.checks.model_table import unfit_table
 from configs.editor_names import misread
 from configs.finding import KeyPath, Problem, did_you_mean
 from configs.router import ModelRoute
@@ -14,7 +15,6 @@ from configs.serve_file import (
     OtherApplication,
     ServeFile,
 )
-from configs.table_rules import unfit_table
 
 
 def applications_are_unique(file: ServeFile) -> Iterator[Problem]:

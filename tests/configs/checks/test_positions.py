@@ -1,6 +1,6 @@
 import pytest
 
-from configs.positions import Position, YamlError, parse_yaml
+from configs.checks.positions import Position, YamlError, parse_yaml
 
 TEXT = """\
 a:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from configs.checks.model_paths import ModelPath, follow
 from configs.finding import ConfigError, Finding, Problem, did_you_mean, key_path_text
-from configs.model_paths import ModelPath, follow
 from configs.router import RouterUserConfig
 from configs.serve_file import ServeFile
 
