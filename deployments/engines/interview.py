@@ -19,8 +19,6 @@ class Interview:
         self._url = f"http://{address.host}:{address.port}"
         self._headers = {"Authorization": f"Bearer {address.secret}"}
         self._dialect = dialect
-        self.last_status = 0
-        """That of the last answer; 0 where there was none."""
 
     async def ask(self, path: str, body: Mapping[str, object]) -> JsonObject:
         """The JSON object that it answers with status 200; empty where it does not."""
@@ -59,7 +57,6 @@ class Interview:
         return [card for card in cards if isinstance(card, dict)] if isinstance(cards, list) else []
 
     async def _post(self, url: str, body: Mapping[str, object], headers: Mapping[str, str]) -> JsonObject:
-        self.last_status = 0
         try:
             async with self._session.post(url, json=body, headers=headers) as response:
                 return await self._read(response)
@@ -67,6 +64,5 @@ class Interview:
             return {}
 
     async def _read(self, response: aiohttp.ClientResponse) -> JsonObject:
-        self.last_status = response.status
         document = await response.json() if response.status == 200 else {}
         return document if isinstance(document, dict) else {}
