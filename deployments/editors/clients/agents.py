@@ -7,7 +7,7 @@ from deployments.editors.bodies import Body, fitted
 from deployments.editors.client import Setup
 from deployments.editors.offered import OfferedModel
 from deployments.editors.rules.chat import STREAM, usage_at_the_end
-from deployments.editors.step import Step
+from deployments.editors.step import Skip, Step
 
 SDK_MEANINGS = {
     429: "it tries again twice, after 2 and 4 seconds",
@@ -25,13 +25,21 @@ class Habits:
     fields: Body = field(default_factory=dict)
 
 
-def short_chat(setup: Setup, model: OfferedModel, habits: Habits) -> Step:
+def first_chats(setup: Setup, habits: Habits) -> list[Step | Skip]:
+    """A short one, and the first of a task, with the model that agents should have."""
+    model = setup.picks.agent
+    if model is None:
+        return [Skip("chat", "no model generates text")]
+    return [_short_chat(setup, model, habits), _agent_chat(setup, model, habits)]
+
+
+def _short_chat(setup: Setup, model: OfferedModel, habits: Habits) -> Step:
     """A task without tools, to see a stream to its end."""
     body = {**_asked(model), "messages": [{"role": "user", "content": "Say hello."}], "max_tokens": 48}
     return _step(setup, model, "chat", body, habits)
 
 
-def agent_chat(setup: Setup, model: OfferedModel, habits: Habits) -> Step:
+def _agent_chat(setup: Setup, model: OfferedModel, habits: Habits) -> Step:
     """The first request of a task, as large as it is."""
     tools = list(habits.tools)
     asked = {**_asked(model), **habits.fields, "tool_choice": "auto", "tools": tools}

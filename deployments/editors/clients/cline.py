@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from deployments.editors.bodies import functions
 from deployments.editors.client import Client, Part, Setup
-from deployments.editors.clients.agents import SDK_MEANINGS, Habits, agent_chat, short_chat
+from deployments.editors.clients.agents import SDK_MEANINGS, Habits, first_chats
 from deployments.editors.rules.basic import lists_models, ok
 from deployments.editors.step import Skip, Step
 
@@ -33,15 +33,8 @@ def _settings(setup: Setup) -> list[Part]:
 
 
 def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
-    model = setup.picks.agent
     models = Step("models", "/v1/models", [ok, lists_models], method="GET", headers=setup.bearer())
-    if model is None:
-        return [models, Skip("chat", "no model generates text")]
-    return [
-        models,
-        short_chat(setup, model, _HABITS),
-        agent_chat(setup, model, _HABITS),
-    ]
+    return [models, *first_chats(setup, _HABITS)]
 
 
 CLIENT = Client("cline", "Cline", ("agent",), _settings, _first_requests, SDK_MEANINGS)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from deployments.editors.bodies import functions
 from deployments.editors.client import Client, Part, Setup
-from deployments.editors.clients.agents import SDK_MEANINGS, Habits, agent_chat, short_chat
+from deployments.editors.clients.agents import SDK_MEANINGS, Habits, first_chats
 from deployments.editors.offered import OfferedModel
 from deployments.editors.picks import calls_tools
 from deployments.editors.rules.chat import COMPLETION_STREAM
@@ -37,13 +37,7 @@ def _limits(model: OfferedModel) -> dict[str, object]:
 
 
 def _first_requests(setup: Setup) -> Sequence[Step | Skip]:
-    model, completing = setup.picks.agent, setup.picks.completion
-    steps: list[Step | Skip] = []
-    if model is None:
-        steps.append(Skip("chat", "no model generates text"))
-    else:
-        steps.append(short_chat(setup, model, _HABITS))
-        steps.append(agent_chat(setup, model, _HABITS))
+    steps, completing = first_chats(setup, _HABITS), setup.picks.completion
     if completing is None:
         return [*steps, Skip("autocomplete", "no model is known to complete code in the middle")]
     body = {
