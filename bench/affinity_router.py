@@ -5,24 +5,18 @@ CHOICE is `prefix` or `least_busy`, as a model's `replica_choice`, or `round_rob
 The engines' figures, which Ray would bring, are read from their `/metrics`.
 """
 
-import os
 import sys
 from collections.abc import Collection, Sequence
 
 import uvloop
 
-from bench.figures import bring_figures
+from bench.one_model_router import serve_one_model
 from bench.scenarios import MODEL
-from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
+from configs.router import ModelRoute
 from router import picking
-from router.app import RouterApp
-from router.http.auth import KeyRing
-from router.listener import Listener, bind
 from router.metrics import NoMetrics
-from router.models.table import ModelTable
 from router.replicas.choice import Beginning, Pick
 from router.replicas.registry import Replica
-from router.state import RouterState
 
 
 def round_robin(
@@ -37,21 +31,10 @@ def round_robin(
 
 
 async def serve(choice: str, profile: str, port: int, engine_ports: list[int]) -> None:
-    settings = ListenerSettings(port=port)
     route = {"application": MODEL, "replica_choice": "least_busy" if choice == "round_robin" else choice}
-    table = ModelTable(RouterUserConfig(models={MODEL: ModelRoute.model_validate(route)}))
     if choice == "round_robin":
         vars(picking)["choose_replica"] = round_robin  # the one place that calls it
-    keys = KeyRing([os.environ["ENGINEHOUSE_BENCH_KEY"]])
-    state = RouterState(table, keys, settings, NoMetrics(), "bench")
-    secret = os.environ["BENCH_ENGINE_KEY"]
-    replicas = [
-        Replica(f"replica-{number}", MODEL, "127.0.0.1", engine_port, secret, "bench", profile)
-        for number, engine_port in enumerate(engine_ports)
-    ]
-    state.take_over_replicas(MODEL, replicas)
-    await Listener(RouterApp(state), bind(settings)).start()
-    await bring_figures(state, replicas)
+    await serve_one_model(ModelRoute.model_validate(route), NoMetrics(), profile, port, engine_ports)
 
 
 if __name__ == "__main__":

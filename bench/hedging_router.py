@@ -6,24 +6,17 @@ hedge that the budget refused a line `refused`. The engines' figures, which Ray 
 `/metrics`.
 """
 
-import os
 import sys
 from pathlib import Path
 from typing import TextIO
 
 import uvloop
 
-from bench.figures import bring_figures
+from bench.one_model_router import serve_one_model
 from bench.scenarios import MODEL
 from configs.reliability import ReliabilityPolicy
-from configs.router import ListenerSettings, ModelRoute, RouterUserConfig
-from router.app import RouterApp
-from router.http.auth import KeyRing
-from router.listener import Listener, bind
+from configs.router import ModelRoute
 from router.metrics import HEDGES, REFUSED_RETRIES, Metric, NoMetrics
-from router.models.table import ModelTable
-from router.replicas.registry import Replica
-from router.state import RouterState
 
 
 class HedgeLog(NoMetrics):
@@ -37,26 +30,12 @@ class HedgeLog(NoMetrics):
             print(labels.get("outcome", "refused"), file=self._file, flush=True)
 
 
-async def serve(policy: ReliabilityPolicy, profile: str, port: int, engine_ports: list[int], file: TextIO) -> None:
-    settings = ListenerSettings(port=port)
-    table = ModelTable(RouterUserConfig(models={MODEL: ModelRoute(application=MODEL, reliability=policy)}))
-    keys = KeyRing([os.environ["ENGINEHOUSE_BENCH_KEY"]])
-    state = RouterState(table, keys, settings, HedgeLog(file), "bench")
-    secret = os.environ["BENCH_ENGINE_KEY"]
-    replicas = [
-        Replica(f"replica-{number}", MODEL, "127.0.0.1", engine_port, secret, "bench", profile)
-        for number, engine_port in enumerate(engine_ports)
-    ]
-    state.take_over_replicas(MODEL, replicas)
-    await Listener(RouterApp(state), bind(settings)).start()
-    await bring_figures(state, replicas)
-
-
 def main() -> None:
     policy, profile, port, engine_ports, file = sys.argv[1:]
     with Path(file).open("a", encoding="utf-8") as log:
         ports = [int(one) for one in engine_ports.split(",")]
-        uvloop.run(serve(ReliabilityPolicy.model_validate_json(policy), profile, int(port), ports, log))
+        route = ModelRoute(application=MODEL, reliability=ReliabilityPolicy.model_validate_json(policy))
+        uvloop.run(serve_one_model(route, HedgeLog(log), profile, int(port), ports))
 
 
 if __name__ == "__main__":
