@@ -31,7 +31,7 @@ class ConnectionLost(Exception):
     """The replica closed or reset the connection, or broke the protocol, before its answer was whole."""
 
 
-class AnswerSink(Protocol):
+class AnswerReceiver(Protocol):
     """Who receives an engine's answer. Called from the socket's callback: must not block and must not raise."""
 
     def head_received(self, status: int, headers: dict[bytes, bytes]) -> None: ...
@@ -60,7 +60,7 @@ class UpstreamConnection(asyncio.Protocol):
     """
     One connection to a replica, with at most one request in flight.
 
-    It is its own parser's callback object: a read of the socket goes through the C parser and straight to the sink.
+    It is its own parser's callback object: a read of the socket goes through the C parser and straight to the receiver.
     """
 
     def __init__(self, on_idle: Callable[["UpstreamConnection"], None]) -> None:
@@ -68,7 +68,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._on_idle = on_idle
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
-        self._sink: AnswerSink | None = None
+        self._receiver: AnswerReceiver | None = None
         self._headers: dict[bytes, bytes] = {}
         self._status = 0
         self._body = b""
@@ -82,38 +82,38 @@ class UpstreamConnection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def send(self, head: bytes, body: bytes, sink: AnswerSink) -> None:
-        """Send one request; `sink` receives its answer, and is the one that may pause, resume and abandon it."""
+    def send(self, head: bytes, body: bytes, receiver: AnswerReceiver) -> None:
+        """Send one request; `receiver` gets its answer, and is the one that may pause, resume and abandon it."""
         assert self._transport is not None  # noqa: S101 - the pool hands out connected connections only
-        self._sink = sink
+        self._receiver = receiver
         self._transport.writelines((head, body))
 
-    def pause_reading(self, sink: AnswerSink) -> None:
-        if self._sink is sink and self._transport is not None:
+    def pause_reading(self, receiver: AnswerReceiver) -> None:
+        if self._receiver is receiver and self._transport is not None:
             self._is_paused = True
             self._transport.pause_reading()
 
-    def resume_reading(self, sink: AnswerSink) -> None:
-        if self._sink is sink and self._transport is not None:
+    def resume_reading(self, receiver: AnswerReceiver) -> None:
+        if self._receiver is receiver and self._transport is not None:
             self._resume()
 
-    def abandon(self, sink: AnswerSink) -> None:
+    def abandon(self, receiver: AnswerReceiver) -> None:
         """
-        Drop the connection, if it still serves `sink`: engines stop generating when their client is gone.
+        Drop the connection, if it still serves `receiver`: engines stop generating when their client is gone.
 
         Once it has brought the whole answer, it may already serve another request.
         """
-        if self._sink is sink:
+        if self._receiver is receiver:
             self.close()
 
-    def finish(self, sink: AnswerSink) -> None:
+    def finish(self, receiver: AnswerReceiver) -> None:
         """
-        `sink` has all that it wanted and hears nothing more. What the answer still has is passed over; then the
+        `receiver` has all that it wanted and hears nothing more. What the answer still has is passed over; then the
         connection may serve again. If that is not soon, it is dropped: some servers never end a body.
         """
-        if self._sink is not sink:
+        if self._receiver is not receiver:
             return
-        self._sink = _NOBODY
+        self._receiver = _NOBODY
         if self._is_paused:
             self._resume()
         self._expiry = asyncio.get_running_loop().call_later(LAST_WORDS_S, self.close)
@@ -129,13 +129,13 @@ class UpstreamConnection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.resume_reading()
 
-    def _let_go(self) -> AnswerSink | None:
+    def _let_go(self) -> AnswerReceiver | None:
         """Whom it served. It serves nobody now."""
-        sink, self._sink = self._sink, None
+        receiver, self._receiver = self._receiver, None
         if self._expiry is not None:
             self._expiry.cancel()
             self._expiry = None
-        return sink
+        return receiver
 
     # asyncio's callbacks
 
@@ -152,8 +152,8 @@ class UpstreamConnection(asyncio.Protocol):
             self._complete()
         elif self._body:
             body, self._body = self._body, b""
-            if self._sink is not None:
-                self._sink.data_received(body, is_last=False)
+            if self._receiver is not None:
+                self._receiver.data_received(body, is_last=False)
 
     def eof_received(self) -> bool:
         if self._ends_with_connection and not self._is_complete:
@@ -162,7 +162,7 @@ class UpstreamConnection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._ends_with_connection and exc is None and self._sink is not None:
+        if self._ends_with_connection and exc is None and self._receiver is not None:
             self._complete()
         self._fail("it closed the connection" if exc is None else f"the connection was lost ({exc})")
         del self._parser  # asyncio calls nothing after this; the two hold each other
@@ -184,8 +184,8 @@ class UpstreamConnection(asyncio.Protocol):
             b"content-length" not in self._headers
             and b"chunked" not in self._headers.get(b"transfer-encoding", b"").lower()
         )
-        if self._sink is not None:
-            self._sink.head_received(self._status, self._headers)
+        if self._receiver is not None:
+            self._receiver.head_received(self._status, self._headers)
 
     def on_body(self, body: bytes) -> None:
         self._body = self._body + body if self._body else body
@@ -198,26 +198,26 @@ class UpstreamConnection(asyncio.Protocol):
     # endings
 
     def _complete(self) -> None:
-        sink = self._let_go()
+        receiver = self._let_go()
         body, self._body = self._body, b""
         is_reusable = self.is_open and self._may_be_kept
         self._is_complete = self._may_be_kept = self._ends_with_connection = False
-        if sink is None and is_reusable:
+        if receiver is None and is_reusable:
             self.close()  # bytes that nobody asked for
             return
         if is_reusable:
             self._on_idle(self)
         elif self._transport is not None:
             self._transport.close()
-        if sink is not None:
-            sink.data_received(body, is_last=True)
+        if receiver is not None:
+            receiver.data_received(body, is_last=True)
 
     def _fail(self, reason: str) -> None:
-        sink = self._let_go()
+        receiver = self._let_go()
         if self._transport is not None:
             self._transport.abort()
-        if sink is not None:
-            sink.connection_lost(ConnectionLost(reason))
+        if receiver is not None:
+            receiver.connection_lost(ConnectionLost(reason))
 
 
 class ConnectionPool:
