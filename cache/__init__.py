@@ -1,1 +1,1 @@
-"""The response cache: bytes, keys and stores. Nothing reads from it yet."""
+"""The response cache: bytes, keys and stores. It knows nothing of HTTP or models."""

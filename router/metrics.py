@@ -36,7 +36,7 @@ REQUESTS = Metric(
 )  # fmt: skip
 RETRIES = Metric(
     "enginehouse_retries", "counter", "attempts",
-    "Attempts that failed before their first byte, after which another replica was tried; `reason` says why.",
+    "Attempts that failed, after which another replica was tried, for the rest of a stream too; `reason` says why.",
     labels=("model", "engine", "replica", "reason"),
 )  # fmt: skip
 REFUSED_RETRIES = Metric(

@@ -26,7 +26,7 @@ from wire import (
 from cache.memory_store import MemoryStore
 from configs.router import RequestSettings
 from router.http.event_stream import read_events
-from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS
+from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS, RESUMES, RETRIES
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,17 @@ async def test_the_log_says_whose_stream_it_was(
     await door.post(CHAT_STREAM)
     [told] = [one.getMessage() for one in caplog.records if "is resumed" in one.getMessage()]
     assert told.startswith("a stream of 'm' is resumed after 2 events, for it broke on replica first: ")
+
+
+async def test_a_resumed_stream_counts_as_a_retry_too(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Another replica was tried, for its rest."""
+    engine.script(*BROKEN)
+    other_engine.script(REST, path="/v1/chat/completions")
+    two_engines(door, engine, other_engine)
+    await door.post(CHAT_STREAM)
+    assert (1, 1) == (door.sink.total(RESUMES), door.sink.total(RETRIES))
 
 
 async def test_the_engines_tokeniser_says_how_much_was_said(
