@@ -11,12 +11,12 @@ from typing import Any, NoReturn, get_args
 import click
 from pydantic import ValidationError
 
-from deployments.artifacts.construction import Order, construct
-from deployments.artifacts.environment import find_environment
-from deployments.artifacts.errors import ArtifactError
-from deployments.artifacts.manifest import damages, read_manifest
-from deployments.artifacts.recipe import Quantization, Recipe
-from deployments.artifacts.versions import LAST_THAT_BUILDS, builds_engines
+from deployments.compiled_engines.construction import Order, construct
+from deployments.compiled_engines.environment import find_environment
+from deployments.compiled_engines.errors import CompiledEngineError
+from deployments.compiled_engines.manifest import damages, read_manifest
+from deployments.compiled_engines.recipe import Quantization, Recipe
+from deployments.compiled_engines.versions import LAST_THAT_BUILDS, builds_engines
 
 EXAMPLES_FOLDER = "/app/tensorrt_llm/examples"
 """Where NVIDIA's image has them."""
@@ -111,7 +111,7 @@ def build(**options: Any) -> None:  # noqa: ANN401 - click gives each by its nam
         else:
             with _stoppable():
                 _build(options)
-    except ArtifactError as error:
+    except CompiledEngineError as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -119,7 +119,7 @@ def _verify(folder: Path) -> None:
     manifest = read_manifest(folder)
     found = damages(folder, manifest)
     if found:
-        raise ArtifactError(f"{folder} is damaged: {'; '.join(found)}")
+        raise CompiledEngineError(f"{folder} is damaged: {'; '.join(found)}")
     click.echo(
         f"{folder} is as it was written: {len(manifest.files)} files, for TensorRT-LLM {manifest.tensorrt_llm}, "
         f"SM {manifest.gpu.sm} ({manifest.gpu.name}), {manifest.world_size} GPU(s)"
@@ -162,7 +162,9 @@ def _needs_no_build(version: str) -> bool:
     try:
         return not builds_engines(version)
     except ValueError as error:
-        raise ArtifactError(f"TensorRT-LLM: {error}, so nobody knows whether it is after {LAST_THAT_BUILDS}") from error
+        raise CompiledEngineError(
+            f"TensorRT-LLM: {error}, so nobody knows whether it is after {LAST_THAT_BUILDS}"
+        ) from error
 
 
 def _recipe(options: dict[str, Any]) -> Recipe:

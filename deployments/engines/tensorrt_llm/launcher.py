@@ -26,8 +26,8 @@ GPU_MEMORY_POLL_S = 1.0
 PARENT_LAUNCHERS = ("OMPI_", "PMIX_", "PMI_", "SLURM_", "UCX_", "I_MPI_")
 """Variables of an MPI job around us: TensorRT-LLM would take itself for a part of it."""
 
-ARTIFACT_CHECK = Path(__file__).parents[2] / "artifacts" / "match.py"
-ARTIFACT_CHECK_TIMEOUT_S = 120.0
+COMPILED_ENGINE_CHECK = Path(__file__).parents[2] / "compiled_engines" / "match.py"
+COMPILED_ENGINE_CHECK_TIMEOUT_S = 120.0
 
 TORCH_ONLY = ("cuda_graph_config", "enable_iter_perf_stats")
 """Arguments that a compiled engine's server does not know."""
@@ -111,7 +111,7 @@ def is_compiled(model_source: str) -> bool:
     return isinstance(config, dict) and "pretrained_config" in config and "build_config" in config
 
 
-def check_artifact(launch: Launch, server: str) -> None:
+def check_compiled_engine(launch: Launch, server: str) -> None:
     """
     Asks whether the compiled engine was built for this TensorRT-LLM, these GPUs and as many ranks, and is whole. Reads
     sizes, no contents. What nobody can tell here is not compared.
@@ -122,10 +122,10 @@ def check_artifact(launch: Launch, server: str) -> None:
     llm_args = launch["llm_args"]
     words = [str(llm_args.get(name, 1)) for name in ("tensor_parallel_size", "pipeline_parallel_size")]
     interpreter = launch["interpreter"] or interpreter_of(server)
-    command = [interpreter, str(ARTIFACT_CHECK), launch["model_source"], *words]
+    command = [interpreter, str(COMPILED_ENGINE_CHECK), launch["model_source"], *words]
     try:
         answer = subprocess.run(
-            command, stdout=subprocess.PIPE, text=True, timeout=ARTIFACT_CHECK_TIMEOUT_S, check=True
+            command, stdout=subprocess.PIPE, text=True, timeout=COMPILED_ENGINE_CHECK_TIMEOUT_S, check=True
         )
         reasons = json.loads(answer.stdout)
     except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -255,7 +255,9 @@ def main() -> NoReturn:
         check_model(launch["model_source"])
         server = find_server(launch["interpreter"])
         if is_compiled(launch["model_source"]):
-            check_artifact(launch, server)  # sooner than the server is asked for its options, which may take minutes
+            check_compiled_engine(
+                launch, server
+            )  # sooner than the server is asked for its options, which may take minutes
         known = known_options(server)
         llm_args = launch["llm_args"]
         if is_compiled(launch["model_source"]):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from deployments.artifacts.versions import builds_engines, order
+from deployments.compiled_engines.versions import builds_engines, order
 
 
 def test_versions_are_in_the_order_of_pep_440() -> None:

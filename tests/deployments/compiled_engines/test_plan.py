@@ -7,10 +7,10 @@ import pytest
 from pydantic import ValidationError
 from trtllm_build_environment import BuildEnvironment, make_weights
 
-from deployments.artifacts.checkpoint import read_checkpoint
-from deployments.artifacts.errors import ArtifactError
-from deployments.artifacts.plan import Step, Tools, plan
-from deployments.artifacts.recipe import Recipe
+from deployments.compiled_engines.checkpoint import read_checkpoint
+from deployments.compiled_engines.errors import CompiledEngineError
+from deployments.compiled_engines.plan import Step, Tools, plan
+from deployments.compiled_engines.recipe import Recipe
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_quantized_weights_are_not_quantized_again(tools: Tools, weights: Path) 
     (weights / "config.json").write_text(
         '{"architectures": ["LlamaForCausalLM"], "quantization_config": {"quant_method": "awq"}}'
     )
-    with pytest.raises(ArtifactError, match=r"is quantized already \(awq\): build it without --quantization"):
+    with pytest.raises(CompiledEngineError, match=r"is quantized already \(awq\): build it without --quantization"):
         steps(tools, weights, quantization="fp8")
 
 
@@ -89,7 +89,7 @@ def test_what_has_no_script_is_refused(
 ) -> None:
     """By architecture, by what its script can, and by the script that is not there."""
     source = make_weights(tmp_path / "other", architecture=architecture)
-    with pytest.raises(ArtifactError) as caught:
+    with pytest.raises(CompiledEngineError) as caught:
         steps(tools, source, **settings)
 
     assert message in str(caught.value)
@@ -129,7 +129,7 @@ def test_a_folder_that_is_no_checkpoint_is_told(tmp_path: Path, files: dict[str,
     """With what it lacks."""
     for name, text in files.items():
         (tmp_path / name).write_text(text)
-    with pytest.raises(ArtifactError) as caught:
+    with pytest.raises(CompiledEngineError) as caught:
         read_checkpoint(tmp_path)
 
     assert message in str(caught.value)

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.artifacts.checkpoint import Checkpoint
-from deployments.artifacts.errors import ArtifactError
-from deployments.artifacts.recipe import Recipe
+from deployments.compiled_engines.checkpoint import Checkpoint
+from deployments.compiled_engines.errors import CompiledEngineError
+from deployments.compiled_engines.recipe import Recipe
 
 FAMILIES = {
     "CohereForCausalLM": "commandr",
@@ -60,7 +60,7 @@ def plan(recipe: Recipe, checkpoint: Checkpoint, tools: Tools, work_folder: Path
     The steps, each with its output in `work_folder` under its own name; the last one's is the engine.
 
     Raises:
-        ArtifactError: this checkpoint cannot be built so.
+        CompiledEngineError: this checkpoint cannot be built so.
     """
     first = (_quantize if recipe.is_quantized else _convert)(recipe, checkpoint, tools, work_folder)
     words = [tools.trtllm_build, "--checkpoint_dir", str(work_folder / first.name)]
@@ -75,7 +75,7 @@ def plan(recipe: Recipe, checkpoint: Checkpoint, tools: Tools, work_folder: Path
 
 def _quantize(recipe: Recipe, checkpoint: Checkpoint, tools: Tools, work_folder: Path) -> Step:
     if checkpoint.quantized_by is not None:
-        raise ArtifactError(
+        raise CompiledEngineError(
             f"{checkpoint.folder} is quantized already ({checkpoint.quantized_by}): build it without --quantization "
             "and --kv-cache-dtype, or take the original weights"
         )
@@ -96,12 +96,12 @@ def _quantize(recipe: Recipe, checkpoint: Checkpoint, tools: Tools, work_folder:
 def _convert(recipe: Recipe, checkpoint: Checkpoint, tools: Tools, work_folder: Path) -> Step:
     family = FAMILIES.get(checkpoint.architecture)
     if family is None:
-        raise ArtifactError(
+        raise CompiledEngineError(
             f"no convert_checkpoint.py is known for the architecture {checkpoint.architecture}: try --quantization "
             f"full_prec, which goes through quantize.py. Known are: {', '.join(sorted(FAMILIES))}"
         )
     if family in WITHOUT_PIPELINE and recipe.pipeline_parallel_size > 1:
-        raise ArtifactError(f"the models of {family} cannot be built with --pipeline-parallel-size above 1")
+        raise CompiledEngineError(f"the models of {family} cannot be built with --pipeline-parallel-size above 1")
     script = tools.examples_folder / "models" / "core" / family / "convert_checkpoint.py"
     words = [tools.interpreter, str(_existing(script)), "--model_dir", recipe.source]
     words += ["--output_dir", str(work_folder / "converted"), "--dtype", recipe.dtype]
@@ -119,7 +119,7 @@ def _checkpoint_files(recipe: Recipe) -> tuple[str, ...]:
 
 def _existing(script: Path) -> Path:
     if not script.is_file():
-        raise ArtifactError(
+        raise CompiledEngineError(
             f"there is no {script}: name the folder `examples` of TensorRT-LLM's source, of the same version, with "
             "--examples-folder"
         )

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from deployments.artifacts.errors import StepFailedError
-from deployments.artifacts.plan import Step
+from deployments.compiled_engines.errors import StepFailedError
+from deployments.compiled_engines.plan import Step
 from deployments.engines.tensorrt_llm.launcher import clean_environment
 
 POLL_S = 0.2

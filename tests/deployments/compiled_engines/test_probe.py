@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from trtllm_build_environment import A100, BuildEnvironment, make_build_environment
 
-from deployments.artifacts.match import PROBE
+from deployments.compiled_engines.match import PROBE
 
 H100_FOUND = {"name": "NVIDIA H100 80GB HBM3", "sm": 90, "free_bytes": 79000 * 1024**2}
 

@@ -9,15 +9,22 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deployments.artifacts.checkpoint import Checkpoint, read_checkpoint
-from deployments.artifacts.environment import Environment
-from deployments.artifacts.errors import ArtifactError, StepFailedError
-from deployments.artifacts.manifest import BUILD_LOGS, BuiltOn, Manifest, read_manifest, write_manifest, written_files
-from deployments.artifacts.needs import find_free, needs, shortages
-from deployments.artifacts.plan import Step, Tools, plan
-from deployments.artifacts.recipe import Recipe
-from deployments.artifacts.running import Progress, run_step
-from deployments.artifacts.work_folder import WorkFolder, opened
+from deployments.compiled_engines.checkpoint import Checkpoint, read_checkpoint
+from deployments.compiled_engines.environment import Environment
+from deployments.compiled_engines.errors import CompiledEngineError, StepFailedError
+from deployments.compiled_engines.manifest import (
+    BUILD_LOGS,
+    BuiltOn,
+    Manifest,
+    read_manifest,
+    write_manifest,
+    written_files,
+)
+from deployments.compiled_engines.needs import find_free, needs, shortages
+from deployments.compiled_engines.plan import Step, Tools, plan
+from deployments.compiled_engines.recipe import Recipe
+from deployments.compiled_engines.running import Progress, run_step
+from deployments.compiled_engines.work_folder import WorkFolder, opened
 
 Say = Callable[[str], object]
 
@@ -44,13 +51,13 @@ def construct(order: Order, environment: Environment, say: Say) -> bool:
         whether something was done: False where the engine was there already.
 
     Raises:
-        ArtifactError: it cannot be built; finished steps are kept for the next run.
+        CompiledEngineError: it cannot be built; finished steps are kept for the next run.
     """
     checkpoint = read_checkpoint(Path(order.recipe.source))
     with opened(order.output) as folder:
         try:
             return _construct(order, environment, checkpoint, folder, say)
-        except ArtifactError:
+        except CompiledEngineError:
             if not folder.logs.exists():  # no tool has run yet
                 folder.remove()
             raise
@@ -75,15 +82,15 @@ def _construct(order: Order, environment: Environment, checkpoint: Checkpoint, f
 
 def _build_gpu(environment: Environment) -> BuiltOn:
     if environment.gpus is None:
-        raise ArtifactError(
+        raise CompiledEngineError(
             "nobody here tells which GPUs there are, neither nvidia-smi nor torch: an engine is compiled for the GPU "
             "that it is compiled on"
         )
     if not environment.gpus:
-        raise ArtifactError("a GPU is needed, of the kind that will serve, and none is visible here")
+        raise CompiledEngineError("a GPU is needed, of the kind that will serve, and none is visible here")
     kinds = {sm for _, sm, _ in environment.gpus}
     if len(kinds) > 1:
-        raise ArtifactError(f"GPUs of several kinds are visible (SM {kinds}): choose with CUDA_VISIBLE_DEVICES")
+        raise CompiledEngineError(f"GPUs of several kinds are visible (SM {kinds}): choose with CUDA_VISIBLE_DEVICES")
     name, sm, _ = environment.gpus[0]
     return BuiltOn(name=name, sm=sm)
 
@@ -91,8 +98,8 @@ def _build_gpu(environment: Environment) -> BuiltOn:
 def _check_same(order: Order, environment: Environment, checkpoint: Checkpoint) -> None:
     try:
         there = read_manifest(order.output)
-    except ArtifactError as error:
-        raise ArtifactError(f"{order.output} exists already, and is left alone: {error}") from error
+    except CompiledEngineError as error:
+        raise CompiledEngineError(f"{order.output} exists already, and is left alone: {error}") from error
     wanted = _identity(order.recipe, environment.tensorrt_llm, environment.tensorrt, checkpoint.fingerprint)
     built = _identity(there.recipe, there.tensorrt_llm, there.tensorrt, there.source_fingerprint)
     if environment.gpus:
@@ -100,7 +107,7 @@ def _check_same(order: Order, environment: Environment, checkpoint: Checkpoint) 
     others = [name for name in wanted if wanted[name] != built[name]]
     if others:
         name = others[0]
-        raise ArtifactError(
+        raise CompiledEngineError(
             f"{order.output} exists already, with another {name} ({built[name]}, not {wanted[name]}): remove it, or "
             "name another OUTPUT"
         )
@@ -122,7 +129,7 @@ def _inputs(recipe: Recipe, environment: Environment, checkpoint: Checkpoint, gp
 
 def _steps(order: Order, environment: Environment, checkpoint: Checkpoint, folder: WorkFolder) -> tuple[Step, ...]:
     if environment.trtllm_build is None:
-        raise ArtifactError(
+        raise CompiledEngineError(
             f"there is no trtllm-build beside {environment.interpreter}, though its TensorRT-LLM "
             f"{environment.tensorrt_llm} should have one: is the installation whole?"
         )
@@ -141,7 +148,7 @@ def _begin(folder: WorkFolder, inputs: dict[str, Any], say: Say) -> None:
 def _check_needs(order: Order, environment: Environment, checkpoint: Checkpoint, folder: WorkFolder) -> None:
     missing = shortages(needs(order.recipe, checkpoint, folder.finished), find_free(folder.path, environment.gpus))
     if missing and not order.has_needs_ignored:
-        raise ArtifactError(f"{'; '.join(missing)}. These are estimates: --ignore-needs builds all the same")
+        raise CompiledEngineError(f"{'; '.join(missing)}. These are estimates: --ignore-needs builds all the same")
 
 
 def _do(folder: WorkFolder, step: Step, label: str, number: int) -> None:
@@ -180,7 +187,7 @@ def _publish(folder: WorkFolder, last: Step, manifest: Manifest, output: Path) -
     try:
         engine.rename(output)
     except OSError as error:
-        raise ArtifactError(f"the engine cannot be moved from {engine} to {output}: {error.strerror}") from error
+        raise CompiledEngineError(f"the engine cannot be moved from {engine} to {output}: {error.strerror}") from error
     folder.remove()
 
 

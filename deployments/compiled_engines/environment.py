@@ -6,8 +6,8 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
-from deployments.artifacts.errors import ArtifactError
-from deployments.artifacts.match import PROBE
+from deployments.compiled_engines.errors import CompiledEngineError
+from deployments.compiled_engines.match import PROBE
 from deployments.engines.tensorrt_llm.launcher import interpreter_of
 
 PROBE_TIMEOUT_S = 300.0
@@ -31,23 +31,27 @@ class Environment:
 def find_environment(interpreter: str | None) -> Environment:
     """
     Raises:
-        ArtifactError: there is no TensorRT-LLM, or it does not tell about itself.
+        CompiledEngineError: there is no TensorRT-LLM, or it does not tell about itself.
     """
     python = interpreter or _interpreter_on_path()
     command = [python, str(PROBE)]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_TIMEOUT_S, check=False)
     except OSError as error:
-        raise ArtifactError(f"cannot execute the interpreter {python}: {error.strerror}") from error
+        raise CompiledEngineError(f"cannot execute the interpreter {python}: {error.strerror}") from error
     except subprocess.TimeoutExpired:
-        raise ArtifactError(f"{python} did not tell about its TensorRT-LLM within {PROBE_TIMEOUT_S:.0f} s") from None
+        raise CompiledEngineError(
+            f"{python} did not tell about its TensorRT-LLM within {PROBE_TIMEOUT_S:.0f} s"
+        ) from None
     said = answer.stderr.strip()
     try:
         found = json.loads(answer.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        raise ArtifactError(f"{python} did not tell about its TensorRT-LLM; it said: {said or 'nothing'}") from None
+        raise CompiledEngineError(
+            f"{python} did not tell about its TensorRT-LLM; it said: {said or 'nothing'}"
+        ) from None
     if found["tensorrt_llm"] is None:
-        raise ArtifactError(
+        raise CompiledEngineError(
             f"TensorRT-LLM is not installed for {python}: name its Python with --interpreter"
             + (f" ({said.splitlines()[-1]})" if said else "")
         )

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import Field, ValidationError
 
 from configs.settings import Settings
-from deployments.artifacts.errors import ArtifactError
-from deployments.artifacts.match import FORMAT, MANIFEST, file_reasons
-from deployments.artifacts.recipe import Recipe
+from deployments.compiled_engines.errors import CompiledEngineError
+from deployments.compiled_engines.match import FORMAT, MANIFEST, file_reasons
+from deployments.compiled_engines.recipe import Recipe
 
 BUILD_LOGS = "build-logs"
 """Folder, beside the engine, of what the tools said."""
@@ -76,19 +76,19 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """
     Raises:
-        ArtifactError: there is none, or it is not as Enginehouse writes it.
+        CompiledEngineError: there is none, or it is not as Enginehouse writes it.
     """
     path = folder / MANIFEST
     try:
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError:
-        raise ArtifactError(f"{folder} has no {MANIFEST}: Enginehouse did not build it") from None
+        raise CompiledEngineError(f"{folder} has no {MANIFEST}: Enginehouse did not build it") from None
     except OSError as error:
-        raise ArtifactError(f"{path} cannot be read: {error.strerror}") from error
+        raise CompiledEngineError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise ArtifactError(f"{path} is not as it was written: {where}: {first['msg']}") from error
+        raise CompiledEngineError(f"{path} is not as it was written: {where}: {first['msg']}") from error
 
 
 def damages(folder: Path, manifest: Manifest) -> list[str]:

@@ -4,8 +4,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.artifacts.checkpoint import Checkpoint
-from deployments.artifacts.recipe import Recipe
+from deployments.compiled_engines.checkpoint import Checkpoint
+from deployments.compiled_engines.recipe import Recipe
 
 GIB = 1024**3
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from deployments.artifacts.match import Built, Gpu, Runtime, UnreadableError, file_reasons, read_built, reasons
+from deployments.compiled_engines.match import Built, Gpu, Runtime, UnreadableError, file_reasons, read_built, reasons
 
 H100, A100 = Gpu("H100", 90), Gpu("A100", 80)
 BUILT = Built("1.2.0", "10.14.1", H100, 2, 1, {})

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from deployments.artifacts import running
-from deployments.artifacts.errors import StepFailedError
-from deployments.artifacts.plan import Step
-from deployments.artifacts.running import Progress, last_lines, run_step
+from deployments.compiled_engines import running
+from deployments.compiled_engines.errors import StepFailedError
+from deployments.compiled_engines.plan import Step
+from deployments.compiled_engines.running import Progress, last_lines, run_step
 
 SAYS_HALF = "import pathlib, sys, time\nprint('half')\nwhile not pathlib.Path(sys.argv[1]).exists(): time.sleep(0.01)\n"
 

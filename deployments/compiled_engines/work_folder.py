@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from deployments.artifacts.errors import ArtifactError
-from deployments.artifacts.plan import Step
+from deployments.compiled_engines.errors import CompiledEngineError
+from deployments.compiled_engines.plan import Step
 
 _LOCK, _STATE, _LOGS = "lock", "state.json", "logs"
 
@@ -125,20 +125,20 @@ def opened(output: Path) -> Iterator[WorkFolder]:
     The lock goes with `WorkFolder.lock` to the tools, too: one that outlived its build still writes into the folder.
 
     Raises:
-        ArtifactError: another build of `output` runs, or the folder cannot be made.
+        CompiledEngineError: another build of `output` runs, or the folder cannot be made.
     """
     path = work_folder_of(output)
     try:
         path.mkdir(parents=True, exist_ok=True)
         lock = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise ArtifactError(f"cannot make {path}: {error.strerror}") from error
+        raise CompiledEngineError(f"cannot make {path}: {error.strerror}") from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = os.pread(lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
-            raise ArtifactError(
+            raise CompiledEngineError(
                 f"another build of {output} is running: process {holder}, or a tool that it has left behind"
             ) from None
         os.ftruncate(lock, 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deployments.artifacts.errors import ArtifactError
+from deployments.compiled_engines.errors import CompiledEngineError
 
 WEIGHTS = ("*.safetensors", "*.bin")
 _BYTES_PER_WEIGHT = {"float32": 4, "float16": 2, "bfloat16": 2}
@@ -34,15 +34,15 @@ class Checkpoint:
 def read_checkpoint(folder: Path) -> Checkpoint:
     """
     Raises:
-        ArtifactError: it is not the folder of a checkpoint with weights.
+        CompiledEngineError: it is not the folder of a checkpoint with weights.
     """
     config, text = _read_config(folder)
     architectures = config.get("architectures")
     if not isinstance(architectures, list) or not architectures or not isinstance(architectures[0], str):
-        raise ArtifactError(f"{folder}/config.json names no architectures: it is no Hugging Face checkpoint")
+        raise CompiledEngineError(f"{folder}/config.json names no architectures: it is no Hugging Face checkpoint")
     stats = {path.name: path.stat() for path in _weight_files(folder)}
     if not stats:
-        raise ArtifactError(f"{folder} has no weights: no file there ends in .safetensors or .bin")
+        raise CompiledEngineError(f"{folder} has no weights: no file there ends in .safetensors or .bin")
     quantization = config.get("quantization_config")
     method = quantization.get("quant_method", "unknown") if isinstance(quantization, dict) else None
     written = json.dumps([[name, stat.st_size, stat.st_mtime_ns] for name, stat in stats.items()])
@@ -58,16 +58,16 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 def _read_config(folder: Path) -> tuple[dict[str, Any], bytes]:
     if not folder.is_dir():
-        raise ArtifactError(f"no checkpoint at {folder}: there is no such folder")
+        raise CompiledEngineError(f"no checkpoint at {folder}: there is no such folder")
     try:
         text = (folder / "config.json").read_bytes()
         config = json.loads(text)
     except FileNotFoundError:
-        raise ArtifactError(f"no checkpoint at {folder}: the folder has no config.json") from None
+        raise CompiledEngineError(f"no checkpoint at {folder}: the folder has no config.json") from None
     except (OSError, ValueError) as error:
-        raise ArtifactError(f"{folder}/config.json cannot be read: {error}") from error
+        raise CompiledEngineError(f"{folder}/config.json cannot be read: {error}") from error
     if not isinstance(config, dict):
-        raise ArtifactError(f"{folder}/config.json is not a JSON object")
+        raise CompiledEngineError(f"{folder}/config.json is not a JSON object")
     return config, text
 
 

@@ -1,9 +1,9 @@
-"""What keeps an artifact from being built or used."""
+"""What keeps a compiled engine from being built or used."""
 
 
-class ArtifactError(Exception):
+class CompiledEngineError(Exception):
     """The message says what is wrong, with what, and what to do."""
 
 
-class StepFailedError(ArtifactError):
+class StepFailedError(CompiledEngineError):
     """A tool of TensorRT-LLM ended with an error; what was finished before it is kept."""

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from deployments.artifacts.checkpoint import Checkpoint
-from deployments.artifacts.needs import SPARE_BYTES, Free, Needs, needs, shortages
-from deployments.artifacts.recipe import Recipe
+from deployments.compiled_engines.checkpoint import Checkpoint
+from deployments.compiled_engines.needs import SPARE_BYTES, Free, Needs, needs, shortages
+from deployments.compiled_engines.recipe import Recipe
 
 GB = 10**9
 H100 = ("H100", 90, 79 * GB)
