@@ -19,6 +19,7 @@ LOADS = st.builds(
         (Load(num_slots=8, num_interactive=3, num_lines=4), 3, 4),
         (Load(num_slots=8, num_interactive=0, num_lines=0, num_elsewhere=5), 1, 2),
         (Load(num_slots=8, num_interactive=9, num_lines=2), 0, 0),
+        (Load(num_slots=2, num_interactive=0, num_lines=0), 1, 1),
         (Load(num_slots=1, num_interactive=0, num_lines=0), 1, 1),
         (Load(num_slots=1, num_interactive=1, num_lines=1), 0, 0),
         (Load(num_slots=0, num_interactive=0, num_lines=0), 0, 0),
