@@ -89,8 +89,8 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
     return api
 
 
-def _json(document: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(document), status, headers, media_type="application/json")
+def _json(document: object) -> Response:
+    return Response(orjson.dumps(document), media_type="application/json")
 
 
 async def _answer_serving_error(_request: Request, error: Exception) -> Response:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.engines.addresses import HttpAddress
-from deployments.conformance.checks import OFFERS
 from deployments.conformance.parity import Comparison, compare
 from deployments.conformance.subject import CHAT, Reply, Subject
 
@@ -46,7 +45,7 @@ async def compare_servers(servers: Sequence[tuple[str, str]], key_env: str) -> l
         aiohttp.ClientSession(first_url, headers=headers, timeout=timeout) as first,
         aiohttp.ClientSession(second_url, headers=headers, timeout=timeout) as second,
     ):
-        subjects = Subject(first, first_model, OFFERS), Subject(second, second_model, OFFERS)
+        subjects = Subject(first, first_model), Subject(second, second_model)
         replies = [await _first_reply(subject, server) for subject, server in zip(subjects, servers, strict=True)]
         if all(reply.status != 200 for reply in replies):
             told = ", ".join(f"{reply.status} {reply.body.decode(errors='replace')[:200]}" for reply in replies)

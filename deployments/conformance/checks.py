@@ -55,6 +55,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 OFFERS = frozenset(check.needs for check in CHECKS if check.needs is not None)
+"""What an engine may be able to do beyond plain text; `prompts` is a list of them in one request."""
 
 
 async def ask(check: Check, subject: Subject) -> Deviation | None:

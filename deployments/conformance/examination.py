@@ -18,7 +18,7 @@ QUESTION_TIMEOUT_S = 300.0
 async def examine(runtime: EngineRuntime, model: str, offers: frozenset[str]) -> AsyncIterator[Diagnosis]:
     """One diagnosis for each check, as soon as it is known. `runtime` has been started, and stays so."""
     async with session_of(runtime) as session:
-        subject = Subject(session, model, offers)
+        subject = Subject(session, model)
         for question in ENGINE_CHECKS:
             yield await _ask_engine(question, runtime, subject)
         for check in CHECKS:

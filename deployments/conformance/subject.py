@@ -56,16 +56,10 @@ class Reply:
 
 @dataclass(slots=True)
 class Subject:
-    """
-    A server with one model. `session` has its address and key.
-
-    `offers` names what the engine can do beyond plain text: `logprobs`, `n`, `seed`, `schema`, `tools`, `prompts` (a
-    list of them in one request).
-    """
+    """A server with one model. `session` has its address and key."""
 
     session: aiohttp.ClientSession
     model: str
-    offers: frozenset[str]
 
     async def post(self, path: str, body: Mapping[str, object] | bytes) -> Reply:
         data = body if isinstance(body, bytes) else orjson.dumps({"model": self.model, **body})

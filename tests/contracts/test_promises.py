@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 from contract_engines import ContractEngine
 
-from deployments.conformance.checks import CHECKS, OFFERS, Check, ask
+from deployments.conformance.checks import CHECKS, Check, ask
 from deployments.conformance.engine_checks import ENGINE_CHECKS, EngineQuestion
 from deployments.conformance.examination import session_of
 from deployments.conformance.subject import Subject
@@ -43,7 +43,7 @@ KNOWN: dict[tuple[str, str], str] = {
 @pytest_asyncio.fixture(loop_scope="session")
 async def subject(runtime: EngineRuntime) -> AsyncIterator[Subject]:
     async with session_of(runtime) as session:
-        yield Subject(session, "m", OFFERS)
+        yield Subject(session, "m")
 
 
 @pytest.mark.parametrize("question", ENGINE_CHECKS, ids=lambda question: question.__name__)
