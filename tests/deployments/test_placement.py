@@ -1,8 +1,11 @@
 """Why a replica finds no node."""
 
+from typing import Any
+
 import pytest
 
-from deployments.placement import Demand, Node, has_labels, why_nowhere
+from configs.serve_file import ServeFile
+from deployments.placement import Demand, Node, demands_of, has_labels, why_nowhere
 
 NODES = (
     Node("10.0.0.1", {"engine": "vllm"}, {"CPU": 8, "GPU": 2}, {"CPU": 8, "GPU": 1}),
@@ -43,3 +46,35 @@ def test_labels(wish: str, expected: list[bool]) -> None:
     """Ray's four forms of a selector. A node without the label satisfies those that exclude."""
     nodes: list[dict[str, str]] = [{"engine": "vllm"}, {"engine": "trt"}, {}]
     assert expected == [has_labels(labels, {"engine": wish}) for labels in nodes]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "expected"),
+    [
+        ({}, Demand({"CPU": 1, "GPU": 2})),
+        ({"ray_actor_options": {"num_gpus": 2}}, Demand({"CPU": 1, "GPU": 2, "memory": 0})),
+        (
+            {
+                "ray_actor_options": {
+                    "num_cpus": 0.5,
+                    "num_gpus": 4,
+                    "memory": 1000,
+                    "resources": {"tpu": 1},
+                    "label_selector": {"engine": "vllm"},
+                }
+            },
+            Demand({"CPU": 0.5, "GPU": 4, "memory": 1000, "tpu": 1}, {"engine": "vllm"}),
+        ),
+    ],
+)
+def test_what_a_replica_asks_for(deployment: dict[str, Any], expected: Demand) -> None:
+    """What its deployment says, and else what is reserved for it: one CPU, and the GPUs that its engine uses."""
+    model = {
+        "name": "large",
+        "import_path": "deployments.app:model",
+        "route_prefix": None,
+        "args": {"engine": "vllm", "model": "large", "model_source": "m", "tensor_parallel_size": 2},
+        "deployments": [{"name": "Engine", **deployment}],
+    }
+    asked = demands_of(ServeFile.model_validate({"applications": [model]}))
+    assert {"large": expected} == asked
