@@ -12,6 +12,7 @@ from typing import Any
 from ray import serve
 from ray.exceptions import RayError
 
+from configs.checks.addresses import is_haproxy_mode
 from configs.checks.validation import read_user_config
 from configs.finding import ConfigError
 from configs.router import LOOPBACK_HOSTS, ApiKeySettings, RouterArgs, RouterUserConfig
@@ -70,7 +71,7 @@ class RouterReplica:
         self._replica_id = replica_id = serve.get_replica_context().replica_id.unique_id
         keys = key_ring(args.api_keys)
         refuse_public_without_keys(keys, args.api_keys, args.listener.host)
-        if _is_haproxy_mode() and not keys.is_open and keys.are_in_paths:
+        if is_haproxy_mode(os.environ) and not keys.is_open and keys.are_in_paths:
             logger.warning("Ray's HAProxy logs whole paths, keys in them included: set api_keys.in_path to false")
         self._metrics = RayMetrics()
         settings = DoorSettings(args.listener, keys, self._metrics, replica_id, args.cache, args.batches, node_host())
@@ -290,7 +291,7 @@ def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: st
     Raises:
         ValueError: who has no key is served, the address is public, and nobody said that this is meant.
     """
-    is_public = host not in LOOPBACK_HOSTS or _is_haproxy_mode()
+    is_public = host not in LOOPBACK_HOSTS or is_haproxy_mode(os.environ)
     if not is_public or settings.allow_anonymous_on_public_address:
         return
     if settings.allow_anonymous:
@@ -303,7 +304,3 @@ def refuse_public_without_keys(keys: KeyRing, settings: ApiKeySettings, host: st
             "without API keys the router serves this machine only: set api_keys, or listen on 127.0.0.1 without "
             "HAProxy mode, or say that it is meant with api_keys.allow_anonymous_on_public_address"
         )
-
-
-def _is_haproxy_mode() -> bool:
-    return os.environ.get("RAY_SERVE_ENABLE_HA_PROXY") == "1"
