@@ -254,10 +254,12 @@ class Attempts:
 
     def _attempt(self, call: Call, model: Model, replica: Replica) -> Run:
         """Let one replica answer: None when it has, else why not."""
-        noted = noting(self._state, model, replica, is_first=not self._has_asked)
+        lane, arrived_at = self._ticket.lane, self._account.arrived_at
+        noted = noting(self._state, model, replica, lane, arrived_at, is_first=not self._has_asked)
         self._has_asked = True
-        attempt = self._pipe(call, model, replica)
-        return attempt if noted is None else noted.end_of(attempt, lambda: self._exchange)
+        if noted is None:
+            return self._pipe(call, model, replica)
+        return noted.end_of(partial(self._pipe, call, model, replica), lambda: self._exchange)
 
     async def _pipe(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         pool = self._state.pool(replica)
