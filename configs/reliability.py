@@ -19,8 +19,8 @@ class DeadlinePolicy(Settings):
     """How long each part of a request may take. What has passed is said in the error."""
 
     queue_s: Seconds | None = None
-    """Longest wait for a replica that can take the request, in seconds. Then 503. Default:
-    `requests.replica_wait_s`."""
+    """Longest wait for a replica, in seconds; where it is set and less than `queue.max_wait_s`, also for room at one.
+    Then 503. Default: `requests.replica_wait_s`."""
 
     first_token_s: Seconds | None = None
     """Longest time from handing the request to a replica until its answer begins, in seconds. Then a stream asks
