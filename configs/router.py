@@ -138,7 +138,8 @@ class ModelRoute(Settings):
 
     fallbacks: tuple[ApplicationName, ...] = ()
     """Names of other Serve applications that serve the model, one after another, while no replica of `application`, or
-    of any backend, takes a request: another engine for the same weights, say. Default: none, and requests wait."""
+    of any backend, takes a request, or none may wait for one: another engine for the same weights, say. Default: none,
+    and requests wait."""
 
     shadow: ShadowSettings | None = None
     """A backend that is sent copies of the model's requests, to be compared. Default: none."""

@@ -142,5 +142,6 @@ def _due(limit_s: float | None, arrived_at: float, now: float) -> float:
 
 def _is_passed_over(state: "RouterState", model: Model, trial: Trial) -> bool:
     """Without that, a canary that fails all it is given would be judged by the few requests that still try it."""
-    is_own = bool(model.backends) and model.backends[0].label == trial.label
-    return is_own and bool(state.directory.of(trial.application))
+    is_own, now = bool(model.backends) and model.backends[0].label == trial.label, state.loop.time()
+    replicas = state.directory.of(trial.application)
+    return is_own and bool(replicas) and all(one.blocked_until > now for one in replicas)  # else it has no room

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import orjson
 import pytest
@@ -101,7 +102,7 @@ async def test_a_client_that_leaves_is_counted_as_that(door: Door, other_engine:
     ids=["total", "completion"],
 )
 async def test_who_lets_the_models_own_time_pass_has_failed(
-    path: str, body: dict[str, object], fields: dict[str, object], door: Door, other_engine: ScriptedEngine
+    path: str, body: dict[str, object], fields: dict[str, Any], door: Door, other_engine: ScriptedEngine
 ) -> None:
     """Else a canary that answers nobody in time would look as good as one whose clients leave."""
     try_on(door, other_engine, **fields)
@@ -184,4 +185,18 @@ async def test_a_canary_without_replicas_is_not_judged(door: Door, engine: Scrip
     door.state.take_over_replicas("new", [])
     engine.script(WHOLE)
     assert 200 == (await door.post(CHAT)).status
+    assert ({}, {"ok": 1}) == (figures(door, "canary").counts, figures(door, "stable").counts)
+
+
+async def test_a_canary_without_room_is_not_judged(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The others serve what it may not keep waiting; that it is small is no failure."""
+    try_on(door, other_engine, queue={"max_length": 0, "max_ahead": 0})
+    [replica] = door.state.directory.of("new")
+    replica.max_num_seqs = 1
+    replica.begin()
+    engine.script(WHOLE)
+    assert 200 == (await door.post(CHAT)).status
+    replica.end()
     assert ({}, {"ok": 1}) == (figures(door, "canary").counts, figures(door, "stable").counts)
