@@ -103,12 +103,12 @@ class Attempts:
         """Called twice a second while it lasts. `now` is loop time, in seconds."""
         self._account.record_gaps()
         self._resumption.measure()
-        deadlines = self._model.deadlines
+        deadlines, client_s = self._model.deadlines, self._limits.stall_timeout_s
         for replica, exchange in tuple(self._exchanges.items()):
             _hear(replica, exchange)
             if self._resumption.kept is None:
                 exchange.kept = None  # it is too long by now
-            exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s)
+            exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s, client_s)
 
     async def run(self) -> None:
         """
