@@ -224,6 +224,12 @@ class Attempts:
         now = self._state.loop.time()
         if pick is None or pick.replica.blocked_until > now or pick.replica.task != call.route.task:
             return None
+        if (
+            model.trial is not None
+            and self._replica is not None
+            and pick.replica.application != self._replica.application
+        ):
+            return None  # how slow either side is would be known of neither
         if not self._state.lanes.admits(self._ticket, pick.replica):
             return None
         if not self._record.budget.take(now, model.reliability.retries):

@@ -16,14 +16,15 @@ from wire import CHAT, CHAT_STREAM, COMPLETION, DONE, STREAM, TOKENS, WHOLE, str
 from configs.backends import CanaryRule
 from configs.router import ModelRoute, RouterUserConfig
 from router.attempts import Attempts
-from router.call import ROUTES, Account, parse_call
+from router.call import ROUTES, Account, Call, parse_call
 from router.canary.hearing import Heard, Keeping
 from router.canary.noting import PASSED_OVER, noting
 from router.canary.tally import FAILED, Course, Side, Tally
 from router.canary.trial import Trial, base_of
 from router.lanes.lane import Lane
 from router.metrics import BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN
-from router.models.table import ModelTable
+from router.models.table import Model, ModelTable
+from router.state import RouterState
 
 ROUTE = ModelRoute(application=APPLICATION)
 TRIAL = Trial("t1", "m", "new", None, 100, (), 0, CanaryRule(), base_of(ROUTE), 100.0)
@@ -130,6 +131,12 @@ async def test_who_is_asked_when_the_time_is_nearly_over_is_not_late(door: Door,
     assert [9, 5] == [round(noted.ends_by - noted.began_at) for noted in (early, late)]
 
 
+def attempts_at(state: RouterState, model: Model, call: Call) -> Attempts:
+    """At an answer that nobody waits for."""
+    account = Account(state.sink, state.loop.time(), state.loop.time, call.route.path)
+    return Attempts(state, call, model, Keeping(Heard(state.loop.time)), account, b"r")
+
+
 async def test_an_attempt_that_is_dropped_before_it_began_leaves_nothing(
     door: Door, other_engine: ScriptedEngine
 ) -> None:
@@ -137,9 +144,7 @@ async def test_an_attempt_that_is_dropped_before_it_began_leaves_nothing(
     try_on(door, other_engine)
     state, model = door.state, door.state.table.resolve("m")
     call = parse_call(ROUTES["/v1/chat/completions"], orjson.dumps(CHAT_STREAM))
-    account = Account(state.sink, state.loop.time(), state.loop.time, call.route.path)
-    attempts = Attempts(state, call, model, Keeping(Heard(state.loop.time)), account, b"r")
-    attempt = asyncio.create_task(attempts._attempt(call, model, state.directory.of("new")[0]))
+    attempt = asyncio.create_task(attempts_at(state, model, call)._attempt(call, model, state.directory.of("new")[0]))
     attempt.cancel()
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -147,6 +152,23 @@ async def test_an_attempt_that_is_dropped_before_it_began_leaves_nothing(
         del attempt
         gc.collect()
     assert ([], 0) == (told, state.directory.of("new")[0].num_running)
+
+
+@pytest.mark.parametrize(("others", "second"), [((), None), (("r3",), "r3")], ids=["alone", "one of two"])
+async def test_a_slow_canary_is_not_covered_by_the_others(
+    others: tuple[str, ...], second: str | None, door: Door, other_engine: ScriptedEngine
+) -> None:
+    """A hedge asks another replica of its own, or nobody: its times to the first token are what it is judged by."""
+    try_on(door, other_engine)
+    state, model = door.state, door.state.table.resolve("m")
+    state.take_over_replicas("new", [other_engine.replica(name) for name in ("r2", *others)])
+    call = parse_call(ROUTES["/v1/chat/completions"], orjson.dumps(CHAT_STREAM))
+    attempts = attempts_at(state, model, call)
+    attempts._replica = state.directory.of("new")[0]
+    asked = attempts._ask_second(call, model, {"r2"}, [])
+    if asked is not None:
+        asked[1].close()
+    assert second == (asked and asked[0])
 
 
 async def test_an_adapter_is_asked_by_its_name(door: Door, engine: ScriptedEngine) -> None:
