@@ -29,10 +29,15 @@ def choose_backend(model: Model, call: Call, tenant: str) -> Model:
 
 
 def without_trials(model: Model) -> Model:
-    """`model` for work that nobody waits for: it has the backend of the greatest weight, and nothing is copied."""
+    """
+    `model` for work that nobody waits for: it has the backend of the greatest weight that is no canary, whose part is
+    so much of the sessions and not all lines of a batch; and nothing is copied.
+    """
     backends = model.backends
     if backends:
-        model = _with(model, (backends[0], *(one for one in backends[1:] if one.stands_by)))
+        tried = None if model.trial is None else model.trial.label
+        own = next((one for one in backends if one.label != tried), backends[0])
+        model = _with(model, (own, *(one for one in backends if one is not own and one.stands_by)))
     return replace(model, shadow=None)
 
 
