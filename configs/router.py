@@ -257,7 +257,7 @@ class RequestSettings(Settings):
 
     max_attempts: Annotated[int, Field(ge=1, le=16)] = 3
     """Attempts at one request: replicas that are tried, one after another, for its first byte or for the rest of a
-    stream that broke."""
+    stream that broke. From 3 on, the last for a first byte is one of the model's `fallbacks`, where it has any."""
 
 
 class RouterUserConfig(Settings):

@@ -132,6 +132,9 @@ class Attempts:
         tried: set[str] = set()
         failure: ServingError | None = None
         for num_before in range(self._limits.max_attempts):
+            is_last = num_before + 1 == self._limits.max_attempts
+            if is_last and num_before > 1 and self._replica is not None and not self._resumption.is_under_way:
+                self._picking.turn_from(self._replica.application)
             pick = self._picking.at_once(tried) or await self._picking.next(
                 tried, failure, self._limits.max_attempts - num_before
             )
@@ -151,7 +154,7 @@ class Attempts:
                 latest = await self._hedged(call, model, replica, tried, delay_s)
             if latest is None:
                 return
-            failure = self._judge(latest, tried, is_last=num_before + 1 == self._limits.max_attempts)
+            failure = self._judge(latest, tried, is_last=is_last)
         if failure is not None:
             raise failure
 

@@ -37,6 +37,8 @@ class Picking:
         self._model = model
         self._ticket = ticket
         self._resumption = resumption
+        self._order: Sequence[str] = model.applications
+        """In which its applications are asked."""
         self._num_rounds = 0
         self._has_entered = self._is_waiting = False
         self._beginning: Beginning | None = None
@@ -48,6 +50,10 @@ class Picking:
         if self._beginning is not None:
             self._state.beginnings.leave(self._beginning.key)
         self._stop_waiting()
+
+    def turn_from(self, application: str) -> None:
+        """That application has had its attempts: another one is asked, where one has a replica that can."""
+        self._order = sorted(self._model.applications, key=lambda one: one == application)
 
     def at_once(self, tried: set[str]) -> Pick | None:
         """The next replica to try, where one has room and nobody waits for it. Nothing that may wait is asked."""
@@ -103,7 +109,7 @@ class Picking:
         """
         now = self._state.loop.time()
         last_resort = None
-        for application in self._model.applications:
+        for application in self._order:
             if application in full:
                 continue
             replicas = self._state.directory.of(application)
