@@ -49,7 +49,8 @@ class RetryPolicy(Settings):
     How many more attempts than requests there may be.
 
     The first time that a request loses its replica is free, for a replica that is gone does nothing for it. All else is
-    paid from the budget: further losses, replicas that are overloaded or do not begin, and hedges.
+    paid from the budget: further losses, replicas that are overloaded or do not begin, and hedges. Once it is spent, a
+    request for which nothing was free may still turn to one of the model's `fallbacks`.
     """
 
     max_ratio: Ratio = 0.2

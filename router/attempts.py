@@ -134,7 +134,7 @@ class Attempts:
         for num_before in range(self._limits.max_attempts):
             is_last = num_before + 1 == self._limits.max_attempts
             if is_last and num_before > 1 and self._replica is not None and not self._resumption.is_under_way:
-                self._picking.turn_from(self._replica.application)
+                self._picking.turn_from(self._replica.application, tried)
             pick = self._picking.at_once(tried) or await self._picking.next(
                 tried, failure, self._limits.max_attempts - num_before
             )
@@ -175,15 +175,27 @@ class Attempts:
         if is_last:
             failure.is_final = True
             raise failure
-        self._is_free = is_lost and not self._has_moved
-        if not self._is_free and self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries):
-            self._refuse_retry(failure)
         if self._replica is not None:
             tried.add(self._replica.replica_id)
+        self._is_free = not self._has_moved and (is_lost or self._turns_to_fallback(tried))
+        if not self._is_free and self._is_budget_spent():
+            self._refuse_retry(failure)
         return failure
 
+    def _is_budget_spent(self) -> bool:
+        return self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries)
+
+    def _turns_to_fallback(self, tried: set[str]) -> bool:
+        """Whether a fallback is asked, since the model has no more retries: these are to spare the model itself."""
+        if self._replica is None or self._resumption.is_under_way or not self._is_budget_spent():
+            return False
+        return self._picking.turn_from(self._replica.application, tried)
+
     def _pay_for_retry(self, failure: ServingError) -> None:
-        """The first loss is free: a replica that is gone does nothing for the request, so nothing is added to it."""
+        """
+        The first loss is free: a replica that is gone does nothing for the request, so nothing is added to it. So is,
+        once the budget is spent, the first turn to a fallback.
+        """
         if self._is_free:
             self._has_moved = True
         elif not self._record.budget.take(self._state.loop.time(), self._model.reliability.retries):

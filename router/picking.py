@@ -51,9 +51,16 @@ class Picking:
             self._state.beginnings.leave(self._beginning.key)
         self._stop_waiting()
 
-    def turn_from(self, application: str) -> None:
-        """That application has had its attempts: another one is asked, where one has a replica that can."""
+    def turn_from(self, application: str, tried: set[str]) -> bool:
+        """
+        That application has had its attempts: another one is asked, where one has a replica that can.
+
+        Returns:
+            Whether one has, which did not fail just now.
+        """
         self._order = sorted(self._model.applications, key=lambda one: one == application)
+        pick = self.now(tried, (application,))
+        return pick is not None and pick.replica.blocked_until <= self._state.loop.time()
 
     def at_once(self, tried: set[str]) -> Pick | None:
         """The next replica to try, where one has room and nobody waits for it. Nothing that may wait is asked."""
