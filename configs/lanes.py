@@ -56,4 +56,4 @@ class AutocompletePolicy(Settings):
     no other than every request has."""
 
     supersede: bool = True
-    """Drop a request when the same editor asks anew for the same file: it would throw the older answer away."""
+    """Drop a request when the same editor asks anew at the same place: it would throw the older answer away."""
