@@ -29,10 +29,11 @@ class QueuePolicy(Settings):
 
     max_length: Annotated[int, Field(ge=0, le=1_000_000)] = 1000
     """Requests that wait in one router. One more is answered 503, or takes the place of the last of those that come
-    after it. 0: nobody waits."""
+    after it. 0: nobody waits. Who has no place is served by the model's `fallbacks`, where one has room."""
 
     max_wait_s: Seconds = 600.0
-    """Longest time that a request waits, in seconds. Then 503."""
+    """Longest time that a request waits, in seconds. Then a fallback serves it, or 503. A shorter
+    `reliability.deadlines.queue_s` goes before."""
 
     max_ahead: Annotated[int, Field(ge=0, le=1000)] | None = None
     """Requests that a replica is given beyond those that it runs at once, so that it need not wait for the router
@@ -55,4 +56,4 @@ class AutocompletePolicy(Settings):
     no other than every request has."""
 
     supersede: bool = True
-    """Drop a request when the same editor asks anew for the same file: it would throw the older answer away."""
+    """Drop a request when the same editor asks anew at the same place: it would throw the older answer away."""

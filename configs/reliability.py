@@ -19,8 +19,8 @@ class DeadlinePolicy(Settings):
     """How long each part of a request may take. What has passed is said in the error."""
 
     queue_s: Seconds | None = None
-    """Longest wait for a replica that can take the request, in seconds. Then 503. Default:
-    `requests.replica_wait_s`."""
+    """Longest wait for a replica, in seconds; where it is set and less than `queue.max_wait_s`, also for room at one.
+    Then 503. Default: `requests.replica_wait_s`."""
 
     first_token_s: Seconds | None = None
     """Longest time from handing the request to a replica until its answer begins, in seconds. Then a stream asks
@@ -49,7 +49,8 @@ class RetryPolicy(Settings):
     How many more attempts than requests there may be.
 
     The first time that a request loses its replica is free, for a replica that is gone does nothing for it. All else is
-    paid from the budget: further losses, replicas that are overloaded or do not begin, and hedges.
+    paid from the budget: further losses, replicas that are overloaded or do not begin, and hedges. Once it is spent, a
+    request for which nothing was free may still turn to one of the model's `fallbacks`.
     """
 
     max_ratio: Ratio = 0.2

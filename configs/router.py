@@ -138,7 +138,8 @@ class ModelRoute(Settings):
 
     fallbacks: tuple[ApplicationName, ...] = ()
     """Names of other Serve applications that serve the model, one after another, while no replica of `application`, or
-    of any backend, takes a request: another engine for the same weights, say. Default: none, and requests wait."""
+    of any backend, takes a request, or none may wait for one: another engine for the same weights, say. Default: none,
+    and requests wait."""
 
     shadow: ShadowSettings | None = None
     """A backend that is sent copies of the model's requests, to be compared. Default: none."""
@@ -256,7 +257,7 @@ class RequestSettings(Settings):
 
     max_attempts: Annotated[int, Field(ge=1, le=16)] = 3
     """Attempts at one request: replicas that are tried, one after another, for its first byte or for the rest of a
-    stream that broke."""
+    stream that broke. From 3 on, the last for a first byte is one of the model's `fallbacks`, where it has any."""
 
 
 class RouterUserConfig(Settings):

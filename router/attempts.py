@@ -103,12 +103,12 @@ class Attempts:
         """Called twice a second while it lasts. `now` is loop time, in seconds."""
         self._account.record_gaps()
         self._resumption.measure()
-        deadlines = self._model.deadlines
+        deadlines, client_s = self._model.deadlines, self._limits.stall_timeout_s
         for replica, exchange in tuple(self._exchanges.items()):
             _hear(replica, exchange)
             if self._resumption.kept is None:
                 exchange.kept = None  # it is too long by now
-            exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s)
+            exchange.give_up(now, deadlines.first_token_s, deadlines.between_tokens_s, client_s)
 
     async def run(self) -> None:
         """
@@ -132,6 +132,9 @@ class Attempts:
         tried: set[str] = set()
         failure: ServingError | None = None
         for num_before in range(self._limits.max_attempts):
+            is_last = num_before + 1 == self._limits.max_attempts
+            if is_last and num_before > 1 and self._replica is not None and not self._resumption.is_under_way:
+                self._picking.turn_from(self._replica.application, tried)
             pick = self._picking.at_once(tried) or await self._picking.next(
                 tried, failure, self._limits.max_attempts - num_before
             )
@@ -151,7 +154,7 @@ class Attempts:
                 latest = await self._hedged(call, model, replica, tried, delay_s)
             if latest is None:
                 return
-            failure = self._judge(latest, tried, is_last=num_before + 1 == self._limits.max_attempts)
+            failure = self._judge(latest, tried, is_last=is_last)
         if failure is not None:
             raise failure
 
@@ -172,15 +175,27 @@ class Attempts:
         if is_last:
             failure.is_final = True
             raise failure
-        self._is_free = is_lost and not self._has_moved
-        if not self._is_free and self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries):
-            self._refuse_retry(failure)
         if self._replica is not None:
             tried.add(self._replica.replica_id)
+        self._is_free = not self._has_moved and (is_lost or self._turns_to_fallback(tried))
+        if not self._is_free and self._is_budget_spent():
+            self._refuse_retry(failure)
         return failure
 
+    def _is_budget_spent(self) -> bool:
+        return self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries)
+
+    def _turns_to_fallback(self, tried: set[str]) -> bool:
+        """Whether a fallback is asked, since the model has no more retries: these are to spare the model itself."""
+        if self._replica is None or self._resumption.is_under_way or not self._is_budget_spent():
+            return False
+        return self._picking.turn_from(self._replica.application, tried)
+
     def _pay_for_retry(self, failure: ServingError) -> None:
-        """The first loss is free: a replica that is gone does nothing for the request, so nothing is added to it."""
+        """
+        The first loss is free: a replica that is gone does nothing for the request, so nothing is added to it. So is,
+        once the budget is spent, the first turn to a fallback.
+        """
         if self._is_free:
             self._has_moved = True
         elif not self._record.budget.take(self._state.loop.time(), self._model.reliability.retries):
@@ -224,6 +239,12 @@ class Attempts:
         now = self._state.loop.time()
         if pick is None or pick.replica.blocked_until > now or pick.replica.task != call.route.task:
             return None
+        if (
+            model.trial is not None
+            and self._replica is not None
+            and pick.replica.application != self._replica.application
+        ):
+            return None  # how slow either side is would be known of neither
         if not self._state.lanes.admits(self._ticket, pick.replica):
             return None
         if not self._record.budget.take(now, model.reliability.retries):
@@ -254,10 +275,12 @@ class Attempts:
 
     def _attempt(self, call: Call, model: Model, replica: Replica) -> Run:
         """Let one replica answer: None when it has, else why not."""
-        noted = noting(self._state, model, replica, is_first=not self._has_asked)
+        lane, arrived_at = self._ticket.lane, self._account.arrived_at
+        noted = noting(self._state, model, replica, lane, arrived_at, is_first=not self._has_asked)
         self._has_asked = True
-        attempt = self._pipe(call, model, replica)
-        return attempt if noted is None else noted.end_of(attempt, lambda: self._exchange)
+        if noted is None:
+            return self._pipe(call, model, replica)
+        return noted.end_of(partial(self._pipe, call, model, replica), lambda: self._exchange)
 
     async def _pipe(self, call: Call, model: Model, replica: Replica) -> ServingError | None:
         pool = self._state.pool(replica)

@@ -65,6 +65,8 @@ class Exchange:
         self._has_body = False  # vLLM sends the head of a stream at once, long before its first token
         self.asked_at = self.last_read_at = self._loop.time()
         self.first_token_at: float | None = None
+        self._resumed_at = 0.0
+        """Loop time, in seconds, since when the engine is read again after its client had been slow."""
 
     @property
     def usage(self) -> Usage | None:
@@ -109,15 +111,23 @@ class Exchange:
         if not self._ended.done():
             self._ended.set_result(error)
 
-    def give_up(self, now: float, first_byte_timeout_s: float, stall_timeout_s: float) -> None:
-        """End the attempt if its engine, or its client, has been silent for too long. `now` is loop time."""
+    def give_up(self, now: float, first_byte_timeout_s: float, stall_timeout_s: float, client_timeout_s: float) -> None:
+        """
+        End the attempt if its engine, or its client, has been silent for too long.
+
+        Args:
+            now: loop time, in seconds.
+            first_byte_timeout_s: for the engine to begin.
+            stall_timeout_s: for the engine to go on. While its client takes nothing, it is not read, and not silent.
+            client_timeout_s: for the client to take something.
+        """
         full_since = self._answer.full_since
         if full_since is not None:
-            if now - full_since > stall_timeout_s and not self._ended.done():
+            if now - full_since > client_timeout_s and not self._ended.done():
                 self._ended.set_exception(ClientDisconnected())
         elif not self._has_body and now - self.last_read_at > first_byte_timeout_s:
             self._end(EngineTimeout(f"The engine did not begin its answer within {first_byte_timeout_s:g} s."))
-        elif self._has_body and now - self.last_read_at > stall_timeout_s:
+        elif self._has_body and now - max(self.last_read_at, self._resumed_at) > stall_timeout_s:
             self._end(EngineTimeout(f"The engine fell silent for {stall_timeout_s:g} s within its answer."))
 
     def _set_pace(self) -> None:
@@ -128,6 +138,7 @@ class Exchange:
         self._connection.pause_reading(self)
 
     def _resume(self) -> None:
+        self._resumed_at = self._loop.time()
         self._connection.resume_reading(self)
 
     # what the connection calls

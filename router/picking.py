@@ -7,7 +7,7 @@ replica at all, where a model has none. For a moment, before those that failed a
 
 import asyncio
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -37,6 +37,8 @@ class Picking:
         self._model = model
         self._ticket = ticket
         self._resumption = resumption
+        self._order: Sequence[str] = model.applications
+        """In which its applications are asked."""
         self._num_rounds = 0
         self._has_entered = self._is_waiting = False
         self._beginning: Beginning | None = None
@@ -48,6 +50,17 @@ class Picking:
         if self._beginning is not None:
             self._state.beginnings.leave(self._beginning.key)
         self._stop_waiting()
+
+    def turn_from(self, application: str, tried: set[str]) -> bool:
+        """
+        That application has had its attempts: another one is asked, where one has a replica that can.
+
+        Returns:
+            Whether one has, which did not fail just now.
+        """
+        self._order = sorted(self._model.applications, key=lambda one: one == application)
+        pick = self.now(tried, (application,))
+        return pick is not None and pick.replica.blocked_until <= self._state.loop.time()
 
     def at_once(self, tried: set[str]) -> Pick | None:
         """The next replica to try, where one has room and nobody waits for it. Nothing that may wait is asked."""
@@ -94,16 +107,18 @@ class Picking:
                     raise failure or _none_ready(model, patience_s) from None
                 tried.clear()
 
-    def now(self, tried: set[str]) -> Pick | None:
+    def now(self, tried: set[str], full: Collection[str] = ()) -> Pick | None:
         """
-        Of the first application that has one which did not fail just now; else any that is left.
+        Of the first application that has one which did not fail just now; else any that is left. None of `full`.
 
         Fallbacks that cannot do what the request demands are none of it: that the model's own replicas are down would
         be told as if they could not do it either, and clients do not ask again for what is refused.
         """
         now = self._state.loop.time()
         last_resort = None
-        for application in self._model.applications:
+        for application in self._order:
+            if application in full:
+                continue
             replicas = self._state.directory.of(application)
             if not replicas:
                 self._state.demand.missed(application)
@@ -116,22 +131,33 @@ class Picking:
         return last_resort
 
     async def _in_turn(self, tried: set[str]) -> Pick | None:
-        """What has room at once, or when this request has its turn. None: no replica is left."""
-        lanes = self._state.lanes
+        """
+        What has room at once, or when this request has its turn. None: no replica is left.
+
+        Raises:
+            EngineOverloaded: it may wait nowhere, or not any longer.
+        """
+        state, full, refusal = self._state, set[str](), None
         pick = self.now(tried)
-        while pick is not None and not lanes.admits(self._ticket, pick.replica):
-            application = pick.replica.application
-            found = await lanes.wait(
-                self._ticket, application, partial(self._find, tried, application), is_free=not tried
-            )
+        while pick is not None and not state.lanes.admits(self._ticket, pick.replica):
+            application, found = pick.replica.application, None
+            find = partial(self._find, tried, full, application)
+            try:
+                found = await state.lanes.wait(self._ticket, application, find, is_free=not tried)
+            except EngineOverloaded as error:
+                full.add(application)
+                state.demand.missed(application)
+                refusal = error
             if found is not None:
                 return found
-            pick = self.now(tried)
+            pick = self.now(tried, full)
+            if refusal is not None and (pick is None or pick.replica.blocked_until > state.loop.time()):
+                raise refusal
         return pick
 
-    def _find(self, tried: set[str], application: str) -> Found:
+    def _find(self, tried: set[str], full: Collection[str], application: str) -> Found:
         """For whoever waits for room at that application, which may have lost its replicas by now."""
-        pick = self.now(tried)
+        pick = self.now(tried, full)
         if pick is None or pick.replica.application != application:
             return True, None
         lanes, now = self._state.lanes, self._state.loop.time()

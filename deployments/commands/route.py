@@ -19,6 +19,7 @@ from router.http.asgi import Headers
 from router.http.auth import ANONYMOUS_TENANT, presented_key, tenant_of
 from router.http.bodies import encode_object
 from router.models.table import ModelTable
+from router.replicas.prefix_key import session_of
 from router.routing.explanation import Explanation, RuleReport, explain
 from router.routing.facts import Facts
 from router.routing.policy import PolicyNotFound
@@ -64,7 +65,7 @@ def route(**options: Any) -> None:  # noqa: ANN401 - click's options, each typed
     file = _load(options["config_file"])
     try:
         table = ModelTable(file.router_app().user_config)
-        call = _call(path, document["body"])
+        call = _call(path, document["body"], headers)
         facts = Facts(
             call.route.task, call.route.prompt_field, call.body, len(call.raw), headers, _tenant(file, headers), at
         )
@@ -149,7 +150,7 @@ def _load(path: Path) -> ServeFile:
     return file
 
 
-def _call(path: str, body: Mapping[str, Any]) -> Call:
+def _call(path: str, body: Mapping[str, Any], headers: Headers) -> Call:
     """
     Raises:
         ServingError: the router would not take it.
@@ -157,7 +158,7 @@ def _call(path: str, body: Mapping[str, Any]) -> Call:
     route = ROUTES.get(path.partition("?")[0])
     if route is None:
         raise click.UsageError(f"No engine answers at {path!r}; requests go to {', '.join(ROUTES)}.")
-    return parse_call(route, encode_object(body))
+    return parse_call(route, encode_object(body), session_of({"headers": headers}))
 
 
 def _tenant(file: ServeFile, headers: Headers) -> str:
@@ -185,6 +186,7 @@ def _lines(explanation: Explanation) -> list[str]:
     return [
         *lines,
         _row("model", explanation.model),
+        *([] if explanation.backend is None else [_row("backend", explanation.backend)]),
         _row("application", explanation.application),
         _row("fallbacks", ", ".join(explanation.fallbacks) or "none"),
         _row("limits", limits or "none"),

@@ -95,7 +95,8 @@ class Joining:
     def tick(self, now: float) -> None:
         """Called twice a second while another router is followed. `now` is loop time, in seconds."""
         if self._exchange is not None:
-            self._exchange.give_up(now, self._limits.first_byte_timeout_s, self._limits.stall_timeout_s)
+            stall_s = self._limits.stall_timeout_s
+            self._exchange.give_up(now, self._limits.first_byte_timeout_s, stall_s, stall_s)
 
     async def _followed(self, holder: Holder) -> bool:
         place = Place.read(holder.note)

@@ -22,14 +22,22 @@ def choose_backend(model: Model, call: Call, tenant: str) -> Model:
     """
     if len(model.backends) < 2:
         return model
-    return _with(model, rank(model.backends, _session_key(call, tenant), tenant[:TENANT_ID_CHARS]))
+    key = session_key(call, tenant)
+    if key is None:
+        key = random.getrandbits(64)
+    return _with(model, rank(model.backends, key, tenant[:TENANT_ID_CHARS]))
 
 
 def without_trials(model: Model) -> Model:
-    """`model` for work that nobody waits for: it has the backend of the greatest weight, and nothing is copied."""
+    """
+    `model` for work that nobody waits for: it has the backend of the greatest weight that is no canary, whose part is
+    so much of the sessions and not all lines of a batch; and nothing is copied.
+    """
     backends = model.backends
     if backends:
-        model = _with(model, (backends[0], *(one for one in backends[1:] if one.stands_by)))
+        tried = None if model.trial is None else model.trial.label
+        own = next((one for one in backends if one.label != tried), backends[0])
+        model = _with(model, (own, *(one for one in backends if one is not own and one.stands_by)))
     return replace(model, shadow=None)
 
 
@@ -38,10 +46,11 @@ def _with(model: Model, backends: tuple[Backend, ...]) -> Model:
     return replace(model, applications=applications, adapter=backends[0].adapter, backends=backends)
 
 
-def _session_key(call: Call, tenant: str) -> int:
+def session_key(call: Call, tenant: str) -> int | None:
+    """64 bits that stand for the request's session; None where it has none. Arguments as above."""
     if call.session:
         return digest_of(b"session:" + call.session)
     key = conversation_key(call)
     if key is not None:
         return key
-    return digest_of(b"tenant:" + tenant.encode()) if tenant else random.getrandbits(64)
+    return digest_of(b"tenant:" + tenant.encode()) if tenant else None

@@ -82,7 +82,7 @@ def model_of(
         route.merging,
         route.reliability,
         Deadlines.of(route.reliability.deadlines, requests),
-        route.queue,
+        _queue_of(route),
         route.autocomplete,
         route.limits,
         requests,
@@ -95,6 +95,14 @@ def model_of(
         fim=route.fim,
         roles=route.roles,
     )
+
+
+def _queue_of(route: ModelRoute) -> QueuePolicy:
+    """As it is set. The deadline for the queue is one for this queue, too, where somebody has set it."""
+    longest_s = route.reliability.deadlines.queue_s
+    if longest_s is None or longest_s >= route.queue.max_wait_s:
+        return route.queue
+    return route.queue.model_copy(update={"max_wait_s": longest_s})
 
 
 @dataclass(slots=True, frozen=True)

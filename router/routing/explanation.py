@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 
+from configs.backends import TENANT_ID_CHARS
 from router.call import Call
+from router.canary.choice import choose_backend, session_key
 from router.errors import ServingError
 from router.fitting.token_limits import requested_limit
-from router.models.table import Choice, ModelTable
+from router.models.table import Choice, Model, ModelTable
 from router.routing.admission import route_text
 from router.routing.facts import Facts
 from router.routing.limits import fit_call
@@ -37,7 +39,8 @@ class RuleReport:
 class Explanation:
     """
     One decision. `policy` says what a policy of one's own did, None where there is none. `limits` are those that are
-    set; `refusal` is the error that the request would be answered with for one of them.
+    set; `refusal` is the error that the request would be answered with for one of them. `backend` says by what the
+    application was chosen of several backends, None where there is one.
     """
 
     asked: str
@@ -45,6 +48,7 @@ class Explanation:
     policy: str | None
     rules: list[RuleReport]
     model: str
+    backend: str | None
     application: str
     fallbacks: list[str]
     limits: dict[str, int]
@@ -59,7 +63,7 @@ def explain(table: ModelTable, call: Call, facts: Facts) -> Explanation:
         ModelNotFound: there is no model of the name that is asked for.
     """
     choice, policy, rules = _decide(table, call, facts)
-    model = choice.model
+    backend, model = _choose_backend(choice.model, call, facts.tenant)
     refusal = None
     try:
         call = fit_call(call, model)
@@ -71,6 +75,7 @@ def explain(table: ModelTable, call: Call, facts: Facts) -> Explanation:
         policy=policy,
         rules=rules,
         model=model.name,
+        backend=backend,
         application=model.applications[0],
         fallbacks=list(model.applications[1:]),
         limits={name: value for name, value in model.limits.model_dump().items() if value is not None},
@@ -115,6 +120,17 @@ def _decide(table: ModelTable, call: Call, facts: Facts) -> tuple[Choice, str | 
         reports.append(report)
     chosen = decision or auto.rules(facts)
     return Choice(table.resolve(chosen.model), f"{auto.name}/{chosen.rule}"), policy, reports
+
+
+def _choose_backend(model: Model, call: Call, tenant: str) -> tuple[str | None, Model]:
+    """By what one of several is chosen, and the model as the request has it. By chance: the greatest is first."""
+    if len(model.backends) < 2:
+        return None, model
+    if any(tenant[:TENANT_ID_CHARS] in one.tenants for one in model.backends):
+        return "that of the API key", choose_backend(model, call, tenant)
+    if session_key(call, tenant) is None:
+        return "by chance, by its weight: the request has no session", model
+    return "that of the session", choose_backend(model, call, tenant)
 
 
 def _report(rule: Rule, facts: Facts, *, is_open: bool) -> RuleReport:

@@ -104,6 +104,23 @@ def test_options_say_what_the_file_does_not(config: Path) -> None:
     assert (["fim"], "cline") == (chosen(done), json.loads(done.stdout)["facts"]["editor"])
 
 
+def test_the_backend_is_that_of_the_session_in_the_headers(config: Path) -> None:
+    """Of two with equal weights each has some of them."""
+    document = yaml.safe_load(config.read_text(encoding="utf-8"))
+    models = document["applications"][0]["deployments"][0]["user_config"]["models"]
+    other = {**document["applications"][1], "name": "other"}
+    document["applications"].append(other)
+    shares = [{"application": models["simulated"].pop("application")}, {"application": "other"}]
+    models["simulated"]["backends"] = shares
+    config.write_text(yaml.safe_dump(document), encoding="utf-8")
+    found = set()
+    for number in range(20):
+        done = run(config, CHAT, "--header", f"x-session-id: s{number}")
+        found |= {line.split()[1] for line in done.stdout.splitlines() if line.startswith("application ")}
+        assert "that of the session" in done.stdout
+    assert {"simulated", "other"} == found
+
+
 @pytest.mark.parametrize(
     ("request_text", "options", "exit_code", "words"),
     [

@@ -31,6 +31,7 @@ from wire import (
 )
 
 from configs.router import RequestSettings
+from router.errors import ClientDisconnected
 from router.exchange import Exchange
 from router.fitting.profiles import PROFILES
 from router.http.answer import Answer
@@ -68,6 +69,52 @@ async def piped(pieces: list[bytes]) -> tuple[int, bytes, bool, str | None]:
     error = await running
     body = b"".join(message.get("body", b"") for message in sent)
     return answer.status or 0, body, answer.is_complete, error.code if error else None
+
+
+class SlowClient:
+    """Takes what it is sent once it `reads`."""
+
+    def __init__(self) -> None:
+        self.reads = asyncio.Event()
+
+    async def send(self, _: Message) -> None:
+        await self.reads.wait()
+
+
+@pytest.mark.parametrize(("silent_s", "expected"), [(0.9, None), (1.1, "engine_timeout")], ids=["in time", "too long"])
+async def test_an_engine_is_not_silent_while_its_client_is_slow(silent_s: float, expected: str | None) -> None:
+    """It was not read meanwhile: its time begins anew once it is."""
+    client, loop = SlowClient(), asyncio.get_running_loop()
+    answer, connection = Answer(client.send, [], loop), UpstreamConnection(lambda _: None)
+    connection.connection_made(MemoryTransport())
+    exchange = Exchange(connection, answer, PROFILES["vllm"], SilentMeter(), wants_usage=False)
+    running = asyncio.ensure_future(exchange.run(b"head", b"body"))
+    await asyncio.sleep(0)
+    connection.data_received(STREAM_HEAD + chunk(TOKENS))
+    assert answer.full_since is not None
+    exchange.give_up(loop.time() + 5, 1, 1, 10)  # the client has so long
+    exchange.last_read_at -= 5
+    client.reads.set()
+    await eventually(lambda: answer.full_since is None)
+    exchange.give_up(exchange._resumed_at + silent_s, 1, 1, 10)
+    if expected is None:
+        connection.data_received(chunk(DONE) + LAST_CHUNK)
+    error = await running
+    assert expected == (error.code if error else None)
+
+
+async def test_a_client_that_is_slow_for_too_long_has_left() -> None:
+    """By its own limit, not by that of its engine."""
+    loop = asyncio.get_running_loop()
+    answer, connection = Answer(SlowClient().send, [], loop), UpstreamConnection(lambda _: None)
+    connection.connection_made(MemoryTransport())
+    exchange = Exchange(connection, answer, PROFILES["vllm"], SilentMeter(), wants_usage=False)
+    running = asyncio.ensure_future(exchange.run(b"head", b"body"))
+    await asyncio.sleep(0)
+    connection.data_received(STREAM_HEAD + chunk(TOKENS))
+    exchange.give_up(loop.time() + 11, 20, 20, 10)
+    with pytest.raises(ClientDisconnected):
+        await running
 
 
 ANSWERS = {

@@ -211,6 +211,29 @@ async def test_a_fallback_answers_for_a_replica_that_does_not(
     assert (200, 1, 1) == (answer.status, len(engine.requests), len(other_engine.requests))
 
 
+@pytest.mark.parametrize("steps", [[Ending.RESET], [OVERLOADED]], ids=["reset", "overloaded"])
+async def test_the_last_attempt_is_a_fallbacks(
+    steps: list[Step], door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """However many replicas the model has: where two of them failed, the third would hardly do better."""
+    door.serve_with(*[engine.replica(f"r{number}") for number in range(4)])
+    door.fall_back_on(other_engine.replica("f1"))
+    engine.otherwise, other_engine.otherwise = steps, [WHOLE]
+    answer = await door.post(CHAT)
+    assert (200, 2, 1) == (answer.status, len(engine.requests), len(other_engine.requests))
+
+
+async def test_where_the_fallback_has_no_replica_the_last_attempt_is_the_models(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """Its third replica answers."""
+    door.serve_with(other_engine.replica("good"), engine.replica("r1"), engine.replica("r2"))
+    door.fall_back_on()
+    engine.otherwise, other_engine.otherwise = [OVERLOADED], [WHOLE]
+    statuses = [(await door.post(CHAT)).status for _ in range(3)]
+    assert [200] * 3 == statuses
+
+
 @pytest.mark.parametrize("has_replica", [True, False], ids=["lost", "none"])
 async def test_a_fallback_that_cannot_do_it_is_none(
     door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine, *, has_replica: bool

@@ -2,10 +2,11 @@
 
 import orjson
 
-from configs.backends import BackendSettings, ShadowSettings
+from configs.backends import BackendSettings, CanaryRule, ShadowSettings
 from configs.router import ModelRoute
 from router.call import ROUTES, Call, parse_call
 from router.canary.choice import choose_backend, without_trials
+from router.canary.trial import Trial, base_of
 from router.models.table import Model, model_of
 
 LONG = "You are a careful programmer. " * 200
@@ -97,3 +98,11 @@ def test_work_that_nobody_waits_for_has_the_heaviest_backend() -> None:
     shadow = ShadowSettings(application="c", ratio=1)
     found = without_trials(model(shadow=shadow, fallbacks=("spare",)))
     assert (("b", "a", "spare"), "sql", None) == (found.applications, found.adapter, found.shadow)
+
+
+def test_work_that_nobody_waits_for_tries_no_canary() -> None:
+    """Also one that has most of the sessions: a batch would go to it whole."""
+    route = ModelRoute(application="old")
+    trial = Trial("t1", "m", "new", None, 80, (), 0, CanaryRule(), base_of(route), 100.0)
+    tried = model_of("m", route, trials=(trial,))
+    assert ("new", ("old",)) == (tried.applications[0], without_trials(tried).applications)

@@ -162,12 +162,44 @@ async def test_who_goes_first_takes_the_place_of_who_goes_last(busy: Busy) -> No
     assert ["chat", "kept"] == busy.asked
 
 
-async def test_a_wait_has_an_end(busy: Busy) -> None:
-    """503 after `max_wait_s`."""
-    busy.door.set_route(queue={"max_ahead": 0, "max_wait_s": 0.05})
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"queue": {"max_ahead": 0, "max_wait_s": 0.05}},
+        {"queue": {"max_ahead": 0}, "reliability": {"deadlines": {"queue_s": 0.05}}},
+    ],
+    ids=["max_wait_s", "queue_s"],
+)
+async def test_a_wait_has_an_end(fields: dict[str, object], busy: Busy) -> None:
+    """503 after `max_wait_s`, or the deadline for the queue where that is shorter."""
+    busy.door.set_route(**fields)
     answer = await busy.door.post(CHAT)
     assert (503, "engine_overloaded") == (answer.status, orjson.loads(answer.body)["error"]["code"])
     assert 0 == busy.num_waiting
+
+
+@pytest.mark.parametrize("bound", [{"max_length": 0}, {"max_wait_s": 0.05}], ids=["length", "time"])
+async def test_who_may_not_wait_is_served_by_a_fallback(
+    bound: dict[str, float], busy: Busy, other_engine: ScriptedEngine
+) -> None:
+    """As where an engine says by itself that it is full; that it was wanted is told to who scales it."""
+    busy.door.set_route(queue={"max_ahead": 0, **bound}, fallbacks=("spare",))
+    busy.door.state.take_over_replicas("spare", [small(other_engine, "f1")])
+    other_engine.otherwise = [WHOLE]
+    assert 200 == (await busy.door.post(CHAT)).status
+    assert ([], 1, 0) == (busy.asked, len(other_engine.requests), busy.num_waiting)
+    assert APPLICATION in busy.door.state.demand._missed_at
+
+
+async def test_where_the_fallback_is_full_too_nobody_waits(busy: Busy, other_engine: ScriptedEngine) -> None:
+    """503, from the last that was looked at; the place at neither is kept."""
+    busy.door.set_route(queue={"max_ahead": 0, "max_length": 0}, fallbacks=("spare",))
+    spare = small(other_engine, "f1")
+    busy.door.state.take_over_replicas("spare", [spare])
+    spare.begin()
+    assert 503 == (await busy.door.post(CHAT)).status
+    spare.end()
+    assert (1, []) == (len(busy.door.state.lanes._in_use), other_engine.requests)
 
 
 async def test_a_stream_that_waits_is_kept_alive(busy: Busy) -> None:

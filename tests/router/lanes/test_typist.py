@@ -1,11 +1,14 @@
 """router.lanes.typist: who asks anew, and who is somebody else."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.http.asgi import Scope
-from router.lanes.typist import SAME_FILE_CHARS, Typist, is_same_file, typist_of
+from router.lanes.typist import MAX_CHANGED_CHARS, SAME_FILE_CHARS, Typist, _num_changed, is_same_place, typist_of
 
 HEAD = "# a file that begins with so many characters\n" * 9
+CODE = "x = 1\n" * 100
 
 
 def typist(
@@ -30,11 +33,34 @@ def typist(
         ("x" + HEAD, HEAD, False),
         (None, HEAD, False),
         (None, None, False),
+        (HEAD, HEAD, True),
+        (HEAD, HEAD + "x" * MAX_CHANGED_CHARS, True),
+        (HEAD, HEAD + "x" * (MAX_CHANGED_CHARS + 1), False),
+        (HEAD + "<suffix>" + CODE, HEAD + "def f" + "<suffix>" + CODE, True),
+        (HEAD + "aaa" + CODE, HEAD + "aa" + CODE, True),
+        (HEAD + CODE + "def f", HEAD + CODE.replace("x", "y") + "def f", False),
+        (HEAD + "def f<suffix>" + CODE, HEAD + CODE + "def g<suffix>", False),
     ],
 )
-def test_typing_and_deleting_stay_in_one_file(older: str | None, newer: str | None, expected: bool) -> None:  # noqa: FBT001
-    """By the beginning of the text; one of a few characters says nothing."""
-    assert expected == is_same_file(older, newer)
+def test_typing_and_deleting_stay_in_one_place(older: str | None, newer: str | None, expected: bool) -> None:  # noqa: FBT001
+    """
+    By the beginning of the text, and by how little of it has changed: files of one project begin alike, and two people
+    may be in one file.
+    """
+    assert (expected, expected) == (is_same_place(older, newer), is_same_place(newer, older))
+
+
+def num_alike(one: str, other: str) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+@given(st.text("ab", max_size=30), st.text("ab", max_size=30))
+def test_what_has_changed_is_between_what_is_alike(one: str, other: str) -> None:
+    """The longer text less what both begin and end with."""
+    before = num_alike(one, other)
+    behind = num_alike(one[before:][::-1], other[before:][::-1])
+    assert max(len(one), len(other)) - before - behind == _num_changed(one, other)
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,21 @@ async def test_the_first_loss_is_free(door: Door, engine: ScriptedEngine, other_
     assert {200} == {(await door.post(CHAT)).status for _ in range(10)}
 
 
+async def test_a_fallback_is_asked_without_any_budget(
+    door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine
+) -> None:
+    """The budget is to spare the model's own replicas. Once for a request: a fallback that is full is spared, too."""
+    engine.otherwise, other_engine.otherwise = [OVERLOADED], [WHOLE]
+    door.set_route(fallbacks=("spare",), reliability={"retries": NO_BUDGET})
+    door.serve_with(engine.replica("r1"), engine.replica("r2"))
+    door.state.take_over_replicas("spare", [other_engine.replica("f1"), other_engine.replica("f2")])
+    assert {200} == {(await door.post(CHAT)).status for _ in range(10)}
+    assert (10, 10) == (len(engine.requests), len(other_engine.requests))
+    other_engine.otherwise = [OVERLOADED]
+    assert 503 == (await door.post(CHAT)).status
+    assert (11, 11) == (len(engine.requests), len(other_engine.requests))
+
+
 async def test_a_second_loss_is_not(door: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> None:
     """A request that each replica dies of must not end all of them."""
     engine.otherwise = other_engine.otherwise = [Ending.RESET]

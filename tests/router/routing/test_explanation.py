@@ -1,6 +1,7 @@
 """router.routing.explanation: what it explains is what the router does."""
 
 import datetime as dt
+from dataclasses import replace
 
 import orjson
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from configs.router import RouterUserConfig
 from router.call import ROUTES, Call, parse_call
+from router.canary.choice import choose_backend
 from router.errors import ContextLengthExceeded, ModelNotFound
 from router.models.table import ModelTable
 from router.routing.explanation import explain
@@ -87,3 +89,51 @@ def test_what_is_explained_is_what_is_done(name: str, text: str, has_tools: bool
     explanation = explain(TABLE, call, facts)
     chosen = [f"{name}/{rule.name}" for rule in explanation.rules if rule.is_chosen]
     assert (choice.model.name, [choice.rule] if choice.rule else []) == (explanation.model, chosen)
+
+
+SHARED = ModelTable(
+    RouterUserConfig.model_validate(
+        {
+            "models": {
+                "m": {
+                    "backends": [
+                        {"application": "small", "tenants": ["0123456789abcdef"]},
+                        {"application": "big", "weight": 2},
+                    ]
+                }
+            }
+        }
+    )
+)
+
+
+def test_of_several_backends_that_of_the_session_is_said() -> None:
+    """As the router chooses it, so a session may get the smaller one; the other is asked after it."""
+    explained, done = [], []
+    for number in range(20):
+        call, facts = asked("m")
+        call.session = b"s%d" % number
+        explanation = explain(SHARED, call, facts)
+        assert "that of the session" == explanation.backend
+        explained.append([explanation.application, *explanation.fallbacks])
+        done.append(list(choose_backend(SHARED.resolve("m"), call, "").applications))
+    assert done == explained
+    assert {"small", "big"} == {application for application, *_ in explained}
+
+
+def test_a_tenant_with_a_backend_of_its_own_gets_that() -> None:
+    """Whatever the session."""
+    call, facts = asked("m")
+    explanation = explain(SHARED, call, replace(facts, tenant="0123456789abcdef" * 4))
+    assert ("small", "that of the API key") == (explanation.application, explanation.backend)
+
+
+def test_where_chance_chooses_the_greatest_is_said() -> None:
+    """A short prompt of nobody is no session."""
+    body = {"model": "m", "prompt": "hi"}
+    call = parse_call(ROUTES["/v1/completions"], orjson.dumps(body))
+    facts = Facts("generate", "prompt", call.body, len(call.raw), [], "", dt.datetime.now(dt.UTC))
+    explanation = explain(SHARED, call, facts)
+    assert ("big", "by chance, by its weight: the request has no session") == (
+        explanation.application, explanation.backend,
+    )  # fmt: skip
