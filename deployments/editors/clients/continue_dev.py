@@ -16,6 +16,11 @@ from deployments.editors.step import Skip, Step
 _CHAT_BYTES = 14_000
 _CHAT_TOKENS = 3_500
 _NUM_TOOLS = 10
+_STOPS = [
+    "<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<file_sep>", "<|endoftext|>", "</fim_middle>", "</code>", "/src/",
+    "#- coding: utf-8", "```",
+]  # fmt: skip
+"""Of every completion, whichever model is asked, in a file of Python."""
 
 
 def _settings(setup: Setup) -> list[Part]:
@@ -93,11 +98,14 @@ def _others(setup: Setup, headers: dict[str, str]) -> list[Step | Skip]:
         steps.append(Skip("autocomplete", "no model is known to complete code in the middle"))
     else:
         body = {
-            "model": picks.completion.name, "stream": True, "max_tokens": 32, "temperature": 0.01,
-            "prompt": "def add(a, b):\n    return ", "suffix": "\n", "stop": ["<fim_prefix>", "/src/", "```"],
+            "model": picks.completion.name, "stream": True, "max_tokens": 4096, "temperature": 0.01,
+            "prompt": "\n# add.py\ndef add(a, b):\n    ", "suffix": "\n", "stop": _STOPS,
         }  # fmt: skip
-        fim_headers = {**headers, "user-agent": "node-fetch", "x-api-key": setup.key_text}
-        steps.append(Step("autocomplete", "/v1/fim/completions", FIM_STREAM, headers=fim_headers, body=body))
+        fim_headers = {
+            **headers, "accept": "application/json", "user-agent": "node-fetch", "x-api-key": setup.key_text,
+        }  # fmt: skip
+        path = "/v1/fim/completions"
+        steps.append(Step("autocomplete", path, FIM_STREAM, headers=fim_headers, body=body, max_events=40))
     if picks.embedding is None:
         steps.append(Skip("embed", "no model makes vectors"))
     else:
