@@ -206,7 +206,7 @@ class Attempts:
         second: list[Replica] = []
         try:
             first = self._attempt(call, model, replica)
-            ask_second = partial(self._ask_second, call, model, {*tried, replica.replica_id}, second)
+            ask_second = partial(self._ask_second, call, model, replica, tried, second)
             winner, failure = await self._race.run(replica.replica_id, first, delay_s, ask_second)
         finally:
             self._race = None
@@ -218,11 +218,15 @@ class Attempts:
                 tried.add(other.replica_id)
         return failure
 
-    def _ask_second(self, call: Call, model: Model, tried: set[str], second: list[Replica]) -> tuple[str, Run] | None:
+    def _ask_second(
+        self, call: Call, model: Model, first: Replica, tried: set[str], second: list[Replica]
+    ) -> tuple[str, Run] | None:
         """An attempt at another replica, which is put into `second`. None where there is none, or no budget for it."""
-        pick = self._picking.now(tried)
+        pick = self._picking.now({*tried, first.replica_id})
         now = self._state.loop.time()
         if pick is None or pick.replica.blocked_until > now or pick.replica.task != call.route.task:
+            return None
+        if pick.replica.is_suspect(now) and not first.is_suspect(now):  # the first one is the better hope
             return None
         if not self._state.lanes.admits(self._ticket, pick.replica):
             return None
