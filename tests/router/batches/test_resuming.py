@@ -37,7 +37,7 @@ async def test_another_router_goes_on_where_one_was_stopped(open_house: OpenHous
     first = await open_house("router-1")
     async with sdk(first) as client:
         batch = await begin(client, jsonl([line(prompt, prompt) for prompt in PROMPTS]))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while (batch.request_counts.completed if batch.request_counts else 0) < NUM_LINES - LINES_PER_CHUNK:
                 batch = await client.batches.retrieve(batch.id)
         assert first.state.batches is not None
