@@ -27,7 +27,7 @@ _WATCH = """([place, text]) => {
     });
     watcher.observe(part, { subtree: true, childList: true, characterData: true, attributes: true });
 }"""
-_MAX_TRIES, _TRY_MS = 10, 1_000
+_MAX_TRIES, _TRY_MS = 10, 5_000
 
 
 class Editor:
