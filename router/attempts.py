@@ -221,7 +221,7 @@ class Attempts:
         second: list[Replica] = []
         try:
             first = self._attempt(call, model, replica)
-            ask_second = partial(self._ask_second, call, model, {*tried, replica.replica_id}, second)
+            ask_second = partial(self._ask_second, call, model, replica, tried, second)
             winner, failure = await self._race.run(replica.replica_id, first, delay_s, ask_second)
         finally:
             self._race = None
@@ -233,18 +233,18 @@ class Attempts:
                 tried.add(other.replica_id)
         return failure
 
-    def _ask_second(self, call: Call, model: Model, tried: set[str], second: list[Replica]) -> tuple[str, Run] | None:
+    def _ask_second(
+        self, call: Call, model: Model, first: Replica, tried: set[str], second: list[Replica]
+    ) -> tuple[str, Run] | None:
         """An attempt at another replica, which is put into `second`. None where there is none, or no budget for it."""
-        pick = self._picking.now(tried)
+        pick = self._picking.now({*tried, first.replica_id})
         now = self._state.loop.time()
         if pick is None or pick.replica.blocked_until > now or pick.replica.task != call.route.task:
             return None
-        if (
-            model.trial is not None
-            and self._replica is not None
-            and pick.replica.application != self._replica.application
-        ):
+        if model.trial is not None and pick.replica.application != first.application:
             return None  # how slow either side is would be known of neither
+        if pick.replica.is_suspect(now) and not first.is_suspect(now):  # the first one is the better hope
+            return None
         if not self._state.lanes.admits(self._ticket, pick.replica):
             return None
         if not self._record.budget.take(now, model.reliability.retries):

@@ -1,7 +1,5 @@
 """Leases in Redis: one holder, whom the others learn of, and who can be lost."""
 
-import asyncio
-
 import pytest
 from cached import OpenStore, eventually, found, key
 from redis_server import RedisServer
@@ -127,17 +125,22 @@ async def test_an_unheld_lease_ends_and_a_held_one_does_not(
 ) -> None:
     """A router that dies keeps nothing."""
     monkeypatch.setattr("cache.redis_leases._LEASE_MS", 150)
-    monkeypatch.setattr("cache.redis_leases.LEASE_S", 0.15)
-    mine.hold(await claimed(mine))
     await claimed(mine, variant="unheld")
+    monkeypatch.setattr("cache.redis_leases._LEASE_MS", 60_000)
+    monkeypatch.setattr("cache.redis_leases.LEASE_S", 0.03)
+    mine.hold(await claimed(mine))
     unheld = RedisNames("enginehouse:").lease(key("a"), "unheld")
 
     async def has_ended() -> bool:
         return not redis_server.ask("EXISTS", unheld)
 
+    async def is_renewed() -> bool:
+        return int(redis_server.ask("PTTL", NAME)) > 30_000
+
     await eventually("the one that nobody holds ends", has_ended)
-    for _ in range(3):  # lives of a lease
-        await asyncio.sleep(0.15)
+    for _ in range(3):
+        redis_server.ask("PEXPIRE", NAME, "20000")
+        await eventually("the other is renewed", is_renewed)
     assert b"mine" == (await holder(theirs)).note
 
 

@@ -89,7 +89,7 @@ async def test_a_key_of_another_type_is_a_miss(store: Store, redis_server: Redis
 
 async def test_an_entry_that_redis_kept_too_long_is_a_miss(store: Store, redis_server: RedisServer) -> None:
     """The signed time counts, not the one that anybody may write."""
-    await keep(store, key("a"), ttl_s=0.5)
+    await keep(store, key("a"), ttl_s=2)
     redis_server.ask("PERSIST", NAMES.read(key("a"))[-1])
 
     async def is_gone() -> bool:

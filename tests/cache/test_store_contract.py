@@ -56,7 +56,7 @@ async def test_a_second_entry_replaces_the_first(store: Store) -> None:
 
 async def test_an_entry_expires(store: Store) -> None:
     """It is served for as long as it said."""
-    await keep(store, key("a"), ttl_s=0.5)
+    await keep(store, key("a"), ttl_s=2)
 
     async def is_gone() -> bool:
         return await store.get(key("a")) is None

@@ -14,7 +14,7 @@ from waiting import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NUM_STREAMS = 24
-NUM_TOKENS = 150
+NUM_TOKENS = 300
 """At ten a second: longer than everything else that happens in a change, and shorter than `drain_timeout_s`."""
 
 

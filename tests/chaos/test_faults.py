@@ -36,7 +36,7 @@ async def test_a_fault_under_200_streams(chaos: Chaos, load: Clients, fault: Fau
     ports_before = engine_ports(chaos.house)
     met = await strike(chaos, load, fault)
     judge(fault, met, counts)
-    chaos.old_ports.update(ports_before)
+    chaos.note_ports(ports_before)
 
 
 async def test_no_place_is_kept_by_requests_that_are_gone(chaos: Chaos, load: Clients) -> None:

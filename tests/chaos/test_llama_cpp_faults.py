@@ -32,7 +32,7 @@ async def test_a_fault_of_llama_cpp(chaos: Chaos, load: Clients, fault: Fault, c
     ports_before = engine_ports(chaos.house)
     met = await strike(chaos, load, fault)
     judge(fault, met, counts, engine="llama.cpp")
-    chaos.old_ports.update(ports_before)
+    chaos.note_ports(ports_before)
 
 
 async def test_nothing_is_left_of_llama_cpps_faults(chaos: Chaos, load: Clients) -> None:

@@ -82,10 +82,11 @@ class RawStream:
 
 async def test_a_request_wakes_a_model(asleep: House) -> None:
     """It is answered once there is a replica, which goes again when nobody asks any more."""
+    num_before = asleep.num_started("simulated")
     async with sdk(asleep) as client:
         outcome = await whole(client, Pace(5))
     assert outcome.is_whole, outcome.error
-    assert 1 == len(asleep.engines("simulated"))
+    assert num_before + 1 == asleep.num_started("simulated")
     await eventually("it sleeps again", lambda: not asleep.engines("simulated"))
 
 
@@ -144,22 +145,27 @@ async def test_a_batch_wakes_a_model(asleep: House) -> None:
 
 async def test_replicas_come_with_the_load_and_go_after_it(scaling: House) -> None:
     """Five streams for two a replica need three; when they are over one is left, and no stream was broken."""
-    assert 1 == len(scaling.engines("busy"))
-    outcomes = [Outcome() for _ in range(5)]
+    await eventually("it is idle", lambda: len(scaling.engines("busy")) == 1)
+    outcomes: list[Outcome] = []
+    have_come = asyncio.Event()
     async with sdk(scaling) as client:
-        streams = [
-            asyncio.create_task(streamed(client, Pace(400, token_ms=100), outcome, "busy")) for outcome in outcomes
-        ]
+
+        async def ask() -> None:
+            while not have_come.is_set():
+                outcomes.append(await streamed(client, Pace(100, token_ms=100), Outcome(), "busy"))
+
+        asking = [asyncio.create_task(ask()) for _ in range(5)]
         await eventually("three replicas run", lambda: len(scaling.engines("busy")) == 3)
-        await asyncio.gather(*streams)
+        have_come.set()
+        await asyncio.gather(*asking)
         await eventually("one replica is left", lambda: len(scaling.engines("busy")) == 1)
-        last = await streamed(client, Pace(3), Outcome(), "busy")
-    assert [True] * 6 == [outcome.is_whole for outcome in [*outcomes, last]]
+        outcomes.append(await streamed(client, Pace(3), Outcome(), "busy"))
+    assert [True] * len(outcomes) == [outcome.is_whole for outcome in outcomes]
 
 
 async def test_replicas_come_when_streams_begin_too_late(scaling: House) -> None:
     """One request at a time is no load; but each takes three times as long to begin as somebody wants to wait."""
-    assert 1 == len(scaling.engines("punctual"))
+    await eventually("it is idle", lambda: len(scaling.engines("punctual")) == 1)
     async with sdk(scaling) as client:
 
         async def ask() -> None:

@@ -71,7 +71,7 @@ async def test_a_model_without_a_node_says_what_is_missing(machines: Machines) -
     lost["deployments"][0]["ray_actor_options"] = {**OPTIONS, "label_selector": {"engine": "elsewhere"}}
     file["applications"] = [*file["applications"], lost]  # type: ignore[misc]
     file["applications"][0]["deployments"][0]["user_config"]["models"]["lost"] = {"application": "lost"}  # type: ignore[index]
-    served = machines.serve(file, "--timeout", "15")
+    served = machines.serve(file, "--timeout", "40")
     assert 1 == served.returncode
     assert "lost (waiting for a place: no node has the label engine=elsewhere)" in served.stderr
     async with sdk(machines) as client:

@@ -1,5 +1,6 @@
 """What every engine's answers look like to a client, field by field: OpenAI's shapes, whoever generates."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -181,9 +182,11 @@ async def test_the_load_follows_the_requests(runtime: EngineRuntime, session: ai
     body = {**COMPLETION, "max_tokens": 300, "ignore_eos": True, "stream": True}
     response = await session.post(PATHS["completion"], json=body)
     await response.content.readuntil(b"\n\n")
-    during = await runtime.load()
+    async with asyncio.timeout(150):
+        while (during := await runtime.load()).num_running == 0:  # noqa: ASYNC110  it tells no event
+            await asyncio.sleep(0.01)
     response.close()
-    await runtime.drain(timeout_s=20)
+    await runtime.drain(timeout_s=150)
     after = await runtime.load()
 
     assert (1, 0, 0) == (during.num_running, during.num_waiting, after.num_running)

@@ -15,7 +15,7 @@ import pytest
 from house import ROOT, House, open_house
 from house_files import free_port, model, router, serve_file
 from redis_server import RedisServer
-from waiting import eventually
+from waiting import DEADLINE_S, eventually
 
 pytestmark = pytest.mark.soak
 
@@ -64,7 +64,7 @@ def command(house: House, *words: str) -> str:
     assert address
     done = subprocess.run(
         [sys.executable, "-m", "deployments.cli", "cache", *words, "--address", address[1]],
-        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -81,10 +81,11 @@ class Load:
     """
     Requests of which seven of ten repeat an earlier one, by eight clients at a time.
 
-    `said` holds all texts that a prompt was ever answered with.
+    `said` holds all texts that a prompt was ever answered with, `asked` also those that are not answered yet.
     """
 
     num_requests: int
+    asked: set[str] = field(default_factory=set)
     said: dict[str, set[str]] = field(default_factory=dict)
     outcomes: Counter[str] = field(default_factory=Counter)
 
@@ -106,6 +107,7 @@ class Load:
     async def _ask(self, house: House, requests: Iterator[tuple[str, bool]]) -> None:
         async with sdk(house) as own:
             for prompt, stream in requests:
+                self.asked.add(prompt)
                 text, outcome = await ask(own, prompt, stream=stream)
                 self.said.setdefault(prompt, set()).add(text)
                 self.outcomes[outcome] += 1
@@ -127,10 +129,12 @@ async def test_every_repeat_is_a_hit(caching: House) -> None:
 async def test_repeats_are_byte_identical_and_survive_redis(caching: House, redis: RedisServer) -> None:
     """Redis is killed and started again twice in between: nothing fails, and every repeat says what the first said."""
     load = Load(10_000)
+    misses: list[tuple[int, int]] = []
 
     async def disturb() -> None:
         for share in (0.3, 0.6):
             await eventually(f"{share:.0%} are answered", lambda share=share: load.outcomes.total() > share * 10_000)  # type: ignore[misc]
+            misses.append((load.outcomes["miss"], len(load.asked)))
             await asyncio.to_thread(redis.kill)
             gone_at = load.outcomes.total()
             await eventually(
@@ -142,7 +146,11 @@ async def test_repeats_are_byte_identical_and_survive_redis(caching: House, redi
         tasks.create_task(disturb())
         tasks.create_task(load.run(caching))
     assert (10_000, 3_000, {1}) == (load.outcomes.total(), len(load.said), load.num_texts)
-    assert load.outcomes["hit"] > 2_000  # what is asked again before Redis is killed is not made again
+    (num_misses, num_different), _ = misses
+    assert num_misses <= num_different < 3_000  # what was asked again before Redis was killed was not made again
+    async with sdk(caching) as client, asyncio.timeout(DEADLINE_S):
+        while (await ask(client, "after all of it"))[1] != "hit":
+            pass  # until the router has noticed that Redis is back, and kept the answer
 
 
 async def test_what_one_router_keeps_the_other_gives(caching: House, redis: RedisServer) -> None:
@@ -160,19 +168,24 @@ async def kept(redis: RedisServer) -> None:
     await eventually("no router makes an answer", lambda: not redis.ask("KEYS", "*:l:*"))
 
 
+NUM_TOKENS = 200
+"""Of an answer that goes on until somebody was killed."""
+
+
 @dataclass(slots=True)
 class LongAnswer:
-    """One that is streamed for six seconds, on a connection of its own, whose port tells which router has it."""
+    """One that is streamed on a connection of its own, whose port tells which router has it: ten tokens a second."""
 
+    num_tokens: int
     outcome: str = ""
     client_port: int = 0
     texts: list[str] = field(default_factory=list)
 
     async def listen(self, house: House, prompt: str) -> None:
-        extra = {"simulated": {"num_tokens": 60, "inter_token_ms": 100, "prefill_base_ms": 0}}
+        extra = {"simulated": {"num_tokens": self.num_tokens, "inter_token_ms": 100, "prefill_base_ms": 0}}
         async with sdk(house) as client:
             opened = await client.completions.with_raw_response.create(
-                model="default", prompt=prompt, temperature=0, max_tokens=60, extra_body=extra, stream=True
+                model="default", prompt=prompt, temperature=0, max_tokens=self.num_tokens, extra_body=extra, stream=True
             )
             self.outcome = opened.headers["x-enginehouse-cache"]
             self.client_port = opened.http_response.extensions["network_stream"].get_extra_info("client_addr")[1]
@@ -181,17 +194,22 @@ class LongAnswer:
 
 
 async def test_routers_share_one_generation(caching: House) -> None:
-    """The same question at both of them at the same moment is asked of the engine once."""
-    answers = [LongAnswer() for _ in range(16)]
-    await asyncio.gather(*[answer.listen(caching, "all at once") for answer in answers])
+    """The same question at both of them, while it is answered, is asked of the engine once."""
+    answers = [LongAnswer(3000) for _ in range(16)]
+    listening = [asyncio.create_task(answer.listen(caching, "all at once")) for answer in answers]
+    await eventually("every stream has begun", lambda: all(len(answer.texts) > 3 for answer in answers))
+    for one in listening:
+        one.cancel()
+    await asyncio.gather(*listening, return_exceptions=True)
     assert {"miss": 1, "joined": 15} == Counter(answer.outcome for answer in answers)
-    assert 1 == len({"".join(answer.texts) for answer in answers})
+    texts = sorted(("".join(answer.texts) for answer in answers), key=len)
+    assert [] == [text for text in texts if not texts[-1].startswith(text)]
 
 
 async def test_a_router_that_is_killed_hands_over(caching: House) -> None:
     """Clients of the other router hear the rest of the answer as if nothing had been."""
     routers = caching.routers()
-    answers = [LongAnswer() for _ in range(16)]
+    answers = [LongAnswer(NUM_TOKENS) for _ in range(16)]
     listening = [asyncio.create_task(answer.listen(caching, "to be handed over")) for answer in answers]
     await eventually("every stream has begun", lambda: all(len(answer.texts) > 3 for answer in answers))
     ports = {router: house_processes.clients(router, caching.port) for router in routers}
@@ -203,7 +221,8 @@ async def test_a_router_that_is_killed_hands_over(caching: House) -> None:
     failed = [answer for answer, end in zip(answers, ended, strict=True) if end is not None]
     assert others, "the kernel gave every stream to one router"
     assert len(failed) == len(answers) - len(others)
-    assert ({60 * 4}, 1) == ({len("".join(one.texts)) for one in others}, len({"".join(one.texts) for one in others}))
+    texts = {"".join(one.texts) for one in others}
+    assert [NUM_TOKENS * 4] == [len(text) for text in texts]
     caching.wait_whole()
 
 

@@ -52,8 +52,11 @@ from router.metrics import (
 
 TEXT = "/v1/completions"
 CHAT = "/v1/chat/completions"
-SETTLED_S = 6.0
-"""Routers hand over their values once a second, and Ray reports every other second here."""
+SETTLED_S, NUM_SETTLED_LOOKS = 6.0, 20
+"""
+Routers hand over their values once a second, and Ray reports every other second here. Where the whole machine stands
+still for as long, nothing is looked at either.
+"""
 OF_CANARIES = (
     BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
@@ -71,7 +74,7 @@ PACE = Pace(20, token_ms=30, prefill_ms=120)
 
 async def _settled(house: House) -> Scrape:
     """The metrics once nothing more of earlier requests comes in."""
-    seen: list[tuple[float, float]] = []
+    seen: list[tuple[float, float]] = []  # as long as nothing has changed
 
     def look() -> Scrape | None:
         scraped, now = scrape(house), time.monotonic()
@@ -79,7 +82,7 @@ async def _settled(house: House) -> Scrape:
         if seen and seen[0][0] != total:
             seen.clear()
         seen.append((total, now))
-        return scraped if now - seen[0][1] > SETTLED_S else None
+        return scraped if now - seen[0][1] > SETTLED_S and len(seen) > NUM_SETTLED_LOOKS else None
 
     return await eventually("the metrics settle", look)
 
@@ -113,7 +116,10 @@ async def test_requests_are_counted_by_code(pair: House) -> None:
         ]
         for one in asked:
             await one
-    added = await _added(pair, before, lambda added: _num_requests(added) >= len(asked))
+    latencies = f"{exported_name(REQUEST_LATENCY)}_count"
+    added = await _added(  # Ray's agent takes over one metric after another
+        pair, before, lambda added: min(_num_requests(added), added.total(latencies)) >= len(asked)
+    )
     assert {
         (TEXT, "ok"): 5,
         (CHAT, "model_not_found"): 2,
@@ -122,7 +128,7 @@ async def test_requests_are_counted_by_code(pair: House) -> None:
         (CHAT, "invalid_api_key"): 2,
         (CHAT, "engine_failed"): 1,
     } == _by_route_and_code(added)
-    assert len(asked) == added.total(f"{exported_name(REQUEST_LATENCY)}_count")
+    assert len(asked) == added.total(latencies)
 
 
 def _by_route_and_code(added: Scrape) -> dict[tuple[str, str], float]:
@@ -164,10 +170,11 @@ async def test_streams_are_measured(pair: House) -> None:
     sums = {metric.name: added.total(f"{exported_name(metric)}_sum") for metric in HISTOGRAMS}
     assert (NUM_STREAMS, num_requests) == (counts[TIME_TO_FIRST_TOKEN.name], counts[REQUEST_LATENCY.name])
     assert NUM_STREAMS <= counts[INTER_TOKEN_LATENCY.name] <= NUM_STREAMS * (PACE.num_tokens + 2)
-    # The engine's pace is a lower bound on what a client can see of it.
+    # The engine's pace is a lower bound on what a client can see of it; sums are Ray's own, of the middles of buckets.
     assert 0 == added.total(f"{exported_name(TIME_TO_FIRST_TOKEN)}_bucket", le="0.1")
     assert sums[TIME_TO_FIRST_TOKEN.name] >= NUM_STREAMS * 0.12
-    assert sums[INTER_TOKEN_LATENCY.name] >= NUM_STREAMS * 0.5
+    # A router that is late to read the first token reads the next ones sooner after it.
+    assert sums[TIME_TO_FIRST_TOKEN.name] + sums[INTER_TOKEN_LATENCY.name] >= NUM_STREAMS * 0.45
     assert sums[REQUEST_LATENCY.name] >= num_requests * 0.6
     assert num_requests * usage.prompt_tokens == added.total(exported_name(PROMPT_TOKENS), model="simulated")
     assert num_requests * PACE.num_tokens == added.total(exported_name(COMPLETION_TOKENS), model="simulated")
@@ -194,7 +201,7 @@ async def test_running_requests_rise_and_fall(pair: House) -> None:
     gauges = [exported_name(RUNNING), exported_name(ENGINE_RUNNING)]
     await eventually("both routers tell", lambda: len({one["router"] for one, _ in scrape(pair).of(gauges[0])}) >= 2)
     async with sdk(pair) as client:
-        tasks = [asyncio.create_task(streamed(client, Pace(2000, token_ms=20), outcome)) for outcome in outcomes]
+        tasks = [asyncio.create_task(streamed(client, Pace(4000, token_ms=100), outcome)) for outcome in outcomes]
         await eventually("all run", lambda: [NUM_STREAMS] * 2 == [scrape(pair).total(gauge) for gauge in gauges])
         assert 0 == scrape(pair).total(exported_name(ENGINE_WAITING))
         usage = await eventually("the cache is used", lambda: _highest(scrape(pair), ENGINE_KV_CACHE))
@@ -218,7 +225,7 @@ async def test_retries_are_counted_and_no_metric_is_missing(pair: House) -> None
     victim = pair.engines()[0]
     async with sdk(pair) as client:
         await streamed(client, PACE, Outcome())
-        requests = [asyncio.create_task(whole(client, Pace(10, prefill_ms=4000))) for _ in range(8)]
+        requests = [asyncio.create_task(whole(client, Pace(10, prefill_ms=8000))) for _ in range(8)]
         await eventually("the victim is busy", lambda: engine_metric(victim, "vllm:num_requests_running") > 0)
         victim.process.kill()
         outcomes = await asyncio.gather(*requests)

@@ -95,7 +95,7 @@ async def _every_router_lists(house: House, names: set[str]) -> None:
     header = {"authorization": f"Bearer {KEYS[0]}"}
 
     def lists() -> bool:
-        answers = [ask(house.port, request("GET", "/v1/models", **header)) for _ in range(8)]
+        answers = [ask(house.port, request("GET", "/v1/models", **header)) for _ in range(24)]
         return all(names == {card["id"] for card in json.loads(answer.body)["data"]} for answer in answers)
 
     await eventually(f"every router lists {names}", lists)

@@ -18,7 +18,7 @@ from house_files import Json, free_port, model, router, router_of, serve_file
 from prometheus_scrape import exported_name, scrape
 from raw_http import ask, post, request
 from streaming_load import sdk
-from waiting import eventually
+from waiting import DEADLINE_S, eventually
 
 from router.metrics import ROUTED
 
@@ -74,7 +74,7 @@ def status(house: House) -> tuple[int, str]:
     assert address
     done = subprocess.run(
         [sys.executable, "-m", "deployments.cli", "status", "--address", address[1]],
-        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=60, check=False,
+        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=DEADLINE_S, check=False,
     )  # fmt: skip
     return done.returncode, done.stdout
 
@@ -170,7 +170,7 @@ async def test_a_table_in_force_that_leads_nowhere_any_more_is_told(house: House
         file["applications"] = [each for each in file["applications"] if each["name"] != "extra"]
 
     await asyncio.to_thread(house.redeploy, change)
-    await eventually("it is told", lambda: table(house)["status"] == "unfit", 60)
+    await eventually("it is told", lambda: table(house)["status"] == "unfit")
     reason = "models.extra.application: Serve has no application 'extra'"
     assert reason == table(house)["unfit"]["reason"]
     assert f"does not fit the engines that there are: {reason}" in house.replica_logs("router")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import openai
 import pytest
+from house import START_DEADLINE_S
 from house_files import Json, free_port, model, router, router_of, serve_file
 from raw_http import ask, request
 from serve_run import ServeRun, cluster_folder
 from streaming_load import PROMPT, Pace
 from waiting import wait_for
 
-START_DEADLINE_S = 120.0
 PACE = Pace(20, token_ms=5)
 
 

@@ -9,13 +9,12 @@ from pathlib import Path
 import aiohttp
 import openai
 import pytest
-from engine_metrics import engine_metric
 from house import ROOT, House, open_house
 from house_files import Json, model, models_of, router_of, scaled
 from prometheus_scrape import exported_name, scrape
-from streaming_load import sdk
+from streaming_load import Outcome, Pace, sdk, streamed
 from taking_turns import GROUP, NAMES, assert_one_at_a_time, holders, house_file, swaps, told
-from waiting import eventually, wait_for
+from waiting import DEADLINE_S, eventually, wait_for
 
 from router.metrics import AWAKE, SWAP_STATE_TIME, SWAP_TIME, SWAPS, Metric
 
@@ -74,15 +73,17 @@ async def test_an_answer_from_the_cache_wakes_nobody(simulated_house: House) -> 
 async def test_one_that_waits_in_vain_is_told_when_to_come_again(simulated_house: House) -> None:
     """Its model does not get the GPU in time, for another's answer is not cut short."""
     async with sdk(simulated_house) as client:
-        await told(client, "two")
-        long = asyncio.create_task(told(client, "two", 100, simulated={"inter_token_ms": 50}))
-        engine = simulated_house.engines("two")[0]
-        await eventually("it is being told", lambda: engine_metric(engine, "vllm:num_requests_running") == 1)
+        long = Outcome()
+        telling = asyncio.create_task(streamed(client, Pace(4000, token_ms=50), long, "two"))
+        await eventually("it is being told", lambda: long.num_chunks)
         with pytest.raises(openai.InternalServerError, match="was not free for it within 1 s") as failure:
             await client.completions.create(model="hasty", prompt="Hi", max_tokens=2)
         assert (503, "engine_overloaded") == (failure.value.status_code, failure.value.code)
         assert int(failure.value.response.headers["retry-after"]) > 0
-        assert 100 == await long
+        num_told = long.num_chunks
+        await eventually("it is told on", lambda: long.num_chunks > num_told + 10)
+        telling.cancel()
+        await asyncio.gather(telling, return_exceptions=True)
 
 
 async def test_a_killed_replica_leaves_no_lease(simulated_house: House, gpu: Path) -> None:
@@ -149,22 +150,20 @@ def test_metrics_tell_the_swaps(simulated_house: House) -> None:
 
 
 def test_status_says_who_is_awake(simulated_house: House) -> None:
-    """And who sleeps."""
+    """And who sleeps, once all three have a state, and have told it."""
 
-    def words() -> str | None:
-        """None while one of the three has no state yet, or is between two."""
+    def numbers() -> tuple[int, int]:
         line = _status(simulated_house)
-        return line if line.count(" awake for") + line.count(" asleep for") == 3 else None
+        return line.count(" awake for"), line.count(" asleep for")
 
-    told_of = wait_for("all are told of", words)
-    assert (1, 2) == (told_of.count(" awake for"), told_of.count(" asleep for"))
+    wait_for("one is awake", lambda: numbers() == (1, 2))
 
 
 def _status(house: House) -> str:
     address = next(line.partition(": ")[2] for line in house.output().splitlines() if line.startswith("Ray address: "))
     done = subprocess.run(
         [sys.executable, "-m", "deployments.cli", "status", "--address", address],
-        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=60, check=True,
+        cwd=ROOT, env=house.environment, capture_output=True, text=True, timeout=DEADLINE_S, check=True,
     )  # fmt: skip
     return next((line for line in done.stdout.splitlines() if "group shared: hasty" in line and "two" in line), "")
 

@@ -32,7 +32,7 @@ def most_at_once(house: House) -> Iterator[list[int]]:
 
 async def test_two_models_take_turns() -> None:
     """They answer alternately, whole, and never do two of their processes run."""
-    file = house_file(engine="llama_cpp", max_model_len=256, max_num_seqs=2, num_threads=2)
+    file = house_file(engine="llama_cpp", max_model_len=256, max_num_seqs=2, num_threads=1)
     with open_house(file) as house, most_at_once(house) as seen:
         async with sdk(house) as client:
             for _ in range(2):

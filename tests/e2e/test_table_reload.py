@@ -16,7 +16,8 @@ from router.metrics import QUEUED
 
 pytestmark = pytest.mark.houses
 
-LONG, SHORT = Pace(120, token_ms=100), Pace(2)
+LONG, SHORT = Pace(250, token_ms=100), Pace(2)
+"""The long one goes on until metrics have told of a request that waits behind it."""
 
 
 @pytest.fixture(scope="module")

@@ -84,7 +84,12 @@ def simulated() -> Iterator[EngineSettings]:
 @contextlib.contextmanager
 def llama_cpp() -> Iterator[EngineSettings]:
     yield LlamaCppSettings(
-        engine="llama_cpp", model="m", max_model_len=MAX_MODEL_LEN, max_num_seqs=MAX_NUM_SEQS, start_timeout_s=120
+        engine="llama_cpp",
+        model="m",
+        max_model_len=MAX_MODEL_LEN,
+        max_num_seqs=MAX_NUM_SEQS,
+        num_threads=1,
+        start_timeout_s=120,
     )
 
 

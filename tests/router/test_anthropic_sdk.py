@@ -30,7 +30,7 @@ LOOK: ToolParam = {"name": "look", "input_schema": {"type": "object", "propertie
 def client_of(door: Door, key: str = "any", max_retries: int = 1) -> anthropic.AsyncAnthropic:
     """The SDK, which repeats once what it thinks worth repeating."""
     return anthropic.AsyncAnthropic(
-        base_url=f"http://127.0.0.1:{door.port}", api_key=key, max_retries=max_retries, timeout=20
+        base_url=f"http://127.0.0.1:{door.port}", api_key=key, max_retries=max_retries, timeout=60
     )
 
 

@@ -35,7 +35,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(24)
 
 def client_of(door: Door, key: str | None = None) -> ollama.AsyncClient:
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
-    return ollama.AsyncClient(host=f"http://127.0.0.1:{door.port}", headers=headers, timeout=20)
+    return ollama.AsyncClient(host=f"http://127.0.0.1:{door.port}", headers=headers, timeout=60)
 
 
 @pytest.fixture

@@ -40,7 +40,7 @@ async def served(open_door: OpenDoor) -> AsyncIterator[Door]:
 async def client(served: Door) -> AsyncIterator[openai.AsyncOpenAI]:
     """The SDK, which never tries again."""
     async with openai.AsyncOpenAI(
-        base_url=f"http://127.0.0.1:{served.port}/v1", api_key="any", max_retries=0, timeout=20
+        base_url=f"http://127.0.0.1:{served.port}/v1", api_key="any", max_retries=0, timeout=60
     ) as opened:
         yield opened
 

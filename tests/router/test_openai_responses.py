@@ -33,7 +33,7 @@ CUT = stream(TOKENS, part({}, "length"), USAGE_EVENT, DONE)
 async def client(door: Door) -> AsyncIterator[openai.AsyncOpenAI]:
     """The SDK, which repeats once what it thinks worth repeating."""
     async with openai.AsyncOpenAI(
-        base_url=f"http://127.0.0.1:{door.port}/v1", api_key="any", max_retries=1, timeout=20
+        base_url=f"http://127.0.0.1:{door.port}/v1", api_key="any", max_retries=1, timeout=60
     ) as opened:
         yield opened
 

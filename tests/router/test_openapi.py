@@ -106,7 +106,7 @@ def _ask(operation: Any, mode: GenerationMode, base_url: str) -> Callable[[], No
     )  # fmt: skip
     @given(case=operation.as_strategy(generation_mode=mode))
     def ask(case: Any) -> None:
-        response = case.call(base_url=base_url, headers={"authorization": f"Bearer {KEY}"}, timeout=20)
+        response = case.call(base_url=base_url, headers={"authorization": f"Bearer {KEY}"}, timeout=60)
         case.validate_response(response, checks=CHECKS)
 
     return ask

@@ -26,7 +26,7 @@ def server(told: list[list[object]]) -> Iterator[EngineAddress]:
     environment = {**os.environ, **SETTINGS["environment"]}  # type: ignore[dict-item]
     command = [str(INTERPRETER), str(SERVER), str(port)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        wait_for("it listens", lambda: is_port_taken("127.0.0.1", port), 120)
+        wait_for("it listens", lambda: is_port_taken("127.0.0.1", port))
         yield EngineAddress("127.0.0.1", port, "s3cret")
         process.kill()
         lines = process.stdout.readlines() if process.stdout is not None else []
@@ -42,6 +42,6 @@ async def test_it_sleeps_and_wakes() -> None:
     with server(told) as address:
         for level in (1, 2):
             mode = vllm_sleep_mode(address, level)
-            await put_to_sleep(mode, timeout_s=30)
-            await wake(mode, timeout_s=30)
+            await put_to_sleep(mode, timeout_s=150)
+            await wake(mode, timeout_s=150)
     assert [["sleep", 1], ["wake_up", None], ["sleep", 2], *WITH_WEIGHTS] == told

@@ -2,7 +2,8 @@
 
 import contextlib
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -45,9 +46,11 @@ def _simulated_file(redis: RedisServer, serve_port: int) -> Json:
     table = router(free_port(), {"simulated": ["default"]}, num_replicas=NUM_ROUTERS, api_keys={"env": KEYS_ENV})
     store = {"type": "redis", "address": redis.address, "signing_key_env": SIGNING_KEY_ENV}
     table["args"]["cache"] = {"store": store}
-    table["deployments"][0]["graceful_shutdown_timeout_s"] = 60
+    table["deployments"][0]["graceful_shutdown_timeout_s"] = 150
     door: Json = {"proxy_location": "EveryNode", "http_options": {"host": "127.0.0.1", "port": serve_port}}
-    return {**serve_file(table, [model("simulated", num_replicas=NUM_REPLICAS)]), **door}
+    replicas = model("simulated", num_replicas=NUM_REPLICAS, drain_timeout_s=120)
+    replicas["deployments"][0]["graceful_shutdown_timeout_s"] = 150
+    return {**serve_file(table, [replicas]), **door}
 
 
 def _llama_cpp_file() -> Json:
@@ -64,8 +67,12 @@ class Chaos:
     house: House
     redis: RedisServer | None = None
     serve_port: int = 0
-    old_ports: set[int] = field(default_factory=set)
-    """Of all engines that there ever were."""
+    old_ports: dict[int, float] = field(default_factory=dict)
+    """Of all engines that there ever were, with the last moment at which one may have had it, in Unix time."""
+
+    def note_ports(self, ports: set[int]) -> None:
+        """These were engines' ports before what has just happened."""
+        self.old_ports.update(dict.fromkeys(ports, time.time()))
 
     def haproxies(self) -> list[psutil.Process]:
         found = []
@@ -96,7 +103,8 @@ def llama_cpp_chaos() -> Iterator[Chaos]:
 async def assert_nothing_leaked(chaos: Chaos) -> None:
     """
     Of a house that is whole, and that nobody asks: no request is counted any more where it ran, no engine runs that is
-    not one of the file's, and nobody listens on the ports of those that went.
+    not one of the file's, and nobody listens on the ports of those that went: others to whom the kernel gives such a
+    port are younger.
     """
     house = chaos.house
     engines = house.engines()
@@ -106,8 +114,21 @@ async def assert_nothing_leaked(chaos: Chaos) -> None:
     remaining = {engine.pid for engine in processes.engines(house.remains())}
     assert {engine.pid for engine in engines} == remaining, "an engine has outlived its replica"
     await eventually("the routers count nothing", partial(_is_nothing_running, house))
-    for port in chaos.old_ports - {int(str(engine.launch["port"])) for engine in engines}:
-        assert not _is_listened_on(port), f"somebody listens on {port}"
+    assert [] == _left_behind(chaos.old_ports, engine_ports(house))
+
+
+def _left_behind(old_ports: Mapping[int, float], living_ports: set[int]) -> list[str]:
+    """Who listens on an old port and was there when its engine was."""
+    found = []
+    for socket_ in psutil.net_connections("tcp"):
+        port = socket_.laddr.port if socket_.status == psutil.CONN_LISTEN else 0
+        if port not in old_ports or port in living_ports or socket_.pid is None:
+            continue
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(socket_.pid)
+            if process.create_time() < old_ports[port]:
+                found.append(f"{process} on {port}")
+    return found
 
 
 def _is_idle(engine: processes.EngineProcess) -> bool:

@@ -1,6 +1,7 @@
 """Several Ray nodes on one machine, each started by `ray start` as on a machine of its own."""
 
 import contextlib
+import http.client
 import json
 import shutil
 import signal
@@ -136,8 +137,8 @@ class Machines:
     def ready_replicas(self) -> dict[str, int]:
         """By the word of whichever router answers; nothing where none does."""
         with (
-            contextlib.suppress(OSError),
-            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5) as answer,
+            contextlib.suppress(OSError, http.client.HTTPException),
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=60) as answer,
         ):
             ready: dict[str, int] = json.load(answer)["ready_replicas"]
             return ready

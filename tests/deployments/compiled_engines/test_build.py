@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from trtllm_build_environment import A100, BuildEnvironment, make_build_environment, make_weights
 
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 def wait_for(what: str, look: Callable[[], object]) -> None:

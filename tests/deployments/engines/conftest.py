@@ -44,7 +44,7 @@ def eventually() -> Eventually:
     """Polls until a condition holds; fails the test when it does not within 20 s."""
 
     async def poll(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():  # noqa: ASYNC110  the conditions are other processes'
                 await asyncio.sleep(0.01)
 
@@ -113,7 +113,7 @@ def reaches_load() -> Callable[[EngineRuntime, int, int], Awaitable[None]]:
     """Waits until an engine counts so many running and waiting requests; fails the test after 20 s."""
 
     async def poll(runtime: EngineRuntime, num_running: int, num_waiting: int) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while ((load := await runtime.load()).num_running, load.num_waiting) != (num_running, num_waiting):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

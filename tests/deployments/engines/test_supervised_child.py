@@ -229,7 +229,7 @@ async def test_a_second_stop_shortens_the_grace(
     """An impatient stop overtakes a patient one, and both return."""
     child = await start_child(DEAF)
     await eventually(lambda: bool(lines))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await asyncio.gather(child.stop(grace_s=600), child.stop(grace_s=0))
 
     assert not child.is_running

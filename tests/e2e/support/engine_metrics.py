@@ -9,7 +9,7 @@ def engine_metric(engine: EngineProcess, name: str) -> float:
     """The sum of a metric's samples on the engine's own `/metrics`."""
     request = urllib.request.Request(f"http://{engine.launch['host']}:{engine.launch['port']}/metrics")
     request.add_header("authorization", f"Bearer {engine.launch['secret']}")
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310
         lines: list[str] = answer.read().decode().splitlines()
     samples = [line.rpartition(" ") for line in lines if line.startswith((f"{name} ", f"{name}{{"))]
     assert samples, f"the engine has no metric {name}"

@@ -35,7 +35,7 @@ def free_port() -> int:
 
 def laptop_file(port: int) -> Json:
     """llama.cpp twice: `smollm2` with one replica, `twins` with two. Slow clients have 2 s."""
-    small: Json = {"engine": "llama_cpp", "max_num_seqs": 4, "num_threads": 2}
+    small: Json = {"engine": "llama_cpp", "max_num_seqs": 4, "num_threads": 1}
     return serve_file(
         router(port, {"smollm2": ["default"], "twins": []}, listener={"request_timeout_s": 2}),
         [

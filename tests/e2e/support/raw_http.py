@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import BinaryIO
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 120.0
 CHAT = "/v1/chat/completions"
 
 

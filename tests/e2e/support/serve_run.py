@@ -12,11 +12,9 @@ from pathlib import Path
 import house_processes
 import psutil
 import yaml
-from house import ENVIRONMENT, ROOT, clean_environment
+from house import ENVIRONMENT, ROOT, STOP_DEADLINE_S, clean_environment
 from house_files import Json
 from waiting import wait_for
-
-STOP_DEADLINE_S = 60.0
 
 
 class ServeRun:

@@ -14,7 +14,7 @@ def house_file(*more: Json, **args: object) -> Json:
     """`args` are those of both engines; `more` are other models' applications."""
     models = [*(model(name, swap=dict(GROUP), **args) for name in NAMES), *more]
     table = router(free_port(), {one["name"]: [] for one in models})
-    table["deployments"][0]["user_config"]["requests"] = {"early_headers_s": 0.1}
+    table["deployments"][0]["user_config"]["requests"] = {"early_headers_s": 0.1, "replica_wait_s": 150}
     return serve_file(table, models)
 
 

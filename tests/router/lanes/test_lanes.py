@@ -87,7 +87,7 @@ class Traffic:
                 await asyncio.sleep(0)
             if self.chance.random() < 0.1:
                 self.lanes.look()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             for result in await asyncio.gather(*tasks, return_exceptions=True):
                 assert result is None or isinstance(result, asyncio.CancelledError)
 

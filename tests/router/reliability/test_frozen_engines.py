@@ -58,7 +58,7 @@ async def test_one_that_lost_a_hedge_is_not_asked_again(
     """Until its server has given new figures twice: those that come first may have been taken before."""
     monkeypatch.setattr("router.reliability.suspicion._MIN_LEAD", 1.0)  # however slow this machine is
     door, engine = frozen
-    door.set_reliability(ReliabilityPolicy(hedging=HedgingPolicy(enabled=True, delay_ms=200)))
+    door.set_reliability(ReliabilityPolicy(hedging=HedgingPolicy(enabled=True, delay_ms=2000)))
     door.state.take_over_figures({"frozen": STANDING})
     await engine.stand_still()
     await ask_until_picked(door)

@@ -72,16 +72,39 @@ async def test_the_first_may_still_win(hedging: Door, engine: ScriptedEngine, ot
 
 async def test_a_quick_first_has_no_second(hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine) -> None:
     """Nor has one that has begun and then takes its time."""
-    go = asyncio.Event()
+    hedging.set_reliability(ReliabilityPolicy(hedging=HedgingPolicy(enabled=True, delay_ms=1500)))
+    loop, go = asyncio.get_running_loop(), asyncio.Event()
     engine.script(STREAM_HEAD, chunk(token("a")), go, chunk(DONE), LAST_CHUNK)
     with await hedging.client() as client:
         await client.post(CHAT_STREAM)
         await client.until(token("a"))
-        for _ in range(5):
-            await asyncio.sleep(0.02)  # beyond the delay, which must not matter any more
+        begun_at = loop.time()
+        await eventually(lambda: loop.time() > begun_at + 1.6)  # beyond the delay, which must not matter any more
         go.set()
         await client.until(b"0\r\n\r\n")
     assert [] == other_engine.requests
+
+
+async def test_nobody_is_hedged_with_a_suspect(
+    hedging: Door, engine: ScriptedEngine, other_engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that stands still would give no answer, and the budget would be spent; where both are suspects it may."""
+    monkeypatch.setattr("router.reliability.suspicion.FIRST_PAUSE_S", 600.0)
+    monkeypatch.setattr("router.reliability.suspicion.MAX_PAUSE_S", 600.0)
+    second, first = hedging.replicas
+    second.suspicion.suspect(hedging.state.loop.time())
+    go = asyncio.Event()
+    engine.script(go, STREAM)
+    asking = asyncio.create_task(hedging.post(CHAT_STREAM))
+    await eventually(lambda: engine.requests)
+    for _ in range(5):
+        await asyncio.sleep(0.02)  # beyond the delay
+    go.set()
+    assert (200, []) == ((await asking).status, other_engine.requests)
+    first.suspicion.suspect(hedging.state.loop.time())
+    engine.script(asyncio.Event())
+    other_engine.script(OTHERS)
+    assert token("other") + STOP + DONE == (await hedging.post(CHAT_STREAM)).body
 
 
 async def test_whole_answers_are_not_hedged(
@@ -153,8 +176,7 @@ async def test_a_client_that_leaves_stops_both(
     await client.post(CHAT_STREAM)
     await eventually(lambda: engine.requests and other_engine.requests)
     client.leave()
-    await eventually(lambda: engine.num_open == other_engine.num_open == 0)
-    assert 0 == hedging.num_running
+    await eventually(lambda: engine.num_open == other_engine.num_open == hedging.num_running == 0)
 
 
 def test_the_delay_is_what_most_streams_take() -> None:

@@ -162,7 +162,7 @@ async def test_a_silent_stream_goes_on(
     open_door: OpenDoor, engine: ScriptedEngine, other_engine: ScriptedEngine
 ) -> None:
     """An engine that is stopped says nothing, and its connection holds."""
-    door = await open_door(RequestSettings(stall_timeout_s=0.1))
+    door = await open_door(RequestSettings(stall_timeout_s=1))
     engine.script(STREAM_HEAD, chunk(ROLE + token("Hel") + token("lo,")), asyncio.Event())
     other_engine.script(REST, path="/v1/chat/completions")
     two_engines(door, engine, other_engine)

@@ -11,11 +11,11 @@ from openai.types import Batch
 
 OpenHouse: TypeAlias = Callable[..., Awaitable[Door]]
 """Opens one more router on the test's folder: its name, its keys, and settings of batches."""
-_DEADLINE_S = 30.0
+_DEADLINE_S = 60.0
 
 
 def sdk(door: Door, key: str = "any") -> openai.AsyncOpenAI:
-    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{door.port}/v1", api_key=key, max_retries=0, timeout=20)
+    return openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{door.port}/v1", api_key=key, max_retries=0, timeout=60)
 
 
 def line(custom_id: str, prompt: str, **body: object) -> dict[str, object]:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-_DEADLINE_S = 20.0
+_DEADLINE_S = 60.0
 _POLL_S = 0.002
 
 

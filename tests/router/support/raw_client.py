@@ -10,7 +10,7 @@ import orjson
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 _READ_BYTES = 65_536
-_DEADLINE_S = 20.0
+_DEADLINE_S = 60.0
 """Longest wait for one read, which only a broken program reaches."""
 
 

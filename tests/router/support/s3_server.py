@@ -8,7 +8,7 @@ import time
 import urllib.request
 from typing import ClassVar, Self
 
-_DEADLINE_S = 30.0
+_DEADLINE_S = 60.0
 _PROGRAM = """
 import sys
 from moto.server import DomainDispatcherApplication, create_backend_app

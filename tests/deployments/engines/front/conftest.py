@@ -53,7 +53,7 @@ def eventually() -> Callable[[Callable[[], bool]], Awaitable[None]]:
     """Polls until a condition holds; fails the test when it does not within 20 s."""
 
     async def poll(condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():  # noqa: ASYNC110  the conditions are another task's
                 await asyncio.sleep(0.01)
 

@@ -16,7 +16,10 @@ pytest.importorskip("xllamacpp")
 StartEngine = Callable[..., Awaitable[EngineRuntime]]
 Connect = Callable[[EngineRuntime], Awaitable[aiohttp.ClientSession]]
 
-SETTINGS = LlamaCppSettings(engine="llama_cpp", model="smol", max_model_len=256, max_num_seqs=3, start_timeout_s=120)
+SETTINGS = LlamaCppSettings(
+    engine="llama_cpp", model="smol", max_model_len=256, max_num_seqs=3, num_threads=1, start_timeout_s=120
+)
+"""One thread: several wait for each other at every step, and so for whatever else the machine does."""
 
 
 async def test_each_slot_has_the_whole_context(start_engine: StartEngine, connect: Connect) -> None:

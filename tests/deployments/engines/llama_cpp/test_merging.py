@@ -107,7 +107,7 @@ async def test_a_merged_request_gets_what_it_gets_alone(
         weights = {"model_source": str(tmp_path / "bert.gguf"), "max_model_len": 64, "pooling": "mean"}
     fields: dict[str, Any] = {"max_model_len": 256, **weights}
     runtime = await start_engine(
-        LlamaCppSettings(engine="llama_cpp", model="m", task="embed", max_num_seqs=4, num_threads=2, **fields)
+        LlamaCppSettings(engine="llama_cpp", model="m", task="embed", max_num_seqs=4, num_threads=1, **fields)
     )
     sink = Sink()
     state = router_before(runtime, sink)
@@ -124,7 +124,7 @@ async def test_a_merged_request_gets_what_it_gets_alone(
 async def test_a_text_over_the_context_fails_alone(start_engine: StartEngine) -> None:
     """The others in the same call get their vectors."""
     runtime = await start_engine(
-        LlamaCppSettings(engine="llama_cpp", model="m", task="embed", max_num_seqs=2, max_model_len=64, num_threads=2)
+        LlamaCppSettings(engine="llama_cpp", model="m", task="embed", max_num_seqs=2, max_model_len=64, num_threads=1)
     )
     state = router_before(runtime, Sink())
     long = "a b c d " * 30

@@ -57,16 +57,16 @@ async def server() -> AsyncIterator[SleepingServer]:
 async def test_vllm_keeps_its_weights(server: SleepingServer) -> None:
     """At level 1: one request either way."""
     mode = vllm_sleep_mode(server.address, level=1)
-    await put_to_sleep(mode, timeout_s=5)
-    await wake(mode, timeout_s=5)
+    await put_to_sleep(mode, timeout_s=60)
+    await wake(mode, timeout_s=60)
     assert [("/sleep?level=1", None), ("/wake_up", None)] == server.asked
 
 
 async def test_vllm_reads_its_weights_again(server: SleepingServer) -> None:
     """At level 2: into memory that is there again, before the KV cache takes its own."""
     mode = vllm_sleep_mode(server.address, level=2)
-    await put_to_sleep(mode, timeout_s=5)
-    await wake(mode, timeout_s=5)
+    await put_to_sleep(mode, timeout_s=60)
+    await wake(mode, timeout_s=60)
     assert [
         ("/sleep?level=2", None),
         ("/wake_up?tags=weights", None),
@@ -80,13 +80,13 @@ async def test_a_refusal_is_told(server: SleepingServer, change: Callable[..., A
     """With the server's words."""
     server.status = 500
     with pytest.raises(EngineUnresponsive, match=rf"did not {aim}: /\w+.*: 500 CUDA out of memory"):
-        await change(vllm_sleep_mode(server.address, level=1), timeout_s=5)
+        await change(vllm_sleep_mode(server.address, level=1), timeout_s=60)
 
 
 async def test_one_that_has_yet_to_hear_that_a_client_left_is_asked_again(server: SleepingServer) -> None:
     """Its refusal would else have the engine replaced, for a client who closed a connection at the wrong moment."""
     server.num_refusals = 2
-    await put_to_sleep(vllm_sleep_mode(server.address, level=1), timeout_s=5)
+    await put_to_sleep(vllm_sleep_mode(server.address, level=1), timeout_s=60)
     assert [("/sleep?level=1", None)] * 3 == server.asked
 
 
@@ -101,11 +101,11 @@ async def test_a_server_without_the_route_is_told(server: SleepingServer) -> Non
     """What it answers is not taken for a state."""
     server.state = {"detail": "Not Found"}
     with pytest.raises(EngineUnresponsive, match="/is_sleeping does not say whether it sleeps"):
-        await put_to_sleep(vllm_sleep_mode(server.address, level=1), timeout_s=5)
+        await put_to_sleep(vllm_sleep_mode(server.address, level=1), timeout_s=60)
 
 
 async def test_a_server_that_is_gone_is_told(server: SleepingServer) -> None:
     """Nobody listens any more."""
     gone = EngineAddress("127.0.0.1", 1, "s3cret")
-    with pytest.raises(EngineUnresponsive, match="did not wake within 5 s: ClientConnectorError"):
-        await wake(vllm_sleep_mode(gone, level=1), timeout_s=5)
+    with pytest.raises(EngineUnresponsive, match="did not wake within 2 s: ClientConnectorError"):
+        await wake(vllm_sleep_mode(gone, level=1), timeout_s=2)

@@ -232,7 +232,7 @@ async def test_tokens_are_counted_while_a_model_sleeps(make_swapped: MakeSwapped
     url, key = f"http://{one.address.host}:{one.address.port}/tokenize", f"Bearer {one.address.secret}"
     body = {"model": "one", "prompt": "one two three"}
     async with (
-        aiohttp.ClientSession(headers={"Authorization": key}, timeout=aiohttp.ClientTimeout(total=5)) as session,
+        aiohttp.ClientSession(headers={"Authorization": key}, timeout=aiohttp.ClientTimeout(total=60)) as session,
         session.post(url, json=body) as response,
     ):
         answer = await response.json()
@@ -336,7 +336,7 @@ async def test_one_that_is_stopped_while_it_looks_does_not_start(
     take_turn, is_stopped = one._board.take_turn, threading.Event()
 
     def look_late(mine: Member, choose: Choose) -> Member:
-        is_stopped.wait(10)
+        is_stopped.wait(60)
         return take_turn(mine, choose)
 
     monkeypatch.setattr(one._board, "take_turn", look_late)
