@@ -139,13 +139,14 @@ async def test_a_round_of_tools(client: openai.AsyncOpenAI, engine: ScriptedEngi
 
 
 async def test_what_codex_sends(client: openai.AsyncOpenAI, engine: ScriptedEngine) -> None:
-    """Roles, tools and fields that no engine has are passed over."""
+    """Roles and groups of tools are the engine's own; tools and fields that no engine has are passed over."""
     engine.script(HELLO_STREAM)
     tools = [
         LOOK,
-        {"type": "namespace", "name": "n", "tools": []},
+        {"type": "namespace", "name": "n", "tools": [LOOK]},
         {"type": "web_search"},
         {"type": "custom", "name": "p"},
+        {"type": "hologram"},
     ]
     said = [
         {"type": "message", "role": "developer", "content": [{"type": "input_text", "text": "Be brief."}]},
@@ -164,7 +165,8 @@ async def test_what_codex_sends(client: openai.AsyncOpenAI, engine: ScriptedEngi
     assert [{"role": "system", "content": "You code.\nBe brief."}, {"role": "user", "content": "hi"}] == document[
         "messages"
     ]
-    assert ["look"] == [tool["function"]["name"] for tool in document["tools"]]  # type: ignore[attr-defined]
+    names = [tool["function"]["name"] for tool in document["tools"]]  # type: ignore[attr-defined]
+    assert ["look", "n__look", "p"] == names
 
 
 async def test_an_image_and_a_schema(client: openai.AsyncOpenAI, engine: ScriptedEngine) -> None:
