@@ -42,6 +42,8 @@ def chat_messages(system: object, messages: object) -> list[Json]:
                 _add_user(conversation, said)
             else:
                 _add_assistant(conversation, said, keeps_reasoning=index > last_turn)
+        elif role in _SYSTEM_ROLES and message.get("clear_at") == "next_user_message" and index < last_turn:
+            continue
         elif role in _SYSTEM_ROLES:
             conversation.add_system(_system_text(message.get("content"), f"{where}.content"))
         else:
