@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from configs.engine import Task
 from router.fim.template import ExtraFile
 from router.http.asgi import Scope, header
-from router.http.bodies import encode_object, parse_object
+from router.http.bodies import encode_object, parse_body
 from router.http.event_stream import Usage
 from router.lanes.lane import INTERACTIVE, Lane
 from router.metrics import (
@@ -139,7 +139,7 @@ def parse_call(route: Route, raw: bytes, session: bytes = b"") -> Call:
     Raises:
         InvalidRequest: the body is no JSON object, or one of its fields has the wrong type or range.
     """
-    body = parse_object(raw)
+    body, raw = parse_body(raw)
     name = requested_model(body)
     route.check(body)
     known = _with_functions_only(body)
