@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from router.errors import InvalidRequest
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+"""Those that engines know. Others speak in the user's name."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -284,12 +285,13 @@ def _check_message(message: object, param: str) -> None:
     if not isinstance(message, dict):
         raise InvalidRequest(f"`{param}` must be an object with a role.", param=param)
     role = message.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidRequest(f"`{param}.role` must be one of {', '.join(sorted(ROLES))}.", param=f"{param}.role")
+    if not isinstance(role, str) or not role:
+        message = f"`{param}.role` must be a string, as {', '.join(sorted(ROLES))}."
+        raise InvalidRequest(message, param=f"{param}.role")
     content = message.get("content")
     if content is not None and not isinstance(content, str | list):
         raise InvalidRequest(f"`{param}.content` must be a string or an array of parts.", param=f"{param}.content")
-    if content is None and role in ("user", "system", "developer", "tool"):
+    if content is None and role not in ("assistant", "function"):
         raise InvalidRequest(f"`{param}.content` is missing.", param=f"{param}.content")
     if isinstance(content, list):
         _check_parts(content, f"{param}.content")

@@ -47,11 +47,16 @@ _CALLS: Schema = {
 }
 _CALLING_ROLES = frozenset({"assistant", "function"})
 """Who may say nothing, as a message may be no more than calls of tools."""
+_SPEAKING_ROLE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "description": f"One of {', '.join(sorted(ROLES - _CALLING_ROLES))}; any other speaks in the user's name.",
+}
 _MESSAGE: Schema = {
     "anyOf": [
         {
             "type": "object",
-            "properties": {"role": {"enum": sorted(ROLES - _CALLING_ROLES)}, "content": _CHAT_PARTS},
+            "properties": {"role": _SPEAKING_ROLE, "content": _CHAT_PARTS},
             "required": ["role", "content"],
         },
         {
@@ -82,9 +87,7 @@ def _checked(rules: Mapping[str, Any], *required: str, **others: Schema) -> Sche
     return _object({"model": _NAME, **others, **properties}, ["model", *others, *required])
 
 
-_ANTHROPIC_MESSAGE = _object(
-    {"role": {"enum": ["user", "assistant", "system"]}, "content": _PARTS}, ["role", "content"]
-)
+_ANTHROPIC_MESSAGE = _object({"role": {"type": "string", "minLength": 1}, "content": _PARTS}, ["role", "content"])
 _ANTHROPIC_TOOL = _object({"name": _TEXT, "input_schema": {"type": "object"}}, ["name"])
 _ANTHROPIC_FIELDS: Schema = {
     "model": _NAME,

@@ -88,7 +88,7 @@ MESSAGE_LISTS = [
     Bad("a string for a message", chat(messages=["hello"]), param="messages[0]"),
     Bad("null for the second message", chat(messages=[*MESSAGES, None]), param="messages[1]"),
     Bad("no role", message(content="hi"), param="messages[0].role"),
-    Bad("an unknown role", message(role="wizard", content="hi"), param="messages[0].role"),
+    Bad("an empty role", message(role="", content="hi"), param="messages[0].role"),
     Bad("a number for a role", message(role=1, content="hi"), param="messages[0].role"),
     Bad("no content", message(role="user"), param="messages[0].content"),
     Bad("a number for content", message(role="user", content=5), param="messages[0].content"),
@@ -140,6 +140,7 @@ OTHER_FIELDS = [
     Bad("a number for user", chat(user=5), param="user"),
     Bad("an array for logit_bias", chat(logit_bias=[]), param="logit_bias"),
     Bad("a number for suffix", text(suffix=5), param="suffix"),
+    Bad("an echo, which llama.cpp has not", text(echo=True), code="unsupported_parameter", param="echo"),
 ]
 
 ROUTES = [
@@ -189,6 +190,7 @@ LOOKS_BAD = {
     "a wrong content type": post(GOOD, content_type="text/plain"),
     "no content type": post(GOOD, content_type=""),
     "blanks around the JSON": post(b"\r\n " + json.dumps(GOOD).encode() + b"\n"),
+    "an unknown role": message(role="wizard", content="hi"),
     "an escaped NUL": message(role="user", content="hi\0"),
     "half a character": post(json.dumps(GOOD).encode().replace(b'"content": "', b'"content": "\\ud83d')),
     "a mark of the byte order": post(b"\xef\xbb\xbf" + json.dumps(GOOD).encode()),

@@ -221,7 +221,7 @@ async def test_a_response_that_is_not_kept(client: openai.AsyncOpenAI) -> None:
         ({"input": None}, "input"),
         ({"input": []}, "input"),
         ({"input": 3}, "input"),
-        ({"input": [{"role": "judge", "content": "a"}]}, "input[0].role"),
+        ({"input": [{"role": "", "content": "a", "type": "message"}]}, "input[0].role"),
         ({"input": [{"role": ["user"], "content": "a"}]}, "input[0].role"),
         ({"input": [{"role": "user", "content": [{"type": {}}]}]}, "input[0].content[0].type"),
         ({"input": [{"role": "user"}]}, "input[0].content"),

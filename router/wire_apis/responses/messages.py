@@ -72,8 +72,10 @@ def _add_message(conversation: Conversation, item: Json, where: str, thought: st
         conversation.add_system("\n".join(part["text"] for part in user_parts(content, at) if part["type"] == "text"))
     elif role == "user":
         conversation.add_user(user_parts(content, at))
+    elif isinstance(role, str) and role:
+        conversation.add_other(role, user_parts(content, at))
     else:
-        raise fault(f"{where}.role", "user, assistant, system or developer")
+        raise fault(f"{where}.role", "a string, as user, assistant, system or developer")
 
 
 def _reasoning(item: Json) -> str:

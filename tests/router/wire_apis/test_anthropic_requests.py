@@ -312,7 +312,7 @@ def test_the_conversation_has_a_name() -> None:
         ({"messages": []}, "messages"),
         ({"messages": "hi"}, "messages"),
         ({"messages": ["hi"]}, "messages[0]"),
-        ({"messages": [{"role": "judge", "content": "a"}]}, "messages[0].role"),
+        ({"messages": [{"role": "", "content": "a"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": ["user"], "content": "a"}]}, "messages[0].role"),
         ({"messages": [user("hi")]}, "messages[0].content[0]"),
