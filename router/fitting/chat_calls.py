@@ -1,5 +1,6 @@
 """What a chat's past calls of tools were given, as engines read it. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -27,11 +28,22 @@ def fit_calls(call: Call) -> Call:
     messages = call.body.get("messages")
     if not isinstance(messages, list):
         return call
-    fitted = [_fitted(message) for message in messages]
-    if all(new is old for new, old in zip(fitted, messages, strict=True)):
+    fitted = with_object_arguments(messages)
+    if fitted is messages:
         return call
     body = {**call.body, "messages": fitted}
     return replace(call, body=body, raw=encode_object(body))
+
+
+def with_object_arguments(messages: Sequence[Json]) -> Sequence[Json]:
+    """
+    A chat's messages, with what `fit_calls` says.
+
+    Raises:
+        InvalidRequest: as `fit_calls`.
+    """
+    fitted = [_fitted(message) for message in messages]
+    return messages if all(new is old for new, old in zip(fitted, messages, strict=True)) else fitted
 
 
 def _fitted(message: Json) -> Json:

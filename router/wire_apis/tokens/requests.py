@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from router.fitting.chat_calls import with_object_arguments
 from router.fitting.known_roles import with_known_roles
 from router.http.bodies import parse_object
 from router.validation import check_chat
@@ -87,7 +88,7 @@ def _is_token(value: object) -> bool:
 
 def _chat_of(document: Json) -> Json:
     chat = {name: document[name] for name in _TEMPLATE_FIELDS if document.get(name) is not None}
-    return {**chat, "messages": with_known_roles(chat["messages"])}
+    return {**chat, "messages": with_object_arguments(with_known_roles(chat["messages"]))}
 
 
 def _model(document: Json) -> str | None:

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from door import Door
 from scripted_engine import ScriptedEngine
-from wire import WHOLE
+from wire import WHOLE, whole
 
 from router.call import ROUTES, Call, parse_call
 from router.fitting.chat_calls import fit_calls
@@ -63,7 +63,7 @@ def test_another_kind_of_call() -> None:
 @pytest.mark.parametrize("profile", ["llama_cpp", "vllm", "front"])
 async def test_every_engine(profile: str, door: Door, engine: ScriptedEngine) -> None:
     """Is asked so, in the API of chats and in that of responses."""
-    door.serve_with(engine.replica("r1", profile))
+    door.serve_with(engine.replica("r2", profile))
     given = {"type": "function_call", "call_id": "c", "name": "f", "arguments": '{"a"'}
     result = {"type": "function_call_output", "call_id": "c", "output": "That is no JSON."}
     for path, fields in (
@@ -74,3 +74,12 @@ async def test_every_engine(profile: str, door: Door, engine: ScriptedEngine) ->
         assert 200 == (await door.post({"model": "m", **fields}, path)).status
         heard: Any = engine.requests[-1].document["messages"]
         assert '{"INVALID_JSON":"{\\"a\\""}' == heard[1]["tool_calls"][0]["function"]["arguments"]
+
+
+async def test_its_tokens_are_counted(door: Door, engine: ScriptedEngine) -> None:
+    """As the engine reads it."""
+    door.serve_with(engine.replica("r2", "vllm"))
+    engine.script(whole({"count": 2, "max_model_len": 8, "tokens": [1, 2]}))
+    assert 200 == (await door.post({"model": "m", "messages": [HI, called('{"a"'), ERROR]}, "/tokenize")).status
+    heard: Any = engine.requests[-1].document["messages"]
+    assert '{"INVALID_JSON":"{\\"a\\""}' == heard[1]["tool_calls"][0]["function"]["arguments"]
