@@ -88,14 +88,19 @@ def parse_body(body: bytes) -> tuple[dict[str, object], bytes]:
         raise InvalidRequest("The request has no body; a JSON object is expected.")
     try:
         document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        mended = _HALF_CHARACTER.sub(rb"\1\\ufffd", body.removeprefix(codecs.BOM_UTF8))
-        if mended != body:
-            return parse_body(mended)
-        raise InvalidRequest(f"The body is not valid JSON: {_no_text(body) or error}.") from None
+    except orjson.JSONDecodeError:
+        body = _HALF_CHARACTER.sub(rb"\1\\ufffd", body.removeprefix(codecs.BOM_UTF8))
+        document = _parse_mended(body)
     if not isinstance(document, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {_json_type(document)}.")
     return document, body
+
+
+def _parse_mended(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {_no_text(body) or error}.") from None
 
 
 def _no_text(body: bytes) -> str | None:

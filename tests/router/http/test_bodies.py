@@ -182,6 +182,6 @@ def test_a_text_that_was_cut_anywhere(text: str, place: int) -> None:
 
 def test_what_is_no_json_costs_no_more_than_its_length() -> None:
     """Such a body is read twice at most, however many backslashes it has."""
-    for body in (b"\\" * 1_000_000, rb"\ud83d" * 200_000, rb"\\\u" * 200_000):
+    for body in (b"\\" * 1_000_000, rb"\ud83d" * 200_000, rb"\\\u" * 200_000, b"\xef\xbb\xbf" * 200_000):
         with pytest.raises(InvalidRequest, match="not valid JSON"):
             parse_object(body)
