@@ -34,17 +34,18 @@ class Tools:
     """
     The functions that stand for a request's tools.
 
-    `origins` has what the client calls each of them, by the function's name.
+    `origins` has what the client calls each of them, by the function's name; `names` has that, by the tool's name and
+    group.
     """
 
     functions: tuple[Json, ...]
     origins: Mapping[str, ToolName]
+    names: Mapping[tuple[str, str | None], str]
 
     def function_name(self, name: str, namespace: object) -> str:
         """Of a tool that a client names, which need not be among those of the request."""
         group = namespace if isinstance(namespace, str) and namespace else None
-        found = (known for known, origin in self.origins.items() if (origin.name, origin.namespace) == (name, group))
-        return next(found, _joined(name, group))
+        return self.names.get((name, group)) or _joined(name, group)
 
 
 def read_tools(tools: object, given: object) -> Tools:
@@ -69,7 +70,8 @@ def read_tools(tools: object, given: object) -> Tools:
             name += "_"
         functions[name] = {"type": "function", "function": {"name": name, **function}}
         origins[name] = origin
-    return Tools(tuple(functions.values()), origins)
+    names = {(origin.name, origin.namespace): name for name, origin in reversed(origins.items())}
+    return Tools(tuple(functions.values()), origins, names)
 
 
 def chat_tool_choice(choice: object, tools: Tools) -> Json:
