@@ -1,5 +1,6 @@
 """Settings of the router's application: `args` restart it, `user_config` is taken over in place."""
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self, TypeAlias
 
@@ -19,6 +20,7 @@ from configs.routing import AutoRoute
 from configs.settings import EnvironmentName, ModelName, Port, Seconds, Settings, error_at
 from configs.wake import WakePolicy
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s]+")
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 ReplicaChoice: TypeAlias = Literal["prefix", "least_busy"]
@@ -50,6 +52,12 @@ class ApiKeySettings(Settings):
     allow_anonymous_on_public_address: bool = False
     """Serve everybody who can reach a public address, without any key. Only for a network that you trust."""
 
+    @property
+    def admits_everybody(self) -> bool:
+        """Without having said that it is meant for others, too."""
+        has_keys = self.env is not None or self.file is not None
+        return (self.allow_anonymous or not has_keys) and not self.allow_anonymous_on_public_address
+
 
 class ListenerSettings(Settings):
     """The router's own listener: one public port on every node, shared by the router replicas there."""
@@ -80,6 +88,20 @@ class ListenerSettings(Settings):
     """How long an idle client connection is kept, in seconds. Longer than clients keep theirs, which VS Code does for
     300 s, so that none of them writes into a connection that is being closed."""
 
+    allowed_origins: tuple[str, ...] = ()
+    """Pages that may ask the router from within a browser, as `https://chat.example.com`; `*` is every page of the web,
+    and wants API keys. Programs, VS Code's extensions among them, need none of it."""
+
+    @model_validator(mode="after")
+    def _origins_are_some(self) -> Self:
+        for index, origin in enumerate(self.allowed_origins):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                message = (
+                    f"must be * or the origin of a page, as https://chat.example.com without a path, got {origin!r}"
+                )
+                raise error_at(("allowed_origins", index), message)
+        return self
+
 
 class RouterArgs(Settings):
     """`args` of the router's application (`import_path: deployments.app:router`)."""
@@ -98,6 +120,13 @@ class RouterArgs(Settings):
 
     drain_timeout_s: Seconds = 600.0
     """Longest time that running requests get when the router is to stop, in seconds. Then they are aborted."""
+
+    @model_validator(mode="after")
+    def _every_page_needs_a_key(self) -> Self:
+        if "*" in self.listener.allowed_origins and self.api_keys.admits_everybody:
+            message = "'*' would let every page of the web ask without a key: set api_keys, or name the pages"
+            raise error_at(("listener", "allowed_origins"), message)
+        return self
 
 
 class MergingPolicy(Settings):

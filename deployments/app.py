@@ -15,7 +15,7 @@ from configs.router import RouterArgs
 from deployments.engine_replica import EngineReplica
 from deployments.packages import find_intruders
 from deployments.router_replica import RouterReplica
-from router.app import RouterApp
+from router.http.asgi import AsgiApp
 
 GRACE_S = 30.0
 """What Serve allows a stopping replica beyond its own drain timeout, in seconds."""
@@ -38,7 +38,7 @@ class Engine(EngineReplica):
 class Router(RouterReplica):
     """`RouterReplica` as Serve wants it."""
 
-    async def __serve_build_asgi_app__(self) -> RouterApp:
+    async def __serve_build_asgi_app__(self) -> AsgiApp:
         return await self.build_app()
 
     async def reconfigure(self, user_config: dict[str, Any]) -> None:

@@ -23,6 +23,7 @@ from router.caching.peer_door import open_peer_door
 from router.caching.shared_answers import SharedAnswers
 from router.canary.tally import Sides
 from router.http.auth import KeyRing
+from router.http.pages import with_pages
 from router.listener import Listener, bind
 from router.load.report import RouterLoad
 from router.metrics import MetricSink
@@ -70,7 +71,7 @@ class ServeDoor:
         self._state = settings.open(table, door="-serve")
         self._state.names_answers = False
         self._peer_door: Listener | None = None
-        self.app = RouterApp(self._state)
+        self.app = with_pages(RouterApp(self._state), self._state.listener.allowed_origins)
 
     async def start(self) -> None:
         self._peer_door = await open_peer_door(self._state, self._settings.node_host)
@@ -207,7 +208,7 @@ class OwnDoor:
     async def _listen(self, listening: socket.socket, state: RouterState) -> None:
         if state.batches is not None:
             state.batches.run_lines()
-        self._listener = Listener(RouterApp(state), listening)
+        self._listener = Listener(RouterApp(state), listening, state.listener.allowed_origins)
         await self._listener.start()
         self._peer_door = await open_peer_door(state, self._settings.node_host)
 

@@ -28,7 +28,7 @@ from deployments.router_door import DoorSettings, OwnDoor, ServeDoor
 from deployments.serve_internals import ReplicaWatch, RunningReplica, is_replica_stopping, read_figures_and_wish
 from deployments.swap_report import read_turns
 from deployments.table_fit import TableFit
-from router.app import RouterApp
+from router.http.asgi import AsgiApp
 from router.http.auth import KeyRing
 from router.load.report import RouterLoad
 from router.models.table import ModelTable, RefusedTable
@@ -81,7 +81,7 @@ class RouterReplica:
         self._canaries = CanaryKeeper(replica_id, lambda: self._doors, self._take_over_table)
         self._fit = TableFit(self._say_what_does_not_fit)
 
-    async def build_app(self) -> RouterApp:
+    async def build_app(self) -> AsgiApp:
         """Open Serve's door. Returns the app that Serve's ingress calls."""
         self._serve_door = ServeDoor(self._settings, EMPTY_TABLE)
         await self._serve_door.start()

@@ -3,11 +3,13 @@
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import cast
 
 from configs.engine import Task
 from router.fim.template import ExtraFile
+from router.fitting.known_roles import with_known_roles
 from router.http.asgi import Scope, header
-from router.http.bodies import encode_object, parse_object
+from router.http.bodies import encode_object, parse_body
 from router.http.event_stream import Usage
 from router.lanes.lane import INTERACTIVE, Lane
 from router.metrics import (
@@ -139,16 +141,24 @@ def parse_call(route: Route, raw: bytes, session: bytes = b"") -> Call:
     Raises:
         InvalidRequest: the body is no JSON object, or one of its fields has the wrong type or range.
     """
-    body = parse_object(raw)
+    body, raw = parse_body(raw)
     name = requested_model(body)
     route.check(body)
     known = _with_functions_only(body)
+    if route.is_chat:
+        known = _with_known_roles(known)
     if known is not body:
         body, raw = known, encode_object(known)
     wants_stream = route.task == "generate" and body.get("stream") is True
     options = body.get("stream_options")
     wants_usage = isinstance(options, dict) and options.get("include_usage") is True
     return Call(route, body, raw, name, wants_stream, wants_usage, session)
+
+
+def _with_known_roles(body: dict[str, object]) -> dict[str, object]:
+    given = cast("list[dict[str, object]]", body["messages"])
+    messages = with_known_roles(given)
+    return body if messages is given else {**body, "messages": messages}
 
 
 _OF_TOOLS = frozenset({"tools", "tool_choice", "parallel_tool_calls"})

@@ -5,6 +5,7 @@ import logging
 import math
 import re
 import socket
+from collections.abc import Collection
 from email.utils import formatdate
 from functools import partial
 from typing import Protocol, cast
@@ -19,6 +20,7 @@ from router.call import request_id
 from router.errors import EngineOverloaded, HeadersTooLarge, InvalidRequest, RequestTimeout, ServingError
 from router.http.asgi import WRITE_CHUNK, Receive, Scope, Send
 from router.http.error_bodies import error_body, error_headers
+from router.http.pages import with_pages
 from router.state import RouterState
 
 _SWEEP_S = 1.0
@@ -249,13 +251,14 @@ class ServedApp(Protocol):
 class Listener:
     """Accepts clients for one app, on that app's event loop."""
 
-    def __init__(self, app: ServedApp, listening: socket.socket) -> None:
+    def __init__(self, app: ServedApp, listening: socket.socket, origins: Collection[str] = ()) -> None:
+        """`origins` are those of pages that may ask from within a browser."""
         self._app = app
         self._loop = app.state.loop
         self._socket = listening
         self._server_state = ServerState()
         self._config = uvicorn.Config(
-            app,
+            cast("ASGI3Application", with_pages(app, origins)),
             http=ClientProtocol,
             ws="none",
             lifespan="off",

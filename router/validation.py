@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from router.errors import InvalidRequest
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+"""Those that engines know. Others speak in the user's name."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -45,6 +46,11 @@ def _is_stop(value: object) -> bool:
     return isinstance(value, str) or (isinstance(value, list) and all(isinstance(part, str) for part in value))
 
 
+def _is_token(value: object) -> bool:
+    """Engines hold tokens in 32 bits, and some would take the last 32 of more."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**31
+
+
 def _is_prompt(value: object) -> bool:
     if isinstance(value, str):
         return True
@@ -52,8 +58,8 @@ def _is_prompt(value: object) -> bool:
         return False
     first = value[0]
     if isinstance(first, list):
-        return all(isinstance(part, list) and all(map(_is_integer, part)) for part in value)
-    return all(isinstance(part, str) for part in value) or all(map(_is_integer, value))
+        return all(isinstance(part, list) and all(map(_is_token, part)) for part in value)
+    return all(isinstance(part, str) for part in value) or all(map(_is_token, value))
 
 
 def _is_input(value: object) -> bool:
@@ -82,8 +88,9 @@ _TEXT_OBJECT: Mapping[str, object] = {"type": "object", "properties": {"text": _
 
 def _texts(min_length: int) -> Mapping[str, object]:
     """A text or several, as words or as tokens. `min_length` is that of a single text, and of each list of tokens."""
-    tokens = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
-    each = {"type": "array", "items": {"type": "integer"}, "minItems": min_length}
+    token = {"type": "integer", "minimum": 0, "maximum": 2**31 - 1}
+    tokens = {"type": "array", "items": token, "minItems": 1}
+    each = {"type": "array", "items": token, "minItems": min_length}
     texts = {"type": "array", "items": _TEXT, "minItems": 1}
     return {
         "anyOf": [{**_TEXT, "minLength": min_length}, texts, tokens, {"type": "array", "items": each, "minItems": 1}]
@@ -114,6 +121,11 @@ CHAT_FIELDS: Mapping[str, _Rule] = {
     **COMMON_FIELDS,
     "max_completion_tokens": _COUNT,
     "tools": _ARRAY,
+    "tool_choice": _Rule(
+        lambda value: isinstance(value, dict) or value in ("none", "auto", "required"),
+        "none, auto, required or an object",
+        {"anyOf": [{"enum": ["none", "auto", "required"]}, {"type": "object"}]},
+    ),
     "response_format": _OBJECT,
     "logprobs": _BOOLEAN,
     "top_logprobs": _integer_from(0, 20),
@@ -273,12 +285,35 @@ def _check_message(message: object, param: str) -> None:
     if not isinstance(message, dict):
         raise InvalidRequest(f"`{param}` must be an object with a role.", param=param)
     role = message.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise InvalidRequest(f"`{param}.role` must be one of {', '.join(sorted(ROLES))}.", param=f"{param}.role")
+    if not isinstance(role, str) or not role:
+        message = f"`{param}.role` must be a string, as {', '.join(sorted(ROLES))}."
+        raise InvalidRequest(message, param=f"{param}.role")
     content = message.get("content")
     if content is not None and not isinstance(content, str | list):
         raise InvalidRequest(f"`{param}.content` must be a string or an array of parts.", param=f"{param}.content")
-    if content is None and role in ("user", "system", "developer", "tool"):
+    if content is None and role not in ("assistant", "function"):
         raise InvalidRequest(f"`{param}.content` is missing.", param=f"{param}.content")
-    if isinstance(content, list) and not all(isinstance(part, dict) for part in content):
-        raise InvalidRequest(f"`{param}.content` must hold objects.", param=f"{param}.content")
+    if isinstance(content, list):
+        _check_parts(content, f"{param}.content")
+    if message.get("tool_calls") is not None:
+        _check_calls(message["tool_calls"], f"{param}.tool_calls")
+
+
+def _check_parts(parts: list[object], param: str) -> None:
+    for index, part in enumerate(parts):
+        if not isinstance(part, dict):
+            raise InvalidRequest(f"`{param}` must hold objects.", param=param)
+        if part.get("type") == "text" and not isinstance(part.get("text"), str):
+            raise InvalidRequest(f"`{param}[{index}].text` must be a string.", param=f"{param}[{index}].text")
+
+
+def _check_calls(calls: object, param: str) -> None:
+    """At what is wrong in them some engines fail, and would be taken for broken."""
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise InvalidRequest(f"`{param}` must be an array of objects.", param=param)
+    for index, call in enumerate(calls):
+        function, where = call.get("function"), f"{param}[{index}].function"
+        if call.get("type") in (None, "function") and not isinstance(function, dict):
+            raise InvalidRequest(f"`{where}` must be an object.", param=where)
+        if isinstance(function, dict) and not isinstance(function.get("name"), str):
+            raise InvalidRequest(f"`{where}.name` must be a string.", param=f"{where}.name")

@@ -127,18 +127,13 @@ def _key_file_faults(file: str) -> Iterator[str]:
 
 def public_addresses_have_keys(file: ServeFile, environment: Environment) -> Iterator[Problem]:
     for index, router in file.routers():
-        if _admits_everybody(router.args.api_keys):
+        if router.args.api_keys.admits_everybody:
             for place, where in _public_addresses(file, index, router, environment):
                 message = (
                     f"{where} and would serve everybody, without an API key. {_remedy(router.args.api_keys)}, or "
                     "say that it is meant with api_keys.allow_anonymous_on_public_address: true"
                 )
                 yield Problem(place, message)
-
-
-def _admits_everybody(keys: ApiKeySettings) -> bool:
-    has_keys = keys.env is not None or keys.file is not None
-    return (keys.allow_anonymous or not has_keys) and not keys.allow_anonymous_on_public_address
 
 
 def _remedy(keys: ApiKeySettings) -> str:

@@ -42,8 +42,8 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
         _check_parts(call, model, replica)
     _check_format(call, model, replica)
     for name in PROFILES[replica.profile].ignores:
-        if call.body.get(name) is not None:
-            raise UnsupportedParameter(f"The engine of the model {model.name!r} cannot change `{name}`.", param=name)
+        if call.body.get(name) not in (None, False):
+            raise UnsupportedParameter(f"The engine of the model {model.name!r} does not know `{name}`.", param=name)
 
 
 def can_take(call: Call, model: Model, replica: Replica) -> bool:

@@ -6,14 +6,14 @@ from typing import Any, TypeAlias
 
 from configs.roles import RoleRefusal
 from router.call import Call
+from router.fitting.known_roles import ANSWERING_ROLES, said_by_user
 from router.http.bodies import encode_object
 from router.models.table import Model
 from router.replicas.registry import Replica
 
 Message: TypeAlias = dict[str, Any]
 
-_NEVER_MERGED = frozenset({"tool", "function"})
-"""Each of these answers a call of its own."""
+_SYSTEM = ("system",)
 
 
 def refusals_of(model: Model, replica: Replica) -> Collection[RoleRefusal]:
@@ -44,34 +44,11 @@ def adapt(messages: Sequence[Message], refusals: Collection[RoleRefusal]) -> lis
     if "developer" in refusals:
         adapted = [{**one, "role": "system"} if one["role"] == "developer" else one for one in adapted]
     if "system" in refusals:
-        adapted = list(_said_by_user(adapted))
+        adapted = list(said_by_user(adapted, _SYSTEM))
     elif "late_system" in refusals:  # the second of two at the beginning is late to such a template, too
         num_first = next((place for place, one in enumerate(adapted) if one["role"] != "system"), len(adapted))
-        adapted = [*_merged(adapted[:num_first]), *_said_by_user(adapted[num_first:])]
+        adapted = [*_merged(adapted[:num_first]), *said_by_user(adapted[num_first:], _SYSTEM)]
     return list(_merged(adapted)) if "neighbours" in refusals else adapted
-
-
-def _said_by_user(messages: Iterable[Message]) -> Iterable[Message]:
-    """The system's messages are the user's, and never between calls and their results."""
-    owed: list[Message] = []
-    for message in messages:
-        if message["role"] == "system":
-            owed.append(_as_user(message))
-            continue
-        if message["role"] not in _NEVER_MERGED:
-            yield from owed
-            owed = []
-        yield message
-    yield from owed
-
-
-def _as_user(message: Message) -> Message:
-    """With a mark by which a model can tell it from what the user says."""
-    content = message.get("content")
-    if isinstance(content, str):
-        return {"role": "user", "content": f"<system>\n{content}\n</system>"}
-    parts = content if isinstance(content, list) else []
-    return {"role": "user", "content": [_text("<system>"), *parts, _text("</system>")]}
 
 
 def _text(text: str) -> Message:
@@ -81,7 +58,7 @@ def _text(text: str) -> Message:
 def _merged(messages: Iterable[Message]) -> Iterable[Message]:
     last: Message | None = None
     for message in messages:
-        if last is not None and last["role"] == message["role"] and message["role"] not in _NEVER_MERGED:
+        if last is not None and last["role"] == message["role"] and message["role"] not in ANSWERING_ROLES:
             last = _joined(last, message)
             continue
         if last is not None:

@@ -118,7 +118,7 @@ PROFILES = {
             "llama_cpp",
             counts_tokens=None,
             clamps_max_tokens=True,
-            ignores=frozenset({"dimensions"}),
+            ignores=frozenset({"dimensions", "echo"}),
             names_tools=False,  # its log says "wrong type", and it goes on as if nothing were demanded
             merges=frozenset({"texts", "tokens"}),
             continues_by={},  # its server takes a last message of the assistant's for the beginning of the answer

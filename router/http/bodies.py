@@ -1,5 +1,7 @@
 """A request's body: read within limits, parsed once."""
 
+import codecs
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,6 +12,13 @@ from router.http.asgi import Receive, Scope, header
 from router.http.driving import within
 
 _COMPRESSIONS: Final = frozenset({b"gzip", b"x-gzip", b"deflate", b"compress", b"x-compress", b"br", b"zstd"})
+
+
+_HALF_CHARACTER: Final = re.compile(
+    rb"(?<!\\)((?:\\\\)*)\\u(?:d[89ab][0-9a-f]{2}(?!\\ud[c-f])|(?<!\\ud[89ab][0-9a-f]{2}\\u)d[c-f][0-9a-f]{2})",
+    re.IGNORECASE,
+)
+"""One half of a pair of escapes without the other, after backslashes that are themselves escaped."""
 
 
 async def read_body(scope: Scope, receive: Receive, max_bytes: int, timeout_s: float) -> bytes:
@@ -62,15 +71,36 @@ def parse_object(body: bytes) -> dict[str, object]:
     Raises:
         InvalidRequest: it is not JSON, not UTF-8, or not an object.
     """
+    return parse_body(body)[0]
+
+
+def parse_body(body: bytes) -> tuple[dict[str, object], bytes]:
+    """
+    The JSON object that is the body, and the body as every reader of JSON takes it: the same bytes, nearly always.
+
+    Clients cut texts between the halves of a character, and send the half as an escape. In the history of a
+    conversation it would be refused for ever, so it becomes U+FFFD, as everywhere else where text is read.
+
+    Raises:
+        InvalidRequest: as `parse_object`.
+    """
     if not body.strip():
         raise InvalidRequest("The request has no body; a JSON object is expected.")
     try:
         document = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequest(f"The body is not valid JSON: {_no_text(body) or error}.") from None
+    except orjson.JSONDecodeError:
+        body = _HALF_CHARACTER.sub(rb"\1\\ufffd", body.removeprefix(codecs.BOM_UTF8))
+        document = _parse_mended(body)
     if not isinstance(document, dict):
         raise InvalidRequest(f"The body must be a JSON object, not {_json_type(document)}.")
-    return document
+    return document, body
+
+
+def _parse_mended(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"The body is not valid JSON: {_no_text(body) or error}.") from None
 
 
 def _no_text(body: bytes) -> str | None:

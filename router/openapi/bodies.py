@@ -19,20 +19,52 @@ Schema = Mapping[str, Any]
 _TEXT: Schema = {"type": "string"}
 _NAME: Schema = {"type": "string", "minLength": 1, "description": "The name of a model, or an alias."}
 _PARTS: Schema = {"anyOf": [_TEXT, {"type": "array", "items": {"type": "object"}}]}
+_CHAT_PARTS: Schema = {
+    "anyOf": [
+        _TEXT,
+        {
+            "type": "array",
+            "items": {
+                "anyOf": [
+                    {
+                        "type": "object",
+                        "properties": {"type": {"enum": ["text"]}, "text": _TEXT},
+                        "required": ["type", "text"],
+                    },
+                    {"type": "object", "properties": {"type": {"not": {"enum": ["text"]}}}},
+                ]
+            },
+        },
+    ]
+}
+_CALLS: Schema = {
+    "type": ["array", "null"],
+    "items": {
+        "type": "object",
+        "properties": {"function": {"type": "object", "properties": {"name": _TEXT}, "required": ["name"]}},
+        "required": ["function"],
+    },
+}
 _CALLING_ROLES = frozenset({"assistant", "function"})
 """Who may say nothing, as a message may be no more than calls of tools."""
+_SPEAKING_ROLE: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "description": f"One of {', '.join(sorted(ROLES - _CALLING_ROLES))}; any other speaks in the user's name.",
+}
 _MESSAGE: Schema = {
     "anyOf": [
         {
             "type": "object",
-            "properties": {"role": {"enum": sorted(ROLES - _CALLING_ROLES)}, "content": _PARTS},
+            "properties": {"role": _SPEAKING_ROLE, "content": _CHAT_PARTS},
             "required": ["role", "content"],
         },
         {
             "type": "object",
             "properties": {
                 "role": {"enum": sorted(_CALLING_ROLES)},
-                "content": {"anyOf": [*_PARTS["anyOf"], {"type": "null"}]},
+                "content": {"anyOf": [*_CHAT_PARTS["anyOf"], {"type": "null"}]},
+                "tool_calls": _CALLS,
             },
             "required": ["role"],
         },
@@ -55,9 +87,7 @@ def _checked(rules: Mapping[str, Any], *required: str, **others: Schema) -> Sche
     return _object({"model": _NAME, **others, **properties}, ["model", *others, *required])
 
 
-_ANTHROPIC_MESSAGE = _object(
-    {"role": {"enum": ["user", "assistant", "system"]}, "content": _PARTS}, ["role", "content"]
-)
+_ANTHROPIC_MESSAGE = _object({"role": {"type": "string", "minLength": 1}, "content": _PARTS}, ["role", "content"])
 _ANTHROPIC_TOOL = _object({"name": _TEXT, "input_schema": {"type": "object"}}, ["name"])
 _ANTHROPIC_FIELDS: Schema = {
     "model": _NAME,

@@ -49,6 +49,10 @@ class Conversation:
         else:
             self._messages.append({"role": "user", "content": said})
 
+    def add_other(self, role: str, parts: Iterable[Json]) -> None:
+        """What a role says that no chat template has. The user says it, with a mark."""
+        self._owed += [text_part(f"<{role}>"), *parts, text_part(f"</{role}>")]
+
     def add_found(self, text: str) -> None:
         """What a tool found that the API's own servers ran. The user says it, before what the model made of it."""
         if text:

@@ -48,6 +48,7 @@ _listeners = st.builds(
     max_recording_bytes=st.integers(1024, 1_073_741_824),
     request_timeout_s=_seconds,
     keep_alive_s=_seconds,
+    allowed_origins=st.lists(st.sampled_from(["https://a.example", "vscode-webview://b"]), max_size=2).map(tuple),
 )
 _api_keys = st.builds(
     ApiKeySettings,

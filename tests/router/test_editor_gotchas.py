@@ -149,6 +149,16 @@ async def test_what_is_not_known(api: Api, odd: dict[str, object], door: Door, e
 
 
 @each_api
+async def test_half_a_character(api: Api, door: Door, engine: ScriptedEngine) -> None:
+    """G12: a text that was cut in the middle of one, as editors cut them, does not end its conversation."""
+    engine.script(HELLO_STREAM)
+    body = orjson.dumps(api.asking("CUT")).replace(b"CUT", rb"\ud83d\ude00 \ud83d")
+    answer = await door.post(body, api.path)
+    assert (200, True) == (answer.status, api.last in answer.body)
+    assert "\U0001f600 \ufffd" in orjson.dumps(engine.requests[0].document).decode()
+
+
+@each_api
 async def test_a_long_conversation(api: Api, door: Door, engine: ScriptedEngine) -> None:
     """G14: several megabytes reach the engine."""
     engine.script(HELLO_STREAM)

@@ -7,6 +7,7 @@ from router.errors import InvalidRequest
 from router.validation import ROLES, check_chat, check_completion, check_embedding, check_rerank, requested_model
 
 USER = {"role": "user", "content": "hi"}
+PART = {"type": "text", "text": "hi"}
 
 
 def fault_in_chat(**fields: object) -> tuple[str | None, str]:
@@ -30,12 +31,12 @@ COMMON_FAULTS: list[tuple[str, object]] = [
 ]  # fmt: skip
 CHAT_FAULTS: list[tuple[str, object]] = [
     ("max_completion_tokens", 0), ("tools", {}), ("response_format", "json"), ("logprobs", 1), ("top_logprobs", 21),
-    ("parallel_tool_calls", "no"),
+    ("parallel_tool_calls", "no"), ("tool_choice", "banana"), ("tool_choice", 7), ("tool_choice", ["auto"]),
 ]  # fmt: skip
 COMPLETION_FAULTS: list[tuple[str, object]] = [
     ("suffix", 1), ("echo", "yes"), ("best_of", 0), ("logprobs", True), ("logprobs", 21), ("prompt", 7), ("prompt", {}),
     ("prompt", []), ("prompt", ["a", 1]), ("prompt", [1, "a"]), ("prompt", [1, True]), ("prompt", [[1], "a"]),
-    ("prompt", [["a"]]), ("prompt", [1.5]),
+    ("prompt", [["a"]]), ("prompt", [1.5]), ("prompt", [-1]), ("prompt", [2**31]), ("prompt", [[1], [2**40]]),
 ]  # fmt: skip
 COMMON_FINE: list[tuple[str, object]] = [
     ("stream", True), ("stream", None), ("stream_options", {"include_usage": True}), ("max_tokens", 1),
@@ -45,10 +46,12 @@ COMMON_FINE: list[tuple[str, object]] = [
 ]  # fmt: skip
 CHAT_FINE: list[tuple[str, object]] = [
     ("max_completion_tokens", 5), ("tools", []), ("response_format", {"type": "json_object"}), ("logprobs", True),
-    ("top_logprobs", 0), ("best_of", "not a chat's field"),
+    ("top_logprobs", 0), ("tool_choice", "required"), ("tool_choice", {"type": "allowed_tools"}), ("tool_choice", None),
+    ("best_of", "not a chat's field"),
 ]  # fmt: skip
 COMPLETION_FINE: list[tuple[str, object]] = [
     ("prompt", ""), ("prompt", ["a", "b"]), ("prompt", [1, 2]), ("prompt", [[1], [2, 3]]), ("prompt", [[]]),
+    ("prompt", [2**31 - 1]),
     ("logprobs", 0), ("suffix", "b"), ("echo", True), ("tools", "not a completion's field"),
 ]  # fmt: skip
 
@@ -91,13 +94,23 @@ def test_a_good_completion_passes(field: str, value: object) -> None:
         (["hi"], "messages[0]"),
         ([USER, 7], "messages[1]"),
         ([{"content": "hi"}], "messages[0].role"),
-        ([{"role": "bot", "content": "hi"}], "messages[0].role"),
+        ([{"role": "", "content": "hi"}], "messages[0].role"),
         ([{"role": ["user"], "content": "hi"}], "messages[0].role"),
         ([{"role": "user"}], "messages[0].content"),
         ([{"role": "tool", "content": None}], "messages[0].content"),
+        ([{"role": "wizard", "content": None}], "messages[0].content"),
         ([{"role": "user", "content": 7}], "messages[0].content"),
         ([{"role": "user", "content": {"type": "text"}}], "messages[0].content"),
         ([{"role": "user", "content": ["hi"]}], "messages[0].content"),
+        ([{"role": "user", "content": [{"type": "image_url"}, {"type": "text"}]}], "messages[0].content[1].text"),
+        ([{"role": "user", "content": [{"type": "text", "text": None}]}], "messages[0].content[0].text"),
+        ([USER, {"role": "assistant", "tool_calls": "x"}], "messages[1].tool_calls"),
+        ([USER, {"role": "assistant", "tool_calls": [None]}], "messages[1].tool_calls"),
+        ([USER, {"role": "assistant", "tool_calls": [{"id": "c"}]}], "messages[1].tool_calls[0].function"),
+        (
+            [USER, {"role": "assistant", "tool_calls": [{"type": ["a"], "function": {}}]}],
+            "messages[1].tool_calls[0].function.name",
+        ),
     ],
 )
 def test_a_fault_in_the_messages_says_where(messages: object, param: str) -> None:
@@ -108,12 +121,21 @@ def test_a_fault_in_the_messages_says_where(messages: object, param: str) -> Non
 @pytest.mark.parametrize("role", sorted(ROLES))
 def test_every_role_may_speak(role: str) -> None:
     """With text, and with parts."""
-    check_chat({**CHAT, "messages": [{"role": role, "content": "hi"}, {"role": role, "content": [{"type": "text"}]}]})
+    check_chat({**CHAT, "messages": [{"role": role, "content": "hi"}, {"role": role, "content": [PART]}]})
 
 
 def test_an_assistant_may_have_only_tool_calls() -> None:
     """Clients send back what the model said: no content where it called a tool."""
     check_chat({**CHAT, "messages": [USER, {"role": "assistant", "content": None, "tool_calls": []}]})
+
+
+def test_past_calls_of_tools_may_be_of_any_kind() -> None:
+    """What engines make of another kind than functions is theirs."""
+    calls = [
+        {"id": "c", "type": "custom", "custom": {"name": "p", "input": "x"}},
+        {"id": "d", "function": {"name": "f"}},
+    ]
+    check_chat({**CHAT, "messages": [USER, {"role": "assistant", "content": None, "tool_calls": calls}]})
 
 
 def test_a_completion_needs_a_prompt() -> None:

@@ -55,7 +55,8 @@ def tool_parts(block: Json, where: str) -> list[Json]:
 
 def result_parts(content: object, where: str) -> list[Json]:
     """
-    What a tool gave back. A block of an unknown kind becomes its JSON, which says to a model what it says to anybody.
+    What a tool gave back. A block of an unknown kind becomes its JSON, which says to a model what it says to anybody. A
+    tool that was searched for is among those of the request from then on.
 
     Raises:
         InvalidRequest: it is no content.
@@ -66,8 +67,12 @@ def result_parts(content: object, where: str) -> list[Json]:
         return [text_part(content)]
     parts: list[Json] = []
     for block, at in objects_at(content, where):
-        is_shown = block.get("type") in _SHOWN
-        parts += tool_parts(block, at) if is_shown else [text_part(encode_object(block).decode())]
+        if block.get("type") in _SHOWN:
+            parts += tool_parts(block, at)
+        elif block.get("type") == "tool_reference" and isinstance(block.get("tool_name"), str):
+            parts.append(text_part(f"The tool {block['tool_name']} can be called now."))
+        else:
+            parts.append(text_part(encode_object(block).decode()))
     return parts
 
 

@@ -42,10 +42,14 @@ def chat_messages(system: object, messages: object) -> list[Json]:
                 _add_user(conversation, said)
             else:
                 _add_assistant(conversation, said, keeps_reasoning=index > last_turn)
+        elif role in _SYSTEM_ROLES and message.get("clear_at") == "next_user_message" and index < last_turn:
+            continue
         elif role in _SYSTEM_ROLES:
             conversation.add_system(_system_text(message.get("content"), f"{where}.content"))
+        elif isinstance(role, str) and role:
+            _add_other(conversation, role, _Said(message.get("content"), f"{where}.content", conversation, servers))
         else:
-            raise fault(f"{where}.role", "user, assistant or system")
+            raise fault(f"{where}.role", "a string, as user, assistant or system")
     return conversation.whole()
 
 
@@ -112,6 +116,11 @@ def _add_user(conversation: Conversation, said: _Said) -> None:
         else:
             parts += read(block, at)
     conversation.add_user(parts)
+
+
+def _add_other(conversation: Conversation, role: str, said: _Said) -> None:
+    parts = [] if said.text is None else [text_part(said.text)]
+    conversation.add_other(role, [*parts, *(part for block, at in said.blocks for part in tool_parts(block, at))])
 
 
 def _add_assistant(conversation: Conversation, said: _Said, *, keeps_reasoning: bool) -> None:

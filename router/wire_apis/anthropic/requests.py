@@ -54,7 +54,7 @@ def read_prompt(document: Json) -> tuple[Json, Asked]:
         InvalidRequest: as `read_request`.
     """
     model = requested_model(document)
-    tools = chat_tools(document.get("tools"))
+    tools = chat_tools(document.get("tools"), document.get("messages"))
     choice = chat_tool_choice(document.get("tool_choice"), tools)
     body: Json = {"model": model, "messages": chat_messages(document.get("system"), document.get("messages"))}
     if tools:

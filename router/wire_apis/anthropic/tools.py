@@ -1,5 +1,7 @@
 """Anthropic's tools, and how they may be used, as a chat completion's. Pure."""
 
+from collections.abc import Iterator
+
 from router.errors import InvalidRequest
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
 from router.wire_apis.pieces import Json
@@ -7,17 +9,33 @@ from router.wire_apis.pieces import Json
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
 
-def chat_tools(tools: object) -> list[Json]:
+_CHANGES = ("tool_addition", "tool_removal")  # no set: clients send what has no hash
+
+
+def chat_tools(tools: object, messages: object = None) -> list[Json]:
     """
     The tools that have a schema. The others are Anthropic's own, by its servers (web search) or by a schema that only
     its models know (bash, text editor): they are left out, since no other model can use them.
 
+    Args:
+        tools: of the request, if there are any.
+        messages: of the request, in which tools may come and go. What counts is how that ended: chat templates
+            have one list of tools.
+
     Raises:
         InvalidRequest: a tool has no name, or a schema that is none.
     """
-    if tools is None:
-        return []
-    return [_function(tool, where) for tool, where in objects_at(tools, "tools") if not _is_anthropics(tool)]
+    declared = [] if tools is None else [_named(*one) for one in objects_at(tools, "tools")]
+    known = {name: function for name, function in declared if function is not None}
+    present = dict(known)
+    for block, where in _changes(messages):
+        name, function = _changed(object_at(block.get("tool"), f"{where}.tool"), f"{where}.tool")
+        if function is not None:
+            known[name] = function
+        present.pop(name, None)
+        if block["type"] == "tool_addition" and name in known:
+            present[name] = known[name]
+    return list(present.values())
 
 
 def chat_tool_choice(choice: object, tools: list[Json]) -> Json:
@@ -45,6 +63,27 @@ def chat_tool_choice(choice: object, tools: list[Json]) -> Json:
     if wanted.get("disable_parallel_tool_use") is True:
         fields["parallel_tool_calls"] = False
     return fields
+
+
+def _changes(messages: object) -> Iterator[tuple[Json, str]]:
+    """Blocks by which tools come and go. What is no message is refused where messages are read."""
+    for index, message in enumerate(messages if isinstance(messages, list) else ()):
+        content = message.get("content") if isinstance(message, dict) else None
+        for at, block in enumerate(content if isinstance(content, list) else ()):
+            if isinstance(block, dict) and block.get("type") in _CHANGES:
+                yield block, f"messages[{index}].content[{at}]"
+
+
+def _changed(tool: Json, where: str) -> tuple[str, Json | None]:
+    """The name of a tool that comes or goes, and the function, where it comes with what it is; no name of MCP's."""
+    if tool.get("type") == "tool_definition":
+        return _named(object_at(tool.get("definition"), f"{where}.definition"), f"{where}.definition")
+    return string_at(tool, "name", where) if tool.get("type") == "tool_reference" else "", None
+
+
+def _named(tool: Json, where: str) -> tuple[str, Json | None]:
+    """A tool by its name; no function where it is Anthropic's own."""
+    return (str(tool.get("name")), None) if _is_anthropics(tool) else (str(tool.get("name")), _function(tool, where))
 
 
 def _is_anthropics(tool: Json) -> bool:

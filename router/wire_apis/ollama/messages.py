@@ -36,8 +36,10 @@ def chat_messages(given: object) -> list[Json]:
             conversation.add_result(calls.answered_by(message), [text_part(text), *image_parts(message, where)])
         elif role in ("system", "developer"):
             conversation.add_system(text)
+        elif isinstance(role, str) and role:
+            conversation.add_other(role, [*([text_part(text)] if text else []), *image_parts(message, where)])
         else:
-            raise fault(f"{where}.role", "user, assistant, system or tool")
+            raise fault(f"{where}.role", "a string, as user, assistant, system or tool")
     messages = conversation.whole()
     if not messages:
         raise fault("messages", "an array with something said in it")

@@ -20,6 +20,7 @@ from router.wire_apis.pieces import (
     pieces_of_whole,
 )
 from router.wire_apis.responses.requests import Asked
+from router.wire_apis.responses.tools import ToolName, custom_input
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
@@ -109,17 +110,19 @@ class ResponseWriter:
 
     def _open_item(self, piece: Text | Reasoning | ToolCall) -> Iterator[Json]:
         number = len(self._output)
-        item, self._kind = _begin_item(piece, f"{self._name}_{number}"), _kind(piece)
+        item = self._begin_item(piece, f"{self._name}_{number}")
+        self._kind = _KINDS.get(item["type"]) or ("refusal" if isinstance(piece, Refusal) else "output_text")
         self._output.append(item)
         self._said = []
         yield {"type": "response.output_item.added", "output_index": number, "item": dict(item)}
-        if item["type"] != "function_call":
+        if item["type"] not in _CALLS:
             yield {**self._place(), "type": "response.content_part.added", "part": _part(self._kind, "")}
 
     def _say(self, piece: Text | Reasoning | ToolCall) -> Iterator[Json]:
         said = piece.arguments if isinstance(piece, ToolCall) else piece.text
         if said:
             self._said.append(said)
+        if said and self._kind != "custom_tool_call_input":  # which is in a JSON text here
             yield {**self._place(), "type": f"response.{self._kind}.delta", "delta": said, **self._logprobs()}
 
     def _close(self) -> Iterator[Json]:
@@ -132,6 +135,10 @@ class ResponseWriter:
             item["arguments"] = said or "{}"
             done = {"name": item["name"], "arguments": item["arguments"]}
             yield {**place, "type": f"response.{self._kind}.done", **done}
+        elif item["type"] == "custom_tool_call":
+            item["input"] = custom_input(said)
+            yield {**place, "type": f"response.{self._kind}.delta", "delta": item["input"]}
+            yield {**place, "type": f"response.{self._kind}.done", "input": item["input"]}
         else:
             part = _part(self._kind, said)
             item["content"] = [part]
@@ -147,7 +154,15 @@ class ResponseWriter:
     def _place(self) -> Json:
         item = self._output[-1]
         place = {"item_id": item["id"], "output_index": len(self._output) - 1}
-        return place if item["type"] == "function_call" else {**place, "content_index": 0}
+        return place if item["type"] in _CALLS else {**place, "content_index": 0}
+
+    def _begin_item(self, piece: Text | Reasoning | ToolCall, name: str) -> Json:
+        if isinstance(piece, ToolCall):
+            origin = self._asked.tools.get(piece.name) or ToolName(piece.name)
+            return _begin_call(origin, piece.call_id or f"call_{name}", name)
+        if isinstance(piece, Reasoning):
+            return {"type": "reasoning", "id": f"rs_{name}", "summary": [], "content": [], "status": "in_progress"}
+        return {"type": "message", "id": f"msg_{name}", "role": "assistant", "content": [], "status": "in_progress"}
 
     # the whole of it
 
@@ -174,24 +189,24 @@ _DEFAULTS: Json = {
 }  # fmt: skip
 
 
-def _begin_item(piece: Text | Reasoning | ToolCall, name: str) -> Json:
-    if isinstance(piece, ToolCall):
-        call_id = piece.call_id or f"call_{name}"
-        return {
-            "type": "function_call", "id": f"fc_{name}", "call_id": call_id, "name": piece.name, "arguments": "",
-            "status": "in_progress",
-        }  # fmt: skip
-    if isinstance(piece, Reasoning):
-        return {"type": "reasoning", "id": f"rs_{name}", "summary": [], "content": [], "status": "in_progress"}
-    return {"type": "message", "id": f"msg_{name}", "role": "assistant", "content": [], "status": "in_progress"}
+_KINDS = {
+    "function_call": "function_call_arguments",
+    "custom_tool_call": "custom_tool_call_input",
+    "reasoning": "reasoning_text",
+}
+"""What events call what an item has."""
+_CALLS = ("function_call", "custom_tool_call")
 
 
-def _kind(piece: Text | Reasoning | ToolCall) -> str:
-    if isinstance(piece, ToolCall):
-        return "function_call_arguments"
-    if isinstance(piece, Reasoning):
-        return "reasoning_text"
-    return "refusal" if isinstance(piece, Refusal) else "output_text"
+def _begin_call(origin: ToolName, call_id: str, name: str) -> Json:
+    """By the name and in the group that the client knows: Codex calls nothing that comes by another."""
+    named = ("custom_tool_call", "ctc", "input") if origin.is_custom else ("function_call", "fc", "arguments")
+    kind, prefix, held = named
+    group = {} if origin.namespace is None else {"namespace": origin.namespace}
+    return {
+        "type": kind, "id": f"{prefix}_{name}", "call_id": call_id, "name": origin.name, **group, held: "",
+        "status": "in_progress",
+    }  # fmt: skip
 
 
 def _part(kind: str, text: str) -> Json:

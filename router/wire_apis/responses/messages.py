@@ -8,11 +8,12 @@ from router.wire_apis.fields import fault, objects_at
 from router.wire_apis.pieces import Json
 from router.wire_apis.responses.parts import model_parts, user_parts
 from router.wire_apis.responses.tool_items import add_tool_item
+from router.wire_apis.responses.tools import Tools
 
 _SYSTEM = ("system", "developer")  # no set: clients send what has no hash
 
 
-def chat_messages(instructions: str | None, given: object) -> list[Json]:
+def chat_messages(instructions: str | None, given: object, tools: Tools) -> list[Json]:
     """
     What tools that OpenAI runs have found goes on in the user's name; items of kinds that are not known are left out.
 
@@ -35,7 +36,7 @@ def chat_messages(instructions: str | None, given: object) -> list[Json]:
         if item.get("type") == "reasoning":
             thought = _reasoning(item) if index > last_turn else ""
             continue
-        _add(conversation, item, where, thought)
+        _add(conversation, item, where, thought, tools)
         thought = ""
     messages = conversation.whole()
     if not messages:
@@ -48,7 +49,7 @@ def _last_turn(items: Sequence[Json]) -> int:
     return max((index for index, item in enumerate(items) if item.get("role") == "user"), default=-1)
 
 
-def _add(conversation: Conversation, item: Json, where: str, thought: str) -> None:
+def _add(conversation: Conversation, item: Json, where: str, thought: str, tools: Tools) -> None:
     kind = item.get("type") or ("message" if "role" in item else "item_reference")  # clients may leave it out
     if kind == "message" or item.get("role") == "user":
         _add_message(conversation, item, where, thought)
@@ -60,7 +61,7 @@ def _add(conversation: Conversation, item: Json, where: str, thought: str) -> No
             param=where,
         )
     else:
-        add_tool_item(conversation, item, where, thought)
+        add_tool_item(conversation, item, where, thought, tools)
 
 
 def _add_message(conversation: Conversation, item: Json, where: str, thought: str) -> None:
@@ -71,8 +72,10 @@ def _add_message(conversation: Conversation, item: Json, where: str, thought: st
         conversation.add_system("\n".join(part["text"] for part in user_parts(content, at) if part["type"] == "text"))
     elif role == "user":
         conversation.add_user(user_parts(content, at))
+    elif isinstance(role, str) and role:
+        conversation.add_other(role, user_parts(content, at))
     else:
-        raise fault(f"{where}.role", "user, assistant, system or developer")
+        raise fault(f"{where}.role", "a string, as user, assistant, system or developer")
 
 
 def _reasoning(item: Json) -> str:

@@ -1,13 +1,15 @@
 """A request for a response as one for a chat completion. Pure."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from router.errors import InvalidRequest, PreviousResponseNotFound, UnsupportedParameter
+from router.errors import PreviousResponseNotFound, UnsupportedParameter
 from router.http.bodies import parse_object
 from router.validation import requested_model
-from router.wire_apis.fields import fault, object_at, objects_at, optional_object, string_at
+from router.wire_apis.fields import fault, object_at, optional_object, string_at
 from router.wire_apis.pieces import Json
 from router.wire_apis.responses.messages import chat_messages
+from router.wire_apis.responses.tools import ToolName, chat_tool_choice, read_tools
 
 _SAME = ("stream", "temperature", "top_p", "parallel_tool_calls", "user", "prompt_cache_key")
 """Fields that mean the same in both."""
@@ -22,10 +24,11 @@ _KEPT_ELSEWHERE = ("background", "conversation", "prompt")
 
 @dataclass(slots=True, frozen=True)
 class Asked:
-    """What of a request stands in its answer again."""
+    """What of a request stands in its answer again. `tools` are what the client calls its functions, by their names."""
 
     model: str
     echo: Json
+    tools: Mapping[str, ToolName] = field(default_factory=dict)
 
 
 def read_request(raw: bytes) -> tuple[Json, Asked]:
@@ -48,50 +51,15 @@ def read_request(raw: bytes) -> tuple[Json, Asked]:
         if document.get(name):
             raise UnsupportedParameter(f"`{name}` needs what is not kept here.", param=name)
     instructions = None if document.get("instructions") is None else string_at(document, "instructions", "")
-    body: Json = {"model": model, "messages": chat_messages(instructions, document.get("input"))}
+    tools = read_tools(document.get("tools"), document.get("input"))
+    body: Json = {"model": model, "messages": chat_messages(instructions, document.get("input"), tools)}
     body |= {name: document[name] for name in _SAME if document.get(name) is not None}
-    tools = _tools(document.get("tools"))
-    if tools:
-        body |= {"tools": tools, **_tool_choice(document.get("tool_choice"), tools)}
-    body |= _limit(document) | _response_format(document)
+    body |= chat_tool_choice(document.get("tool_choice"), tools) | _limit(document) | _response_format(document)
     effort = optional_object(document, "reasoning").get("effort")
     if isinstance(effort, str) and effort in _EFFORTS:
         body["reasoning_effort"] = _EFFORTS[effort]
-    return body, Asked(model, {name: document[name] for name in _ECHOED if document.get(name) is not None})
-
-
-def _tools(tools: object) -> list[Json]:
-    """Functions only. No engine searches the web, runs code, or has a grammar for a custom tool."""
-    if tools is None:
-        return []
-    return [_function(tool, where) for tool, where in objects_at(tools, "tools") if tool.get("type") == "function"]
-
-
-def _function(tool: Json, where: str) -> Json:
-    function: Json = {"name": string_at(tool, "name", where)}
-    function |= {name: tool[name] for name in ("description", "strict") if tool.get(name) is not None}
-    if tool.get("parameters") is not None:
-        function["parameters"] = object_at(tool["parameters"], f"{where}.parameters")
-    return {"type": "function", "function": function}
-
-
-def _tool_choice(choice: object, tools: list[Json]) -> Json:
-    """As a chat completion has it; of kinds of tools that were left out there is nothing to choose."""
-    if choice is None:
-        return {}
-    if isinstance(choice, str):
-        if choice not in ("auto", "none", "required"):
-            raise fault("tool_choice", "auto, none, required or an object")
-        return {"tool_choice": choice}
-    wanted = object_at(choice, "tool_choice")
-    if wanted.get("type") == "allowed_tools":
-        return {"tool_choice": "required" if wanted.get("mode") == "required" else "auto"}
-    if wanted.get("type") != "function":
-        return {}
-    name = string_at(wanted, "name", "tool_choice")
-    if name not in [tool["function"]["name"] for tool in tools]:
-        raise InvalidRequest(f"`tool_choice.name` is {name!r}, which is no function here.", param="tool_choice.name")
-    return {"tool_choice": {"type": "function", "function": {"name": name}}}
+    echo = {name: document[name] for name in _ECHOED if document.get(name) is not None}
+    return body, Asked(model, echo, tools.origins)
 
 
 def _limit(document: Json) -> Json:

@@ -8,18 +8,20 @@ from router.wire_apis.fields import string_at
 from router.wire_apis.pieces import Json
 from router.wire_apis.readable import readable
 from router.wire_apis.responses.parts import tool_parts
+from router.wire_apis.responses.tools import Tools
 
 
-def add_tool_item(conversation: Conversation, item: Json, where: str, thought: str) -> None:
+def add_tool_item(conversation: Conversation, item: Json, where: str, thought: str, tools: Tools) -> None:
     """
     An item of any kind but a message. Kinds that are not known are left out, and so are those that say nothing to a
-    model: lists of tools, approvals, images that a tool drew.
+    model: approvals, images that a tool drew. Tools that it may call stand in `tools`.
 
     Args:
         conversation: to which it is added.
         item: of the request's `input`.
         where: it is in the request.
         thought: what the model thought before it.
+        tools: of the request, by whose names the model knows those that it called.
 
     Raises:
         InvalidRequest: a field is missing or cannot be passed on.
@@ -29,7 +31,9 @@ def add_tool_item(conversation: Conversation, item: Json, where: str, thought: s
     if read_arguments is not None:
         arguments = read_arguments(item, where)
         call_id = string_at(item, "call_id", where)
-        name = string_at(item, "name", where) if kind in _NAMED else str(kind).removesuffix("_call")
+        name = str(kind).removesuffix("_call")
+        if kind in _NAMED:
+            name = tools.function_name(string_at(item, "name", where), item.get("namespace"))
         call = tool_call(call_id, name, arguments)
         conversation.add_assistant((), [call], thought)
     elif kind in _OUTPUTS:

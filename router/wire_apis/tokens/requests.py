@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from router.fitting.chat_calls import with_object_arguments
+from router.fitting.known_roles import with_known_roles
 from router.http.bodies import parse_object
 from router.validation import check_chat
 from router.wire_apis.fields import fault
@@ -85,7 +87,8 @@ def _is_token(value: object) -> bool:
 
 
 def _chat_of(document: Json) -> Json:
-    return {name: document[name] for name in _TEMPLATE_FIELDS if document.get(name) is not None}
+    chat = {name: document[name] for name in _TEMPLATE_FIELDS if document.get(name) is not None}
+    return {**chat, "messages": with_object_arguments(with_known_roles(chat["messages"]))}
 
 
 def _model(document: Json) -> str | None:

@@ -113,6 +113,14 @@ async def test_a_field_that_the_engine_ignores_is_refused(door: Door, engine: Sc
     assert 64 == engine.requests[0].document["dimensions"]
 
 
+async def test_an_echo_that_would_not_come_is_refused(door: Door, engine: ScriptedEngine) -> None:
+    """llama.cpp would answer without it; a client that says that it wants none gets none."""
+    refused = await door.post({**COMPLETION, "echo": True}, "/v1/completions")
+    assert (400, "unsupported_parameter", "echo") == (refused.status, refused.error["code"], refused.error["param"])
+    engine.script(WHOLE)
+    assert 200 == (await door.post({**COMPLETION, "echo": False}, "/v1/completions")).status
+
+
 async def test_a_text_over_the_context_names_the_input(door: Door, engine: ScriptedEngine) -> None:
     """An engine does not know what the client's field is called."""
     door.serve_with(engine.replica("e1", task="embed"))

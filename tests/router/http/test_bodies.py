@@ -1,13 +1,17 @@
 """router.http.bodies: a request's body, within limits."""
 
 import asyncio
+import json
 from collections.abc import Sequence
 
+import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from router.errors import ClientDisconnected, InvalidRequest, RequestTimeout, RequestTooLarge
 from router.http.asgi import Headers, Message, Receive
-from router.http.bodies import encode_object, parse_object, read_body
+from router.http.bodies import encode_object, parse_body, parse_object, read_body
 
 
 def part(body: bytes, *, more_body: bool) -> Message:
@@ -107,7 +111,7 @@ def test_what_is_no_object_is_said(body: bytes, message: str) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b'{"a": ', b"{'a': 1}", b'{"a": NaN}', b'{"a": 1}{', b'{"a": "\xff"}', b'{"a": "\\ud800"}', b"[" * 100_000],
+    [b'{"a": ', b"{'a': 1}", b'{"a": NaN}', b'{"a": 1}{', b'{"a": "\xff"}', b'{"a": "\\ud80"}', b"[" * 100_000],
 )
 def test_what_is_no_json_is_said(body: bytes) -> None:
     """Cut off, in the wrong quotes, not UTF-8 or nested without end: one answer."""
@@ -140,3 +144,44 @@ def test_a_byte_that_is_no_text_is_named() -> None:
     """With its place, where the JSON reader names the beginning."""
     with pytest.raises(InvalidRequest, match="not valid JSON: byte 0xff at position 7 is not UTF-8"):
         parse_object(b'{"a": "\xff"}')
+
+
+@pytest.mark.parametrize(
+    ("escapes", "text"),
+    [
+        (rb"\ud83d", "\ufffd"),
+        (rb"\uDE00", "\ufffd"),
+        (rb"a\ud83d\ud83dz", "a\ufffd\ufffdz"),
+        (rb"\ude00\ud83d", "\ufffd\ufffd"),
+        (rb"\ud83d\u0041", "\ufffdA"),
+        (rb"\ud83d\ude00\ude00", "\U0001f600\ufffd"),
+        (rb"\ud83d\ud83d\ude00", "\ufffd\U0001f600"),
+        (rb"\\\ud83d", "\\\ufffd"),
+        (rb"\\ud83d\ud83d", "\\ud83d\ufffd"),
+        (rb"\ud83d\\ude00", "\ufffd\\ude00"),
+    ],
+)
+def test_half_a_character(escapes: bytes, text: str) -> None:
+    """Is a sign that stands for one, as clients cut texts anywhere; what is whole, and what is no escape, stays."""
+    document, body = parse_body(b'{"a":"' + escapes + b'"}')
+    assert ({"a": text}, {"a": text}) == (document, orjson.loads(body))
+
+
+def test_a_mark_of_the_byte_order() -> None:
+    """Is no part of the body."""
+    assert ({"a": 1}, b'{"a":1}') == parse_body(b'\xef\xbb\xbf{"a":1}')
+
+
+@given(st.text(), st.integers(0, 40))
+def test_a_text_that_was_cut_anywhere(text: str, place: int) -> None:
+    """Between two halves, as JavaScript counts letters: what can be read of it is read."""
+    units = text.encode("utf-16-le", "surrogatepass")[: 2 * place].decode("utf-16-le", "surrogatepass")
+    document, _ = parse_body(json.dumps({"a": units}).encode())
+    assert {"a": units.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")} == document
+
+
+def test_what_is_no_json_costs_no_more_than_its_length() -> None:
+    """Such a body is read twice at most, however many backslashes it has."""
+    for body in (b"\\" * 1_000_000, rb"\ud83d" * 200_000, rb"\\\u" * 200_000, b"\xef\xbb\xbf" * 200_000):
+        with pytest.raises(InvalidRequest, match="not valid JSON"):
+            parse_object(body)

@@ -66,7 +66,7 @@ class Door:
         sink = RecordingSink()
         shared = None if store is None else SharedAnswers(store, MAX_ENTRY_BYTES)
         state = RouterState(table_of_m(requests), KeyRing(keys), settings, sink, "router-1", shared)
-        opened = Listener(RouterApp(state), bind(settings))
+        opened = Listener(RouterApp(state), bind(settings), settings.allowed_origins)
         await opened.start()
         return cls(state, opened, settings.port, sink, await open_peer_door(state, "127.0.0.1"))
 

@@ -160,9 +160,59 @@ def test_an_image_that_a_tool_gave() -> None:
 
 def test_an_unknown_block_in_a_result() -> None:
     """Says to a model what it says to anybody."""
-    block = {"type": "tool_reference", "tool_name": "look"}
+    block = {"type": "hologram", "of": "look"}
     found = messages(user(text("a")), {"role": "assistant", "content": [use("c1")]}, user(result("c1", [block])))
     assert block == orjson.loads(found[2]["content"])
+
+
+def test_a_tool_that_was_searched_for() -> None:
+    """Is said to be there: Claude Code sends it among its tools from then on."""
+    block = {"type": "tool_reference", "tool_name": "look"}
+    found = messages(user(text("a")), {"role": "assistant", "content": [use("c1")]}, user(result("c1", [block])))
+    assert "The tool look can be called now." == found[2]["content"]
+
+
+def change(kind: str, tool: Json) -> Json:
+    return {"role": "system", "content": [{"type": kind, "tool": tool}]}
+
+
+NAMED: Json = {"type": "tool_reference", "name": "look"}
+DEFINED: Json = {"type": "tool_definition", "definition": LOOK}
+
+
+@pytest.mark.parametrize(
+    ("tools", "changes", "expected"),
+    [
+        ([], [change("tool_addition", DEFINED)], ["look"]),
+        ([LOOK], [change("tool_addition", DEFINED), change("tool_addition", NAMED)], ["look"]),
+        ([LOOK], [change("tool_removal", NAMED)], None),
+        ([LOOK], [change("tool_removal", NAMED), change("tool_addition", NAMED)], ["look"]),
+        ([], [change("tool_addition", DEFINED), change("tool_removal", NAMED)], None),
+        ([], [change("tool_addition", NAMED)], None),
+        ([LOOK], [change("tool_removal", {"type": "mcp_toolset_reference", "server_name": "look"})], ["look"]),
+        ([], [change("tool_addition", {"type": "tool_definition", "definition": {"type": "bash_20250124"}})], None),
+    ],
+)  # fmt: skip
+def test_tools_that_come_and_go(tools: list[Json], changes: list[Json], expected: list[str] | None) -> None:
+    """In the conversation itself: the model is told of those that are there at its end."""
+    body = read(messages=[user(text("a")), *changes], tools=tools)
+    assert expected == ([tool["function"]["name"] for tool in body["tools"]] if "tools" in body else None)
+
+
+def test_a_tool_that_comes_with_a_mistake() -> None:
+    """Is named by its place."""
+    wrong = change("tool_addition", {"type": "tool_definition", "definition": {"name": "look"}})
+    with pytest.raises(InvalidRequest) as raised:
+        messages(user(text("a")), wrong)
+    assert "messages[1].content[0].tool.definition.input_schema" == raised.value.param
+
+
+def test_a_reminder_for_one_turn() -> None:
+    """Is gone when the user speaks again."""
+    reminder = {"role": "system", "content": "Soon.", "clear_at": "next_user_message"}
+    assert "a\n<system>\nSoon.\n</system>" == messages(user(text("a")), reminder)[0]["content"]
+    later = messages(user(text("a")), reminder, {"role": "assistant", "content": "b"}, user(text("c")))
+    assert ["a", "b", "c"] == [message["content"] for message in later]
 
 
 def test_thinking() -> None:
@@ -262,7 +312,7 @@ def test_the_conversation_has_a_name() -> None:
         ({"messages": []}, "messages"),
         ({"messages": "hi"}, "messages"),
         ({"messages": ["hi"]}, "messages[0]"),
-        ({"messages": [{"role": "judge", "content": "a"}]}, "messages[0].role"),
+        ({"messages": [{"role": "", "content": "a"}]}, "messages[0].role"),
         ({"messages": [{"role": "user"}]}, "messages[0].content"),
         ({"messages": [{"role": ["user"], "content": "a"}]}, "messages[0].role"),
         ({"messages": [user("hi")]}, "messages[0].content[0]"),

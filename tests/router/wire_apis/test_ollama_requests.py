@@ -62,7 +62,7 @@ def test_fields_of_a_chat(fields: dict[str, object], expected: dict[str, object]
     [
         (read_chat, {"messages": "hi"}, "messages"),
         (read_chat, {"messages": [{"role": "user", "content": 1}]}, "messages[0].content"),
-        (read_chat, {"messages": [{"role": "sage", "content": "a"}]}, "messages[0].role"),
+        (read_chat, {"messages": [{"role": "", "content": "a"}]}, "messages[0].role"),
         (read_chat, {"messages": [{"role": "user", "images": ["%"]}]}, "messages[0].images[0]"),
         (read_chat, {"messages": [{"role": "user", "images": [image(b"%PDF")]}]}, "messages[0].images[0]"),
         (read_chat, {"messages": [{"role": "user", "images": "a"}]}, "messages[0].images"),

@@ -16,6 +16,7 @@ from router.wire_apis.anthropic.answers import MessageWriter
 from router.wire_apis.pieces import Json
 from router.wire_apis.responses.answers import ResponseWriter
 from router.wire_apis.responses.requests import Asked
+from router.wire_apis.responses.tools import ToolName
 from router.wire_apis.translation import Writer
 
 USAGE: Json = {"prompt_tokens": 9, "completion_tokens": 4, "total_tokens": 13}
@@ -43,6 +44,7 @@ ANSWERS: dict[str, list[Json]] = {
         chunk({"reasoning_content": "hm"}), call(0, "{}", "f"), chunk({"reasoning_content": "so"}), call(1, "{}", "g"),
         chunk({}, "tool_calls"),
     ],
+    "calls of every kind": [call(0, "{}", "f"), call(1, '{"input":', "h"), call(1, '"x"}'), chunk({}, "tool_calls")],
     "a refusal": [chunk({"refusal": "I ca"}), chunk({"refusal": "nnot."}), chunk({}, "stop")],
     "words that a limit cut": [chunk({"content": "Hel"}), chunk({}, "length")],
     "thoughts that a limit cut": [chunk({"reasoning_content": "hm"}), chunk({}, "length")],
@@ -60,7 +62,9 @@ def messages() -> MessageWriter:
 
 
 def responses() -> ResponseWriter:
-    return ResponseWriter(Asked("asked", {}), "req-1")
+    """To a client that calls one of its functions otherwise, and another one no function."""
+    tools = {"f": ToolName("f", "group"), "h": ToolName("h", is_custom=True)}
+    return ResponseWriter(Asked("asked", {}, tools), "req-1")
 
 
 def streamed(writer: Writer, chunks: list[Json]) -> list[Json]:

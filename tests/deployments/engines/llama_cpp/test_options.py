@@ -5,12 +5,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import orjson
 import pytest
 from pydantic import ValidationError
 
 from configs.engine import LlamaCppSettings
 from deployments.engines.errors import EngineStartError
 from deployments.engines.runtime import EngineRuntime
+from router.call import ROUTES, parse_call
+from router.fitting.chat_calls import fit_calls
 
 pytest.importorskip("xllamacpp")
 
@@ -71,6 +74,35 @@ async def test_a_chat_template_of_ones_own(start_engine: StartEngine, connect: C
     session = await connect(await start_engine(settings(chat_template=str(template))))
     async with session.post("/apply-template", json={"messages": [{"role": "user", "content": "hi"}]}) as response:
         assert "USER: hi BOT:" == (await response.json())["prompt"]
+
+
+CALLS = """{% for message in messages %}{{ message.role }}: {{ message.content or "" }}
+{% for call in message.tool_calls or [] %}{% for name, value in call.function.arguments.items() %}{{ name }}={{ value }}
+{% endfor %}{% endfor %}{% endfor %}"""
+"""A template that wants what a call was given as an object, as GLM's does."""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "read"), [('{"a": "b', 'INVALID_JSON={"a": "b'), ("", "tool"), ('{"a":1}', "a=1")]
+)
+async def test_a_past_call_that_was_wrong(
+    arguments: str, read: str, start_engine: StartEngine, connect: Connect, tmp_path: Path
+) -> None:
+    """As the router asks, the engine reads it. As the client sent it, the engine fails at each of its requests."""
+    template = tmp_path / "template.jinja"
+    template.write_text(CALLS)
+    session = await connect(await start_engine(settings(chat_template=str(template))))
+    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    messages = [
+        {"role": "user", "content": "hi"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "no"},
+    ]
+    asked = parse_call(ROUTES["/v1/chat/completions"], orjson.dumps({"model": "m", "messages": messages}))
+    async with session.post("/apply-template", json=orjson.loads(fit_calls(asked).raw)) as response:
+        document = await response.json()
+        assert 200 == response.status, document
+        assert read in document["prompt"]
 
 
 @pytest.mark.parametrize(
