@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.serve._private.constants import SERVE_NAMESPACE
 
-from deployments.serve_internals import show_own_token
+from deployments.serve_internals import in_sessions_of_their_own, show_own_token
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
 """Ray's shared memory. Requests and tokens do not travel through it; Ray's default is 30 % of the machine."""
@@ -101,15 +101,16 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
             f"the folder {folder.parent} has too long a name for Ray's sockets: choose another --temp-dir"
         )
     try:
-        context = _init(
-            "Ray did not start",
-            address="local",
-            _temp_dir=str(folder),
-            include_dashboard=True,
-            dashboard_host="127.0.0.1",
-            dashboard_port=dashboard_port or _free_dashboard_port(),
-            object_store_memory=OBJECT_STORE_BYTES,
-        )
+        with in_sessions_of_their_own():
+            context = _init(
+                "Ray did not start",
+                address="local",
+                _temp_dir=str(folder),
+                include_dashboard=True,
+                dashboard_host="127.0.0.1",
+                dashboard_port=dashboard_port or _free_dashboard_port(),
+                object_store_memory=OBJECT_STORE_BYTES,
+            )
         yield Cluster(_gcs_address(), _dashboard(context), folder / "session_latest" / "logs")
     except BaseException as error:
         ray.shutdown(wait_for_processes=True)

@@ -28,7 +28,7 @@ from router.listener import Listener, bind
 from router.load.report import RouterLoad
 from router.metrics import MetricSink
 from router.models.table import ModelTable, RefusedTable
-from router.replicas.registry import Figures, Replica
+from router.replicas.registry import Doubt, Figures, Replica
 from router.state import RouterState
 
 T = TypeVar("T")
@@ -102,6 +102,10 @@ class ServeDoor:
     async def courses(self) -> dict[str, Sides]:
         """The figures of what is tried, as far as it came through this door."""
         return self._state.tallies.courses(self._state.loop.time())
+
+    async def doubts(self) -> list[Doubt]:
+        """As `RouterState.doubts`."""
+        return self._state.doubts()
 
     async def close(self) -> None:
         if self._peer_door is not None:
@@ -186,6 +190,10 @@ class OwnDoor:
         """The figures of what is tried, as far as it came through this door."""
         return {} if self._state is None else await self._on_loop(_courses(self._state))
 
+    async def doubts(self) -> list[Doubt]:
+        """As `RouterState.doubts`."""
+        return [] if self._state is None else await self._on_loop(_doubts(self._state))
+
     async def drain(self, timeout_s: float) -> bool:
         """Stop accepting and finish what runs. Returns whether it was finished within `timeout_s`."""
         if self._listener is None:
@@ -225,6 +233,10 @@ class OwnDoor:
         asyncio.set_event_loop(self._loop)
         with contextlib.closing(self._loop):
             self._loop.run_forever()
+
+
+async def _doubts(state: RouterState) -> list[Doubt]:
+    return state.doubts()
 
 
 async def _courses(state: RouterState) -> dict[str, Sides]:

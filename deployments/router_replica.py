@@ -187,12 +187,13 @@ class RouterReplica:
 
     async def table_status(self) -> dict[str, Any]:
         """
-        For `enginehouse status`: the names in force, the table that was refused since, as `/v1/models` says, and who
-        is awake of the models that take turns.
+        For `enginehouse status`: the names in force, the table that was refused since, as `/v1/models` says, who is
+        awake of the models that take turns, and which replicas are not thought to be well.
         """
         refused = None if self._refused is None else asdict(self._refused)
         turns = await asyncio.to_thread(read_turns, [one for running in self._running.values() for one in running])
-        return {"names": list(self._names), "refused": refused, "turns": turns}
+        doubts = [asdict(doubt) for door in self._doors for doubt in await door.doubts()]
+        return {"names": list(self._names), "refused": refused, "turns": turns, "doubts": doubts}
 
     async def canary_row(self, model: str) -> dict[str, Any] | None:
         """For `enginehouse canary`: as `CanaryKeeper.row`."""

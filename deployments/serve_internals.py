@@ -5,13 +5,16 @@ Source: ray 2.60.0, `serve/_private/long_poll.py`, `serve/_private/common.py`, `
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 import ray
 import ray.serve.exceptions
 from ray import serve
+from ray._private import services
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.state import available_resources_per_node
 from ray._private.worker import global_worker
@@ -261,6 +264,23 @@ def deploy(config: Mapping[str, Any]) -> None:
         controller_options=schema.controller_options,
     )
     client.deploy_apps(schema, _blocking=False)
+
+
+@contextmanager
+def in_sessions_of_their_own() -> Iterator[None]:
+    """
+    Within it, each process that `ray.init` starts has a session of its own. They would be in this process's group
+    otherwise, and a signal to all of that, as a terminal and some supervisors send it, would end them beneath those
+    who still finish their requests.
+
+    Source: ray 2.60.0, `_private/services.py`, `start_ray_process`.
+    """
+    opened = services.ConsolePopen
+    cast("Any", services).ConsolePopen = partial(opened, start_new_session=True)
+    try:
+        yield
+    finally:
+        cast("Any", services).ConsolePopen = opened
 
 
 def show_own_token() -> None:

@@ -4,7 +4,6 @@ The attempts at one answer: replica after replica, until one has given it, or th
     pick a replica -> fit the limit -> pipe -> where that breaks: who else, and from where
 """
 
-import logging
 import random
 from functools import partial
 from typing import NoReturn
@@ -38,8 +37,6 @@ from router.reliability.suspicion import is_clear_loss
 from router.replicas.registry import Replica
 from router.replicas.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 from router.state import RouterState
-
-logger = logging.getLogger("enginehouse.router")
 
 _MAY_BE_ASKED_AGAIN = (EngineUnavailable, EngineOverloaded)
 _MAY_GO_ELSEWHERE = (*_MAY_BE_ASKED_AGAIN, EngineTimeout)
@@ -268,7 +265,7 @@ class Attempts:
                 if others is not exchange:
                     others.abort()
                     if is_clear_loss(now - others.asked_at, now - exchange.asked_at):
-                        _suspect(other, now, "another one began long before it")
+                        self._suspect(other, now, "another one began long before it")
             self._race.begun(replica.replica_id)
             self._replica, self._exchange = replica, exchange
             self._account.attempt(self._model, replica)
@@ -318,13 +315,18 @@ class Attempts:
         is_lost = isinstance(error, EngineUnavailable) or (
             error is not None and exchange is not None and exchange.is_lost
         )
-        if is_lost or isinstance(error, EngineFailed | EngineTimeout):
+        if error is not None and (is_lost or isinstance(error, EngineFailed | EngineTimeout)):
             policy, now = self._model.reliability.circuit_breaker, self._state.loop.time()
-            replica.breaker.failed(now, policy, random.random(), is_lost=is_lost)  # noqa: S311 - no secret
+            if replica.breaker.failed(now, policy, random.random(), is_lost=is_lost):  # noqa: S311 - no secret
+                self._state.opened(replica, error.code)
             if isinstance(error, EngineTimeout):
-                _suspect(replica, now, error.message)
+                self._suspect(replica, now, error.message)
         else:
             replica.breaker.succeeded()
+
+    def _suspect(self, replica: Replica, now: float, reason: str) -> None:
+        if replica.suspicion.suspect(now):
+            self._state.suspected(replica, reason)
 
     async def _ask(self, call: Call, body: bytes, replica: Replica, pool: ConnectionPool) -> ServingError | None:
         """Use a connection that has served before, or a fresh one where that ends without a byte."""
@@ -362,11 +364,6 @@ class Attempts:
         exchange.on_begun = partial(self._begun, replica, exchange)
         self._exchange = self._exchanges[replica] = exchange
         return exchange
-
-
-def _suspect(replica: Replica, now: float, reason: str) -> None:
-    if replica.suspicion.suspect(now):
-        logger.warning("replica %s may stand still, and is asked after the others: %s", replica.replica_id, reason)
 
 
 def _hear(replica: Replica, exchange: Exchange) -> None:

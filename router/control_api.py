@@ -70,8 +70,15 @@ def create_control_api(state: RouterState, created_at: int) -> FastAPI:
     @api.head(HEALTH_PATH, summary="Whether this router answers")
     @api.get(HEALTH_PATH, summary="Whether this router answers, and how many replicas each model has")
     async def health() -> Response:
-        models = {model.name: len(state.directory.of(*model.applications)) for model in state.table.models}
-        return _json({"status": "draining" if state.is_draining else "ok", "ready_replicas": models})
+        replicas = {model.name: state.directory.of(*model.applications) for model in state.table.models}
+        doubted = {name: sum(one.doubt is not None for one in those) for name, those in replicas.items()}
+        return _json(
+            {
+                "status": "draining" if state.is_draining else "ok",
+                "ready_replicas": {name: len(those) for name, those in replicas.items()},
+                "doubted_replicas": {name: number for name, number in doubted.items() if number},
+            }
+        )
 
     @api.head(ROOT_PATH, summary="Whether somebody is there")
     @api.get(ROOT_PATH, summary="Whether somebody is there")

@@ -103,6 +103,27 @@ RUNNING = Metric(
     "enginehouse_running_requests", "gauge", "requests", "Requests of this router that a replica is answering now.",
     labels=("model", "engine", "replica", "router"),
 )  # fmt: skip
+BREAKER_OPEN = Metric(
+    "enginehouse_breaker_open", "gauge", "replicas",
+    "1 from when this router found the replica lost, or failing again and again, until a request succeeds there, else "
+    "0. Nobody tries a replica that nobody asks for.",
+    labels=(*_ENGINE_LABELS, "router"),
+)  # fmt: skip
+BREAKER_OPENINGS = Metric(
+    "enginehouse_breaker_openings", "counter", "openings",
+    "Times that this router began to pass the replica over because it was lost, or failed again and again.",
+    labels=(*_ENGINE_LABELS, "router"),
+)  # fmt: skip
+SUSPECTED = Metric(
+    "enginehouse_replica_suspected", "gauge", "replicas",
+    "1 while this router thinks that the replica may stand still, and asks it after the others, else 0.",
+    labels=(*_ENGINE_LABELS, "router"),
+)  # fmt: skip
+SUSPICIONS = Metric(
+    "enginehouse_replica_suspicions", "counter", "suspicions",
+    "Times that this router found a reason to think so, and began to ask the replica after the others.",
+    labels=(*_ENGINE_LABELS, "router"),
+)  # fmt: skip
 ENGINE_RUNNING = Metric(
     "enginehouse_engine_running_requests", "gauge", "requests", "Requests that the engine is executing, as it says."
 )
@@ -195,10 +216,10 @@ BATCHES = Metric(
 
 METRICS = (
     REQUESTS, RETRIES, REFUSED_RETRIES, RESUMES, HEDGES, PICKS, ROUTED, TIME_TO_FIRST_TOKEN, INTER_TOKEN_LATENCY,
-    REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, AUDIO_SECONDS, CACHE, MERGED_INPUTS, RUNNING, ENGINE_RUNNING,
-    ENGINE_WAITING, ENGINE_KV_CACHE, SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, STARTING, SWAP_WAITING, QUEUED,
-    QUEUE_TIME, BATCH_LINES, BATCHES, BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS,
-    SHADOW_DIFFERENCES, SHADOW_SECONDS,
+    REQUEST_LATENCY, PROMPT_TOKENS, COMPLETION_TOKENS, AUDIO_SECONDS, CACHE, MERGED_INPUTS, RUNNING, BREAKER_OPEN,
+    BREAKER_OPENINGS, SUSPECTED, SUSPICIONS, ENGINE_RUNNING, ENGINE_WAITING, ENGINE_KV_CACHE, SWAPS, SWAP_TIME,
+    SWAP_STATE_TIME, AWAKE, STARTING, SWAP_WAITING, QUEUED, QUEUE_TIME, BATCH_LINES, BATCHES, BACKEND_ATTEMPTS,
+    BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
 
 

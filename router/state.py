@@ -19,11 +19,11 @@ from router.load.demand import Demand
 from router.load.first_tokens import FirstTokenTimes
 from router.load.report import RouterLoad
 from router.merging.gathering import Gatherings
-from router.metrics import RUNNING, MetricSink
+from router.metrics import BREAKER_OPEN, BREAKER_OPENINGS, RUNNING, SUSPECTED, SUSPICIONS, MetricSink
 from router.models.table import ModelTable, RefusedTable
 from router.reliability.records import ModelRecord
 from router.replicas.beginnings import Beginnings
-from router.replicas.registry import Figures, Replica, ReplicaDirectory
+from router.replicas.registry import Doubt, Figures, Replica, ReplicaDirectory
 from router.replicas.upstream import ConnectionPool
 from router.routing.occupancy import Occupancy
 
@@ -136,8 +136,22 @@ class RouterState:
     def take_over_figures(self, figures: Mapping[str, Figures]) -> None:
         """What the replicas last said of themselves, by replica id. Expected once a second."""
         for replica in self.directory.take_over_figures(figures, self.loop.time()):
-            logger.warning("replica %s gives no figures while others do, and is asked after them", replica.replica_id)
+            self.suspected(replica, "it gives no figures while others do")
         self.lanes.look()
+
+    def suspected(self, replica: Replica, reason: str) -> None:
+        """It is asked after the others from now on, or for longer."""
+        logger.warning("replica %s may stand still, and is asked after the others: %s", replica.replica_id, reason)
+        self.sink.record(SUSPICIONS, 1, self._labels(replica))
+
+    def opened(self, replica: Replica, reason: str) -> None:
+        """Its breaker did: it is passed over from now on, or for longer."""
+        logger.warning("replica %s is passed over for a while: %s", replica.replica_id, reason)
+        self.sink.record(BREAKER_OPENINGS, 1, self._labels(replica))
+
+    def doubts(self) -> list[Doubt]:
+        """The replicas that are not thought to be well."""
+        return [doubt for replica in self.directory.all() if (doubt := replica.doubt) is not None]
 
     def load(self) -> RouterLoad:
         """What engines do not see of it. May be called from another thread."""
@@ -178,14 +192,20 @@ class RouterState:
         self.lanes.look()
         self.lanes.report()
         for replica in (*self.directory.all(), *self._leaving):
-            self._report_running(replica)
+            self._report(replica)
         self._leaving = [replica for replica in self._leaving if replica.num_running]
 
-    def _report_running(self, replica: Replica) -> None:
-        labels = {
+    def _report(self, replica: Replica) -> None:
+        labels = self._labels(replica)
+        self.sink.record(RUNNING, replica.num_running, labels)
+        self.sink.record(BREAKER_OPEN, float(not replica.breaker.is_closed), labels)
+        self.sink.record(SUSPECTED, float(replica.suspicion.is_pending), labels)
+
+    def _labels(self, replica: Replica) -> dict[str, str]:
+        """Of metrics that are told of the replica itself, whatever its model is called in the table."""
+        return {
             "model": replica.model,
             "engine": replica.engine,
             "replica": replica.replica_id,
             "router": self.router_id,
         }
-        self.sink.record(RUNNING, replica.num_running, labels)

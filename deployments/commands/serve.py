@@ -20,6 +20,7 @@ from configs.router import ListenerSettings
 from configs.serve_file import ServeFile
 from deployments.commands.ranges import FiniteRange
 from deployments.preflight import PortTakenError, first_key, refuse_taken_port
+from deployments.service_manager import ServiceManager
 
 
 class StopRequested(BaseException):
@@ -54,7 +55,7 @@ class Options:
 @click.option("--detach", "is_detached", is_flag=True, help="With --address: return when every model answers.")
 def serve(**options: Any) -> None:  # noqa: ANN401 - click gives each by its name; Options has the types
     """
-    Check FILE, start what is in it, wait until every model answers, and serve until Ctrl-C.
+    Check FILE, start what is in it, wait until every model answers, and serve until Ctrl-C or SIGTERM.
 
     Exit code 0: stopped on request, or detached. 1: FILE has errors, or something in it did not start; detached,
     whatever did start goes on. 2: wrong usage.
@@ -68,9 +69,10 @@ def _run(options: Options, console: Console) -> None:
     config = _checked(options.file, console)
     if not options.address:
         _refuse_taken_port(config)
+    manager = ServiceManager()
     with _Signals() as signals:
         try:
-            _serve(options, config, console, signals)
+            _serve(options, config, console, signals, manager)
         except StopRequested:
             console.print("Stopped." if not options.is_detached else "Stopped waiting; what was deployed goes on.")
 
@@ -91,7 +93,7 @@ def _refuse_taken_port(config: ServeFile) -> None:
         _fail(str(error))
 
 
-def _serve(options: Options, config: ServeFile, console: Console, signals: "_Signals") -> None:
+def _serve(options: Options, config: ServeFile, console: Console, signals: "_Signals", manager: ServiceManager) -> None:
     console.print("Starting Ray")
     # Importing Ray takes a second; a faulty file is told before.
     from deployments import local_cluster, serving  # noqa: PLC0415
@@ -112,6 +114,7 @@ def _serve(options: Options, config: ServeFile, console: Console, signals: "_Sig
         return RouterClient(_base_url(listener, hosts), key)
 
     def take_down() -> None:
+        manager.tell("STOPPING=1", "STATUS=Finishing running requests")
         serving.take_down(console, router.name, [model.name for model in config.model_apps()])
 
     try:
@@ -119,6 +122,7 @@ def _serve(options: Options, config: ServeFile, console: Console, signals: "_Sig
             document = yaml.safe_load(options.file.read_text(encoding="utf-8"))
             client = serving.bring_up(document, serving.read_plan(config), connect, console, options.timeout_s)
             serving.announce(client, running, console, needs_key=key is not None, is_watched=not options.is_detached)
+            manager.tell("READY=1", f"STATUS=Serving at {client.base_url}")
             if not options.is_detached:
                 serving.watch_over(console)
     except SystemExit as error:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # importing Ray takes a second; a wrong option is told before
 )
 def status(address: str) -> None:
     """Print which applications do not run, and why; which names each router serves, why it refused the last model
-    table, where it did, and which of the models that take turns on a GPU are awake.
+    table, where it did, which of the models that take turns on a GPU are awake, and which replicas it passes over.
 
     Exit code 0: every router has the table that was deployed last, and it fits the engines that there are. 1: one of
     them refused it, or has one that does not fit, or cannot be asked.
@@ -62,7 +62,19 @@ def status_lines(answer: Mapping[str, Any]) -> list[str]:
             else f"refused the table of {at}, the one before it stays in force:"
         )
         lines += [f"  {line}" for line in refused["reason"].splitlines()]
-    return lines + turn_lines(answer["turns"], time.time())
+    # A router of an older version has none.
+    return lines + turn_lines(answer["turns"], time.time()) + doubt_lines(answer.get("doubts", ()))
+
+
+def doubt_lines(doubts: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The replicas that a router passes over, one a line, though both its doors may have met the same one."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for doubt in doubts:
+        told = reasons.setdefault((doubt["model"], doubt["replica_id"]), [])
+        for reason, words in (("is_failing", "lost or failing"), ("may_stand_still", "may stand still")):
+            if doubt[reason] and words not in told:
+                told.append(words)
+    return [f"passes over {model} {replica}: {', '.join(told)}" for (model, replica), told in reasons.items()]
 
 
 def turn_lines(turns: Sequence[Mapping[str, Any]], now: float) -> list[str]:

@@ -274,7 +274,7 @@ ANSWERS: Mapping[str, Schema] = {
     ),
     "/v1/models": _object({"data": {"type": "array"}, "table": {"type": "object"}}, ["object", "data", "table"]),
     "/v1/models/{name}": _object({"id": _TEXT}, ["id", "object", "created", "owned_by"]),
-    "/health": _object({"status": {"enum": ["ok", "draining"]}}, ["status", "ready_replicas"]),
+    "/health": _object({"status": {"enum": ["ok", "draining"]}}, ["status", "ready_replicas", "doubted_replicas"]),
     "/v1/files": _object({"object": _TEXT}, ["object"]),
     "/v1/batches": _object({"object": _TEXT}, ["object"]),
 }

@@ -21,6 +21,11 @@ class Breaker:
         self._num_openings = 0
         self._is_probed = False
 
+    @property
+    def is_closed(self) -> bool:
+        """Open or half-open, it was lost or failed, and nothing has succeeded there since."""
+        return not self._num_openings
+
     def asked(self, now: float, policy: BreakerPolicy) -> None:
         """A request goes to the replica."""
         if self._num_openings and self.blocked_until <= now:
@@ -39,7 +44,7 @@ class Breaker:
         self._num_failures = self._num_openings = 0
         self._is_probed = False
 
-    def failed(self, now: float, policy: BreakerPolicy, chance: float, *, is_lost: bool) -> None:
+    def failed(self, now: float, policy: BreakerPolicy, chance: float, *, is_lost: bool) -> bool:
         """
         A request was in vain.
 
@@ -50,9 +55,12 @@ class Breaker:
             policy: that of the request's model.
             chance: 0 to 1, evenly distributed.
             is_lost: whether the replica could not be reached, or its connection broke.
+
+        Returns:
+            Whether it is passed over from now on.
         """
         if self.blocked_until > now and not self._is_probed:
-            return
+            return False
         self._num_failures += 1
         if is_lost or self._is_probed or self._num_failures >= policy.max_failures:
             first_s, max_s = policy.first_pause_ms / 1000, policy.max_pause_ms / 1000
@@ -60,3 +68,5 @@ class Breaker:
             self._num_openings += 1
             self._num_failures = 0
             self._is_probed = False
+            return True
+        return False

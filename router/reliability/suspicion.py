@@ -47,6 +47,11 @@ class Suspicion:
         self._num_answers = 0
         self._is_on_trial = self._is_tried = False
 
+    @property
+    def is_pending(self) -> bool:
+        """There was a reason, and nothing has ended it since."""
+        return self._is_on_trial
+
     def suspect(self, now: float) -> bool:
         """
         There is a reason. While it is passed over, those that went there before are no new one.

@@ -32,6 +32,17 @@ class Figures:
     kv_cache_usage_ratio: float | None
 
 
+@dataclass(slots=True, frozen=True)
+class Doubt:
+    """That a replica is well, of one router. Each of the two reasons for it may be there without the other."""
+
+    replica_id: str
+    model: str
+    is_failing: bool
+    """It was lost, or failed again and again."""
+    may_stand_still: bool
+
+
 class Prefill(Protocol):
     """A request that an engine begins with by reading its prompt."""
 
@@ -114,6 +125,14 @@ class Replica:
     def is_suspect(self, now: float) -> bool:
         """Whether it is thought to stand still. `now` is loop time, in seconds."""
         return self.suspicion.until > now
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """None where it is thought to be well."""
+        is_failing, may_stand_still = not self.breaker.is_closed, self.suspicion.is_pending
+        if is_failing or may_stand_still:
+            return Doubt(self.replica_id, self.model, is_failing, may_stand_still)
+        return None
 
     @property
     def load(self) -> int:

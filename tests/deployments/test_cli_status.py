@@ -1,6 +1,6 @@
 """`enginehouse status`: what it prints of one router."""
 
-from deployments.commands.status import status_lines, trouble_lines, turn_lines
+from deployments.commands.status import doubt_lines, status_lines, trouble_lines, turn_lines
 from deployments.rollout import Progress, Stage
 
 
@@ -41,6 +41,24 @@ def test_models_that_take_turns_are_printed_by_group() -> None:
         "group a: chat asleep for 12 s, code awake for 0 s",
         "group b: vectors awake for 22 s",
     ] == turn_lines(turns, 1_012.0)
+
+
+def test_replicas_that_are_passed_over_are_printed() -> None:
+    """Once, though both doors of a router met the same one, with every reason."""
+    doubts = [
+        {"model": "a", "replica_id": "x1", "is_failing": True, "may_stand_still": False},
+        {"model": "a", "replica_id": "x2", "is_failing": False, "may_stand_still": True},
+        {"model": "a", "replica_id": "x1", "is_failing": True, "may_stand_still": True},
+    ]
+    assert [
+        "passes over a x1: lost or failing, may stand still",
+        "passes over a x2: may stand still",
+    ] == doubt_lines(doubts)
+
+
+def test_a_router_of_an_older_version_says_nothing_of_them() -> None:
+    """In an update, both are asked."""
+    assert ["serves a"] == status_lines({"names": ["a"], "refused": None, "turns": []})
 
 
 def test_what_does_not_run_is_printed_with_its_reason() -> None:

@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from ray._private.services import start_ray_process
 
 from deployments.local_cluster import ClusterError, existing_cluster, is_of_this_machine
+from deployments.serve_internals import in_sessions_of_their_own
 
 SHOW = """
 import os
@@ -33,6 +35,22 @@ def test_an_address_that_is_none_is_told() -> None:
     expected = "^cannot join the Ray cluster at nonsense: Invalid address format: nonsense"
     with pytest.raises(ClusterError, match=expected), existing_cluster("nonsense"):
         pass
+
+
+def test_rays_processes_get_sessions_of_their_own() -> None:
+    """So long as it is asked for: a signal to this process's group does not reach them."""
+
+    def session_of_one() -> int:
+        started = start_ray_process(["sleep", "600"], "a test's", fate_share=True).process
+        try:
+            return os.getsid(started.pid) - started.pid
+        finally:
+            started.kill()
+            started.wait()
+
+    with in_sessions_of_their_own():
+        assert 0 == session_of_one()
+    assert 0 != session_of_one()
 
 
 def test_the_token_of_this_machine_is_shown(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ async def test_nobody_comes_in_before_it_listens() -> None:
         with pytest.raises(OSError, match="refused"):
             await asyncio.to_thread(_health, port)
         await door.listen()
-        assert {"status": "ok", "ready_replicas": {"m": 1}} == await asyncio.to_thread(_health, port)
+        assert {"m": 1} == (await asyncio.to_thread(_health, port))["ready_replicas"]
     finally:
         await door.drain(10)
         await door.close()

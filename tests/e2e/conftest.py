@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "engine_support"))
 sys.path.insert(0, str(Path(__file__).parent / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "cache" / "support"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "deployments" / "engines" / "support"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "deploy" / "support"))
 
 from gguf_files import write_reranker
 from house import House, open_house

@@ -20,6 +20,7 @@ from router.metrics import (
     BACKEND_ATTEMPTS,
     BACKEND_FIRST_TOKEN,
     BACKEND_TOKEN_TIME,
+    BREAKER_OPENINGS,
     COMPLETION_TOKENS,
     ENGINE_KV_CACHE,
     ENGINE_RUNNING,
@@ -42,6 +43,7 @@ from router.metrics import (
     SHADOW_REQUESTS,
     SHADOW_SECONDS,
     STARTING,
+    SUSPICIONS,
     SWAP_STATE_TIME,
     SWAP_TIME,
     SWAP_WAITING,
@@ -60,7 +62,7 @@ still for as long, nothing is looked at either.
 OF_CANARIES = (
     BACKEND_ATTEMPTS, BACKEND_FIRST_TOKEN, BACKEND_TOKEN_TIME, SHADOW_REQUESTS, SHADOW_DIFFERENCES, SHADOW_SECONDS,
 )  # fmt: skip
-OF_TROUBLE = (REFUSED_RETRIES, RESUMES, HEDGES, QUEUED, QUEUE_TIME)
+OF_TROUBLE = (REFUSED_RETRIES, RESUMES, HEDGES, QUEUED, QUEUE_TIME, SUSPICIONS)
 OF_TURNS = (SWAPS, SWAP_TIME, SWAP_STATE_TIME, AWAKE, STARTING, SWAP_WAITING)
 ELSEWHERE = (AUDIO_SECONDS, MERGED_INPUTS, ROUTED, *OF_CANARIES, *OF_TROUBLE, *OF_TURNS)
 """
@@ -218,8 +220,8 @@ def _highest(scraped: Scrape, metric: Metric) -> float:
 
 async def test_retries_are_counted_and_no_metric_is_missing(pair: House) -> None:
     """
-    After a killed engine its requests' second attempts are counted, and every metric of the table is exported, once a
-    batch of one line has been answered, too.
+    After a killed engine its requests' second attempts are counted, as is that it was lost, and every metric of the
+    table is exported, once a batch of one line has been answered, too.
     """
     before = scrape(pair)
     victim = pair.engines()[0]
@@ -230,8 +232,8 @@ async def test_retries_are_counted_and_no_metric_is_missing(pair: House) -> None
         victim.process.kill()
         outcomes = await asyncio.gather(*requests)
     assert [True] * 8 == [outcome.is_whole for outcome in outcomes]
-    retries = exported_name(RETRIES)
-    added = await _added(pair, before, lambda added: added.total(retries) > 0)
+    retries, openings = exported_name(RETRIES), exported_name(BREAKER_OPENINGS)
+    added = await _added(pair, before, lambda added: min(added.total(retries), added.total(openings)) > 0)
     assert added.total(retries) == added.total(retries, reason="engine_unavailable", engine="simulated")
     async with sdk(pair) as client:
         assert "completed" == await _batch_of_one_line(client)

@@ -22,9 +22,9 @@ def file_of_one(**args: Any) -> Json:
 
 
 @contextlib.contextmanager
-def started(config: Json) -> Iterator[House]:
+def started(config: Json, *, has_own_group: bool = False) -> Iterator[House]:
     """A house that was told to start; whatever becomes of it, nothing of it outlives the test."""
-    house = House(config)
+    house = House(config, has_own_group=has_own_group)
     try:
         yield house
     finally:
@@ -84,17 +84,20 @@ def test_ctrl_c_while_a_model_loads_leaves_nothing() -> None:
         assert_left_nothing(house)
 
 
-async def test_sigterm_lets_requests_finish_and_leaves_nothing() -> None:
-    """SIGTERM stops a ready house behind its last stream: no process, port, shared memory or folder is left."""
+async def test_sigterm_to_its_group_lets_requests_finish_and_leaves_nothing() -> None:
+    """
+    SIGTERM stops a ready house behind its last stream, also where Ray's processes would hear it, had they not sessions
+    of their own: no process, port, shared memory or folder is left.
+    """
     before = house_processes.shared_memory()
     outcome = Outcome()
-    with started(file_of_one()) as house:
+    with started(file_of_one(), has_own_group=True) as house:
         await asyncio.to_thread(house.wait_ready)
         async with sdk(house) as client:
             expected = (await whole(client, Pace(100))).text
             stream = asyncio.create_task(streamed(client, Pace(100, token_ms=30), outcome))
             await eventually("the stream has begun", lambda: outcome.num_chunks)
-            house.signal(signal.SIGTERM)
+            house.signal_group(signal.SIGTERM)
             await stream
         assert (expected, None) == (outcome.text, outcome.error)
         assert 0 == await asyncio.to_thread(house.wait_exit), house.last_lines()

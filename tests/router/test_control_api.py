@@ -79,7 +79,10 @@ async def test_an_unknown_model_is_not_found(door: Door) -> None:
 async def test_health(door: Door) -> None:
     """The router answers, and says how many replicas each model has."""
     answer = await door.ask("GET", "/health")
-    assert (200, {"status": "ok", "ready_replicas": {"m": 1}}) == (answer.status, document(answer.body))
+    assert (200, {"status": "ok", "ready_replicas": {"m": 1}, "doubted_replicas": {}}) == (
+        answer.status,
+        document(answer.body),
+    )
 
 
 async def test_health_for_who_asks_for_the_head_only(open_door: OpenDoor) -> None:

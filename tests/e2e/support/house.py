@@ -40,9 +40,13 @@ class House:
 
     Its files lie in a folder of its own with a short name: Ray's sockets lie deep below it. `close` removes it, and
     ends by force whatever the house itself did not.
+
+    One that `has_own_group` can be sent signals as a terminal sends them, and gets none that is meant for the tests.
     """
 
-    def __init__(self, config: Json, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, config: Json, environment: Mapping[str, str] | None = None, *, has_own_group: bool = False
+    ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="e2e-"))
         self.file = self.folder / "house.yaml"
         self.dashboard_port = free_port()
@@ -50,6 +54,7 @@ class House:
         self.environment = {**clean_environment(), **ENVIRONMENT, **(environment or {})}
         self._seen: dict[int, psutil.Process] = {}
         self._write(config)
+        self._group = 0 if has_own_group else None
         self.process = self._start()
         self._root = psutil.Process(self.process.pid)
 
@@ -70,6 +75,7 @@ class House:
             return subprocess.Popen(
                 [sys.executable, "-m", "deployments.cli", "serve", str(self.file), *options],
                 cwd=ROOT, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                process_group=self._group,
             )  # fmt: skip
 
     # its life
@@ -102,6 +108,11 @@ class House:
             ready: dict[str, int] = json.load(answer)["ready_replicas"]
             return ready
         return {}
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """To each process of its group, where it has its own: the command, and whoever else is in it."""
+        self.family()
+        os.killpg(self.process.pid, number)
 
     def signal(self, number: signal.Signals) -> None:
         self.family()

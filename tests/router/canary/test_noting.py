@@ -164,8 +164,7 @@ async def test_a_slow_canary_is_not_covered_by_the_others(
     state.take_over_replicas("new", [other_engine.replica(name) for name in ("r2", *others)])
     call = parse_call(ROUTES["/v1/chat/completions"], orjson.dumps(CHAT_STREAM))
     attempts = attempts_at(state, model, call)
-    attempts._replica = state.directory.of("new")[0]
-    asked = attempts._ask_second(call, model, {"r2"}, [])
+    asked = attempts._ask_second(call, model, state.directory.of("new")[0], set(), [])
     if asked is not None:
         asked[1].close()
     assert second == (asked and asked[0])
