@@ -15,6 +15,7 @@ from typing import Any
 import ray
 from ray.serve._private.constants import SERVE_NAMESPACE
 
+from deployments.ray_watch import ending_with_ray
 from deployments.serve_internals import in_sessions_of_their_own, show_own_token
 
 OBJECT_STORE_BYTES = 128 * 1024 * 1024
@@ -83,9 +84,9 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
     Start Ray on this machine, and end it with all its processes. Engines listen on loopback; Ray's own processes
     listen on the node's address, whatever they are told.
 
-    Its folder is removed at the end; after an exception it is kept, for its logs. `temp_dir` is where that folder
-    is made, the machine's folder for temporary files by default. `dashboard_port` is Ray's own, 8265, or a free one
-    where that is taken, unless it is given.
+    Its folder is removed at the end; after an exception it is kept, for its logs, and when Ray dies, with which this
+    process ends. `temp_dir` is where that folder is made, the machine's folder for temporary files by default.
+    `dashboard_port` is Ray's own, 8265, or a free one where that is taken, unless it is given.
 
     Raises:
         ClusterError: Ray did not start.
@@ -111,7 +112,9 @@ def own_cluster(dashboard_port: int | None, temp_dir: Path | None) -> Iterator[C
                 dashboard_port=dashboard_port or _free_dashboard_port(),
                 object_store_memory=OBJECT_STORE_BYTES,
             )
-        yield Cluster(_gcs_address(), _dashboard(context), folder / "session_latest" / "logs")
+        logs = folder / "session_latest" / "logs"
+        with ending_with_ray(logs):
+            yield Cluster(_gcs_address(), _dashboard(context), logs)
     except BaseException as error:
         ray.shutdown(wait_for_processes=True)
         if isinstance(error, ClusterError) or not isinstance(error, Exception):  # no cluster, or only stopped

@@ -5,6 +5,7 @@ Source: ray 2.60.0, `serve/_private/long_poll.py`, `serve/_private/common.py`, `
 """
 
 import asyncio
+import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from typing import Any, cast
 import ray
 import ray.serve.exceptions
 from ray import serve
-from ray._private import services
+from ray._private import services, worker
 from ray._private.authentication.authentication_token_setup import maybe_enable_token_auth_if_token_available
 from ray._private.state import available_resources_per_node
 from ray._private.worker import global_worker
@@ -281,6 +282,16 @@ def in_sessions_of_their_own() -> Iterator[None]:
         yield
     finally:
         cast("Any", services).ConsolePopen = opened
+
+
+def started_processes() -> "dict[str, list[subprocess.Popen[bytes]]]":
+    """
+    Ray's own processes of the cluster that this process started, by their names in Ray, such as `raylet`.
+
+    Source: ray 2.60.0, `_private/node.py`, `Node.all_processes`.
+    """
+    node = worker._global_node  # noqa: SLF001
+    return {} if node is None else {name: [one.process for one in ones] for name, ones in node.all_processes.items()}
 
 
 def show_own_token() -> None:

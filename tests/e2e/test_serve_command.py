@@ -120,6 +120,19 @@ def test_sigkill_leaves_no_engine() -> None:
         wait_for("the port is free", lambda: is_refused(house.port))
 
 
+def test_a_house_ends_with_its_raylet() -> None:
+    """Else it would serve on, replace nothing, and hear no signal: it ends with exit code 1, and leaves only logs."""
+    with started(file_of_one()) as house:
+        house.wait_ready()
+        family = house.family()
+        (raylet,) = (process for process in family if process.name() == "raylet")
+        raylet.kill()
+        assert 1 == house.wait_exit(), house.last_lines()
+        assert "Ray's raylet ended (SIGKILL), without which nothing that dies is replaced" in house.output()
+        wait_for("all of it is gone", lambda: not house_processes.alive(family))
+        assert is_refused(house.port)
+
+
 def is_refused(port: int) -> bool:
     try:
         socket.create_connection(("127.0.0.1", port)).close()
