@@ -197,6 +197,9 @@ def check_chat(body: Mapping[str, object]) -> None:
             only some engines know are theirs to judge.
     """
     _check_fields(body, CHAT_FIELDS)
+    wanted = body.get("response_format")
+    if isinstance(wanted, dict):
+        _check_format(wanted)
     messages = body.get("messages")
     if messages is None:
         raise InvalidRequest("`messages` is missing.", param="messages")
@@ -279,6 +282,22 @@ def _check_fields(body: Mapping[str, object], rules: Mapping[str, _Rule]) -> Non
 def _check_present(body: Mapping[str, object], name: str) -> None:
     if body.get(name) is None:
         raise InvalidRequest(f"`{name}` is missing.", param=name)
+
+
+def _check_format(wanted: Mapping[str, object]) -> None:
+    """Engines differ in what they make of a schema that is not there. Which types there are is theirs to say."""
+    kind = wanted.get("type")
+    if not isinstance(kind, str):
+        message = "`response_format.type` must be a string: text, json_object or json_schema."
+        raise InvalidRequest(message, param="response_format.type")
+    if kind != "json_schema":
+        return
+    where = "response_format.json_schema"
+    wrapper = wanted.get("json_schema")
+    if not isinstance(wrapper, dict):
+        raise InvalidRequest(f"`{where}` must be an object with a `schema`.", param=where)
+    if not isinstance(wrapper.get("schema"), dict):
+        raise InvalidRequest(f"`{where}.schema` must be an object, a JSON schema.", param=f"{where}.schema")
 
 
 def _check_message(message: object, param: str) -> None:

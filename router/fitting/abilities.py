@@ -12,7 +12,7 @@ from router.models.capabilities import ability_of, can_be_forced
 from router.models.table import Model
 from router.replicas.registry import Replica
 from router.replicas.statement import Ability
-from router.routing.facts import parts_of, wants_json
+from router.routing.facts import parts_of
 
 _DOES: Mapping[Task, str] = {
     "generate": "generates text",
@@ -42,8 +42,17 @@ def check_abilities(call: Call, model: Model, replica: Replica) -> None:
         _check_parts(call, model, replica)
     _check_format(call, model, replica)
     for name in PROFILES[replica.profile].ignores:
-        if call.body.get(name) not in (None, False):
+        if _changes_answer(name, call.body):
             raise UnsupportedParameter(f"The engine of the model {model.name!r} does not know `{name}`.", param=name)
+
+
+def _changes_answer(name: str, body: Mapping[str, object]) -> bool:
+    """Whether an answer without that field is another one. Of as many as are wanted, all are the best."""
+    value = body.get(name)
+    if name == "best_of":
+        wanted = body.get("n") or 1
+        return isinstance(value, int) and isinstance(wanted, int) and value > wanted
+    return value not in (None, False)
 
 
 def can_take(call: Call, model: Model, replica: Replica) -> bool:
@@ -153,7 +162,18 @@ def _check_parts(call: Call, model: Model, replica: Replica) -> None:
 
 def _check_format(call: Call, model: Model, replica: Replica) -> None:
     """An answer in words would break the program that asked for JSON; so a text would not be what was asked for."""
-    if wants_json(call.body) and ability_of(model, replica, "structured_output") is False:
+    wanted = call.body.get("response_format")
+    kind = wanted.get("type") if isinstance(wanted, dict) else None
+    if not isinstance(kind, str):
+        return
+    known = PROFILES[replica.profile].formats
+    if known is not None and kind not in known:
+        raise InvalidRequest(
+            f"`response_format.type` must be one that the engine of the model {model.name!r} knows: "
+            f"{', '.join(sorted(known))}.",
+            param="response_format.type",
+        )
+    if kind != "text" and ability_of(model, replica, "structured_output") is False:
         raise ModelDoesNotSupport(
             f"The engine of the model {model.name!r} cannot hold an answer to JSON or to a schema. Models that can "
             "be held to it have `structured_output` among their `capabilities` at /v1/models.",

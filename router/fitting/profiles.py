@@ -25,6 +25,7 @@ _TEXT_OVER_STEP = re.compile(r"input \(\d+ tokens\) is too large to process")
 _UNREAD = re.compile(r"Failed to parse (messages|tools)\b")
 """llama.cpp's words for a field that has not the shape that it wants, which it calls a fault of its own, too."""
 _MAX_MESSAGE_CHARACTERS = 2000
+_FORMATS = frozenset({"text", "json_object", "json_schema"})
 OVERLOADED_STATUSES = frozenset({429, 502, 503, 504})
 """Statuses of an engine that cannot take the request now, where another replica may."""
 NO_ROUTE_STATUSES = frozenset({404, 405, 501})
@@ -45,6 +46,8 @@ class Profile:
     clamps_max_tokens: bool
     ignores: frozenset[str] = frozenset()
     """Fields that change an answer and that the engine passes over without a word."""
+    formats: frozenset[str] | None = None
+    """Types of `response_format` that the engine knows; None where it judges that by itself."""
     names_tools: bool = True
     """`tool_choice` may name a function."""
     merges: frozenset[Literal["texts", "tokens"]] = frozenset()
@@ -118,7 +121,8 @@ PROFILES = {
             "llama_cpp",
             counts_tokens=None,
             clamps_max_tokens=True,
-            ignores=frozenset({"dimensions", "echo"}),
+            ignores=frozenset({"dimensions", "echo", "best_of"}),
+            formats=_FORMATS,
             names_tools=False,  # its log says "wrong type", and it goes on as if nothing were demanded
             merges=frozenset({"texts", "tokens"}),
             continues_by={},  # its server takes a last message of the assistant's for the beginning of the answer
@@ -129,6 +133,8 @@ PROFILES = {
             "vllm",
             counts_tokens="/tokenize",
             clamps_max_tokens=False,
+            ignores=frozenset({"best_of"}),  # 0.30 has no such field, and takes every field
+            formats=_FORMATS | {"structural_tag"},
             continues_by={"continue_final_message": True, "add_generation_prompt": False},
             default_max_tokens=16,
             thoughts=(b'"reasoning":', b'"reasoning_content":'),

@@ -137,10 +137,17 @@ OTHER_FIELDS = [
     Bad("numbers in stop", chat(stop=["a", 5]), param="stop"),
     Bad("an object for tools", chat(tools={}), param="tools"),
     Bad("a string for response_format", chat(response_format="json"), param="response_format"),
+    Bad("a format that no engine knows", chat(response_format={"type": "xml"}), param="response_format.type"),
+    Bad(
+        "a schema that is not there",
+        chat(response_format={"type": "json_schema", "json_schema": {"name": "a"}}),
+        param="response_format.json_schema.schema",
+    ),
     Bad("a number for user", chat(user=5), param="user"),
     Bad("an array for logit_bias", chat(logit_bias=[]), param="logit_bias"),
     Bad("a number for suffix", text(suffix=5), param="suffix"),
     Bad("an echo, which llama.cpp has not", text(echo=True), code="unsupported_parameter", param="echo"),
+    Bad("the best of two texts, which it makes one of", text(best_of=2), code="unsupported_parameter", param="best_of"),
 ]
 
 ROUTES = [

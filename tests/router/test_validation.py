@@ -46,6 +46,8 @@ COMMON_FINE: list[tuple[str, object]] = [
 ]  # fmt: skip
 CHAT_FINE: list[tuple[str, object]] = [
     ("max_completion_tokens", 5), ("tools", []), ("response_format", {"type": "json_object"}), ("logprobs", True),
+    ("response_format", {"type": "json_schema", "json_schema": {"schema": {}}}),
+    ("response_format", {"type": "of one engine"}),
     ("top_logprobs", 0), ("tool_choice", "required"), ("tool_choice", {"type": "allowed_tools"}), ("tool_choice", None),
     ("best_of", "not a chat's field"),
 ]  # fmt: skip
@@ -116,6 +118,22 @@ def test_a_good_completion_passes(field: str, value: object) -> None:
 def test_a_fault_in_the_messages_says_where(messages: object, param: str) -> None:
     """`param` leads to the message and to its field."""
     assert param == fault_in_chat(messages=messages)[0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "param"),
+    [
+        ({}, "response_format.type"),
+        ({"type": ["text"]}, "response_format.type"),
+        ({"type": "json_schema"}, "response_format.json_schema"),
+        ({"type": "json_schema", "json_schema": []}, "response_format.json_schema"),
+        ({"type": "json_schema", "json_schema": {"name": "a"}}, "response_format.json_schema.schema"),
+        ({"type": "json_schema", "json_schema": {"schema": "a"}}, "response_format.json_schema.schema"),
+    ],
+)
+def test_a_format_that_demands_nothing(wanted: object, param: str) -> None:
+    """Is told before an engine could pass over it, and the place is named."""
+    assert param == fault_in_chat(response_format=wanted)[0]
 
 
 @pytest.mark.parametrize("role", sorted(ROLES))

@@ -16,6 +16,7 @@ from deployments.engines.front.dialect import JsonObject, RequestRefused
 CHAT = "/v1/chat/completions"
 COMPLETIONS = "/v1/completions"
 
+_FORMATS = (None, "text", "json_object", "json_schema")
 _FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 
@@ -93,6 +94,10 @@ class OllamaConversation:
 
     def _adapt_chat(self) -> None:
         body = self._request
+        kind = _object(body.get("response_format")).get("type")
+        if kind not in _FORMATS:
+            message = f"Ollama passes over a `response_format` of the type {kind}; it knows {', '.join(_FORMATS[1:])}."
+            raise RequestRefused(message, param="response_format.type")
         limit = body.pop("max_completion_tokens", None)  # it knows the older name only, and would not end
         if limit is not None and body.get("max_tokens") is None:
             body["max_tokens"] = limit

@@ -12,6 +12,7 @@ from wire import CHAT, CHAT_STREAM, COMPLETION, EMBEDDING, RERANK, WHOLE, whole
 
 from configs.engine import Task
 from router.metrics import COMPLETION_TOKENS, PROMPT_TOKENS, REQUESTS, RETRIES
+from router.replicas.statement import Statement
 
 EMBEDDED: dict[str, object] = {
     "object": "list",
@@ -119,6 +120,47 @@ async def test_an_echo_that_would_not_come_is_refused(door: Door, engine: Script
     assert (400, "unsupported_parameter", "echo") == (refused.status, refused.error["code"], refused.error["param"])
     engine.script(WHOLE)
     assert 200 == (await door.post({**COMPLETION, "echo": False}, "/v1/completions")).status
+
+
+@pytest.mark.parametrize("profile", ["llama_cpp", "vllm"])
+async def test_a_choice_among_more_texts_than_come_is_refused(profile: str, door: Door, engine: ScriptedEngine) -> None:
+    """Both would give the first; of as many as are wanted there is nothing to choose."""
+    door.serve_with(engine.replica("e1", profile))
+    refused = await door.post({**COMPLETION, "n": 2, "best_of": 3}, "/v1/completions")
+    assert (400, "unsupported_parameter", "best_of") == (
+        refused.status, refused.error["code"], refused.error["param"],
+    )  # fmt: skip
+    engine.otherwise = [WHOLE]
+    for fine in ({"best_of": 1}, {"n": 2, "best_of": 2}):
+        assert 200 == (await door.post({**COMPLETION, **fine}, "/v1/completions")).status
+
+
+@pytest.mark.parametrize(
+    ("profile", "kind", "status"),
+    [
+        ("llama_cpp", "xml", 400), ("llama_cpp", "structural_tag", 400), ("llama_cpp", "json_object", 200),
+        ("vllm", "xml", 400), ("vllm", "structural_tag", 200), ("front", "grammar", 200),
+    ],
+)  # fmt: skip
+async def test_types_of_formats(profile: str, kind: str, status: int, door: Door, engine: ScriptedEngine) -> None:
+    """What an engine does not know is refused by name; what stands behind a front judges by itself."""
+    door.serve_with(engine.replica("e1", profile))
+    engine.otherwise = [WHOLE]
+    answer = await door.post({**CHAT, "response_format": {"type": kind}})
+    assert status == answer.status
+    if status == 400:
+        assert ("invalid_request", "response_format.type") == (answer.error["code"], answer.error["param"])
+
+
+async def test_a_format_of_a_kind_of_its_own_at_an_engine_that_holds_to_none(
+    door: Door, engine: ScriptedEngine
+) -> None:
+    """Is refused as JSON is: words would not be what was asked for."""
+    replica = engine.replica("said", "vllm")
+    replica.statement = Statement(structured_output=False)
+    door.serve_with(replica)
+    answer = await door.post({**CHAT, "response_format": {"type": "structural_tag"}})
+    assert (400, CODE, []) == (answer.status, answer.error["code"], engine.requests)
 
 
 async def test_a_text_over_the_context_names_the_input(door: Door, engine: ScriptedEngine) -> None:

@@ -207,7 +207,7 @@ async def test_json_of_an_engine_that_writes_words(
     replica.statement = Statement(structured_output=False)
     door.serve_with(replica)
     path = "/v1/chat/completions" if asked_of is CHAT else "/v1/completions"
-    answer = await door.post({**asked_of, "response_format": {"type": kind, "json_schema": {"name": "a"}}}, path)
+    answer = await door.post({**asked_of, "response_format": {"type": kind, "json_schema": {"schema": {}}}}, path)
     assert (400, "model_does_not_support", "response_format") == (
         answer.status, answer.error["code"], answer.error["param"],
     )  # fmt: skip

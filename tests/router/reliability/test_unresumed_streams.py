@@ -27,7 +27,7 @@ from configs.router import RequestSettings
         {"n": 2},
         {"logprobs": True},
         {"response_format": {"type": "json_object"}},
-        {"response_format": {"type": "json_schema", "json_schema": {}}},
+        {"response_format": {"type": "json_schema", "json_schema": {"schema": {}}}},
         {"guided_json": {}},
         {"tools": [{}], "tool_choice": "required"},
         {"seed": 1, "temperature": 0.5},

@@ -109,6 +109,14 @@ def test_several_answers_are_refused(name: str) -> None:
     assert name == refused.value.param
 
 
+def test_a_format_of_an_unknown_type_is_refused() -> None:
+    """Ollama would answer as if there were none."""
+    with pytest.raises(RequestRefused) as refused:
+        chat(response_format={"type": "xml"})
+    assert "response_format.type" == refused.value.param
+    assert {"type": "text"} == chat(response_format={"type": "text"}).request["response_format"]
+
+
 @pytest.mark.parametrize("prompt", [["a", "b"], [1, 2], [[1]], None, []])
 def test_prompts_that_are_not_one_text_are_refused(prompt: Any) -> None:
     """Ollama takes one text; for anything else it speaks of Go's types."""
