@@ -80,6 +80,63 @@ async def test_a_stream(client: ollama.AsyncClient, engine: ScriptedEngine) -> N
     assert ("stop", 3, 2) == (parts[-1].done_reason, parts[-1].prompt_eval_count, parts[-1].eval_count)
 
 
+def probable(token: str, logprob: float, *others: str) -> dict[str, object]:
+    """As llama.cpp and vLLM say it, the token itself first among the others."""
+    said = {"id": 5, "token": token, "logprob": logprob, "bytes": [*token.encode()]}
+    less = [{"token": other, "logprob": logprob - 1 - place, "bytes": None} for place, other in enumerate(others)]
+    return {**said, "top_logprobs": [said, *less]}
+
+
+def with_logprobs(text: str, *tokens: dict[str, object]) -> bytes:
+    choice = {"index": 0, "delta": {"content": text}, "logprobs": {"content": tokens}, "finish_reason": None}
+    return event({"id": "c", "choices": [choice]})
+
+
+async def test_logprobs_of_a_stream(client: ollama.AsyncClient, engine: ScriptedEngine) -> None:
+    """Each comes with its token, or with the next words where its own had none."""
+    said = [
+        with_logprobs("Hel", probable("Hel", -0.5, "a", "b")), with_logprobs("", probable("l", -1)),
+        with_logprobs("lo", probable("o", -2)), with_logprobs("", probable("", -3)),
+    ]  # fmt: skip
+    engine.script(stream(*said, USAGE_EVENT, DONE))
+    chat = await client.chat(model="m", messages=SAID, stream=True, logprobs=True, top_logprobs=2)
+    parts = [part async for part in chat]
+    assert [["Hel"], ["l", "o"], [""]] == [[each.token for each in part.logprobs or ()] for part in parts]
+    first = (parts[0].logprobs or [])[0]
+    assert (-0.5, ["Hel", "a"]) == (first.logprob, [other.token for other in first.top_logprobs or ()])
+    asked = engine.requests[0].document
+    assert (True, 2) == (asked["logprobs"], asked["top_logprobs"])
+
+
+async def test_logprobs_of_a_whole_answer(client: ollama.AsyncClient, engine: ScriptedEngine) -> None:
+    """None of the others, which llama.cpp tells unasked; and nothing at all where nothing is asked."""
+    choice = {
+        "index": 0, "message": {"role": "assistant", "content": "hello"}, "finish_reason": "stop",
+        "logprobs": {"content": [probable("hello", -0.5, "a")]},
+    }  # fmt: skip
+    engine.otherwise = [whole({"id": "c", "choices": [choice]})]
+    answer = await client.chat(model="m", messages=SAID, logprobs=True)
+    [token] = answer.logprobs or ()
+    assert ("hello", -0.5, None) == (token.token, token.logprob, token.top_logprobs)
+    assert (await client.chat(model="m", messages=SAID)).logprobs is None
+
+
+async def test_logprobs_of_a_raw_prompt(client: ollama.AsyncClient, engine: ScriptedEngine) -> None:
+    """Are a text completion's, which have a form of their own."""
+    given = {
+        "tokens": ["a", "b"], "token_logprobs": [-1.0, -2.0], "text_offset": [0, 1],
+        "top_logprobs": [{"a": -1.0, "c": -3.0}, {"b": -2.0, "d": -0.5}],
+    }  # fmt: skip
+    choice = {"index": 0, "text": "ab", "logprobs": given, "finish_reason": "stop"}
+    engine.script(whole({"id": "c", "choices": [choice]}))
+    answer = await client.generate(model="m", prompt="x", raw=True, logprobs=True, top_logprobs=1)
+    told = [
+        (each.token, each.logprob, [one.token for one in each.top_logprobs or ()]) for each in answer.logprobs or ()
+    ]
+    assert [("a", -1.0, ["a"]), ("b", -2.0, ["d"])] == told
+    assert 1 == engine.requests[0].document["logprobs"]
+
+
 async def test_thinking_and_a_tool(client: ollama.AsyncClient, engine: ScriptedEngine) -> None:
     """Each in a part of its own; a call comes once, whole, and with arguments that are an object."""
     engine.script(CALL_STREAM)

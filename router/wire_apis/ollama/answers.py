@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import orjson
 
 from router.http.asgi import Headers
+from router.wire_apis.ollama.logprobs import Logprobs
 from router.wire_apis.ollama.requests import Question
 from router.wire_apis.pieces import (
     Counts,
@@ -36,6 +37,7 @@ class GenerationWriter:
         self._question = question
         self._clock = _Clock()
         self._in_order = InOrder()
+        self._logprobs = Logprobs(question.body)
         self._finish = Finish("stop", None)
         self._counts = Counts(0, 0, 0)
         self._call: ToolCall | None = None
@@ -50,10 +52,12 @@ class GenerationWriter:
                 for name, parts in texts.items():
                     parts.append(said.get(name, ""))
         calls += self._whole_call()
+        self._logprobs.take(completion)
         joined = {name: "".join(parts) for name, parts in texts.items()}
         return orjson.dumps(self._last(joined | ({"tool_calls": calls} if calls else {}), completion))
 
     def feed(self, chunk: Json) -> bytes:
+        self._logprobs.take(chunk)
         return b"".join([self._line(said) for piece in pieces_of(chunk) for said in self._ordered(piece)])
 
     def end(self) -> bytes:
@@ -101,7 +105,7 @@ class GenerationWriter:
             yield {**({"id": call.call_id} if call.call_id else {}), "function": function}
 
     def _line(self, said: Json) -> bytes:
-        return orjson.dumps({**self._head(said), "done": False}) + b"\n"
+        return orjson.dumps({**self._head(said), "done": False, **self._logprobs.owed()}) + b"\n"
 
     def _head(self, said: Json) -> Json:
         content, thinking = said.get("content", ""), said.get("thinking", "")
@@ -120,7 +124,8 @@ class GenerationWriter:
             "prompt_eval_count": self._counts.num_prompt_tokens,
             "eval_count": self._counts.num_completion_tokens,
         }
-        return {**self._head(said), "done": True, "done_reason": reason, **counts, **self._clock.durations(completion)}
+        head = {**self._head(said), "done": True, "done_reason": reason, **self._logprobs.owed()}
+        return {**head, **counts, **self._clock.durations(completion)}
 
 
 class EmbeddingWriter:

@@ -9,6 +9,7 @@ from router.errors import InvalidRequest, UnsupportedParameter
 from router.http.bodies import parse_object
 from router.wire_apis.conversation import Conversation, text_part
 from router.wire_apis.fields import fault, object_at, objects_at, string_at
+from router.wire_apis.ollama.logprobs import logprob_fields
 from router.wire_apis.ollama.messages import chat_messages, image_parts
 from router.wire_apis.ollama.names import asked_model
 from router.wire_apis.ollama.options import completion_fields
@@ -56,6 +57,7 @@ def read_chat(raw: bytes) -> Question:
     if messages is None or messages == []:
         return _load("chat", CHAT, document, streams=streams)
     body = _common(document, model, streams) | {"messages": chat_messages(messages)} | _tools(document.get("tools"))
+    body |= logprob_fields(document, is_text=False)
     return Question("chat", model, CHAT, body | _think(document), streams)
 
 
@@ -76,7 +78,9 @@ def read_generate(raw: bytes) -> Question:
         if document.get(name):
             raise UnsupportedParameter(f"`{name}` cannot be passed on: use /api/chat, or `raw`.", param=name)
     body = _common(document, model, streams)
-    if document.get("raw") is True or suffix:
+    is_text = document.get("raw") is True or bool(suffix)
+    body |= logprob_fields(document, is_text=is_text)
+    if is_text:
         if images:
             raise UnsupportedParameter("`images` cannot be passed on beside `raw` or `suffix`.", param="images")
         body |= {"prompt": prompt, **({"suffix": suffix} if suffix else {})}

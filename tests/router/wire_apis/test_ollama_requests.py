@@ -38,6 +38,23 @@ def image(head: bytes) -> str:
     return base64.b64encode(head + bytes(40)).decode()
 
 
+@pytest.mark.parametrize(("num_others", "expected"), [(None, 0), (0, 0), (2, 2)])
+def test_logprobs_of_a_text(num_others: int | None, expected: int) -> None:
+    """Are asked for with a number there."""
+    asked = read(read_generate, prompt="a", raw=True, logprobs=True, top_logprobs=num_others)
+    assert (expected, False) == (asked.body["logprobs"], "top_logprobs" in asked.body)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("logprobs", 1), ("top_logprobs", 21), ("top_logprobs", True), ("top_logprobs", "2")]
+)
+def test_logprobs_of_a_wrong_kind(name: str, value: object) -> None:
+    """Are refused by name."""
+    with pytest.raises(InvalidRequest) as invalid:
+        read(read_chat, messages=SAID, **{name: value})
+    assert name == invalid.value.param
+
+
 @pytest.mark.parametrize(
     ("fields", "expected"),
     [
@@ -50,6 +67,9 @@ def image(head: bytes) -> str:
         ({"options": None, "format": "", "tools": [], "think": None}, {}),
         ({"think": False}, {"chat_template_kwargs": {"enable_thinking": False}}),
         ({"think": "low"}, {"reasoning_effort": "low"}),
+        ({"logprobs": True}, {"logprobs": True}),
+        ({"logprobs": True, "top_logprobs": 3}, {"logprobs": True, "top_logprobs": 3}),
+        ({"logprobs": False, "top_logprobs": 3}, {}),
     ],
 )
 def test_fields_of_a_chat(fields: dict[str, object], expected: dict[str, object]) -> None:
