@@ -37,6 +37,7 @@ from router.reliability.suspicion import is_clear_loss
 from router.replicas.registry import Replica
 from router.replicas.upstream import ConnectFailed, ConnectionPool, UpstreamConnection
 from router.state import RouterState
+from router.text_logprobs import TextLogprobsExchange
 
 _MAY_BE_ASKED_AGAIN = (EngineUnavailable, EngineOverloaded)
 _MAY_GO_ELSEWHERE = (*_MAY_BE_ASKED_AGAIN, EngineTimeout)
@@ -348,14 +349,12 @@ class Attempts:
         if unread is not None:
             exchange = PassedExchange(connection, unread, profile, self._account, call, self._model)
         else:
-            exchange = Exchange(
-                connection,
-                sink,
-                profile,
-                self._account,
-                wants_usage=call.wants_usage or self.keeps_usage,
-                replaced=profile.completion_ids if call.route.prompt_field == "prompt" else None,
-            )
+            wants_usage, is_text = call.wants_usage or self.keeps_usage, call.route.prompt_field == "prompt"
+            if is_text and profile.has_chats_logprobs and call.body.get("logprobs") is not None:
+                exchange = TextLogprobsExchange(connection, sink, profile, self._account, wants_usage=wants_usage)
+            else:
+                ids = profile.completion_ids if is_text else None
+                exchange = Exchange(connection, sink, profile, self._account, wants_usage=wants_usage, replaced=ids)
         if self._rest is not None:
             exchange.meter = LaterMeter(self._account)
             self._rest.on_diverged = exchange.fail

@@ -89,6 +89,13 @@ def fit_abilities(call: Call, model: Model, replica: Replica) -> Call:
     return call
 
 
+def fit_logprobs(call: Call) -> Call:
+    """A text completion with 0 of them, which are those of its own tokens, asks for 1 where an engine gives none."""
+    if call.route.is_chat or call.body.get("logprobs") != 0:
+        return call
+    return _with_body(call, {**call.body, "logprobs": 1})
+
+
 def ignored_fields(call: Call, model: Model, replicas: Sequence[Replica]) -> tuple[str, ...]:
     """The fields that `fit_abilities` leaves out at each of the replicas."""
     if not replicas or not call.route.is_chat or not call.body.get("tools") or _is_forced(call.body.get("tool_choice")):

@@ -2,7 +2,7 @@
 
 from router.call import Call
 from router.fim.filling import fill_in_for
-from router.fitting.abilities import fit_abilities
+from router.fitting.abilities import fit_abilities, fit_logprobs
 from router.fitting.chat_calls import fit_calls
 from router.fitting.chat_parts import fit_parts
 from router.fitting.chat_roles import fit_roles
@@ -23,6 +23,8 @@ def fit_for(replica: Replica, call: Call, model: Model) -> Call:
     profile = PROFILES[replica.profile]
     call = fit_abilities(fill_in_for(replica, call, model), model, replica)
     call = fit_calls(call)
+    if profile.has_chats_logprobs:
+        call = fit_logprobs(call)
     if not profile.takes_any_part:
         call = fit_parts(call)
     return fit_unsaid(fit_roles(call, model, replica), model, profile)

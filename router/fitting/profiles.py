@@ -65,6 +65,8 @@ class Profile:
     completion_ids: tuple[bytes, bytes] | None = None
     """How ids of text completions begin, where that is how a chat's do, and how they should: bytes of JSON, which
     cannot occur within its texts, where quotes are escaped."""
+    has_chats_logprobs: bool = False
+    """Those of its text completions come in a chat's form, and where 0 are asked for, none come."""
     thoughts: tuple[bytes, bytes] | None = None
     """What its chats call a model's thoughts, where clients look for another name, and that: bytes of JSON as above."""
 
@@ -128,6 +130,7 @@ PROFILES = {
             continues_by={},  # its server takes a last message of the assistant's for the beginning of the answer
             applies_template="/apply-template",
             completion_ids=(b'"id":"chatcmpl-', b'"id":"cmpl-'),
+            has_chats_logprobs=True,
         ),
         Profile(
             "vllm",

@@ -130,6 +130,22 @@ def test_logprobs(client: openai.OpenAI) -> None:
     assert [2, 2, 2] == [len(token.top_logprobs) for token in logprobs.content or []]
 
 
+def test_logprobs_of_a_text(client: openai.OpenAI) -> None:
+    """In the form that the SDK reads there, whichever form the engine has, streamed and whole."""
+    answer = client.completions.create(model=MODEL, prompt="Hello", max_tokens=3, temperature=0, logprobs=2)
+    whole = answer.choices[0].logprobs
+    assert whole is not None
+    assert "".join(whole.tokens or []) == answer.choices[0].text
+    assert [2, 2, 2] == [len(likeliest) for likeliest in whole.top_logprobs or []]
+    streamed = client.completions.create(
+        model=MODEL, prompt="Hello", max_tokens=3, temperature=0, logprobs=2, stream=True
+    )
+    parts = [part.choices[0].logprobs for part in streamed if part.choices]
+    told = [part for part in parts if part is not None]
+    assert whole.tokens == [token for part in told for token in part.tokens or []]
+    assert whole.text_offset == [offset for part in told for offset in part.text_offset or []]
+
+
 def test_json_schema(client: openai.OpenAI) -> None:
     """An answer with a schema is JSON of that schema."""
     schema = {
