@@ -102,6 +102,17 @@ _OBJECT = _Rule(lambda value: isinstance(value, dict), "an object", {"type": "ob
 _ARRAY = _Rule(lambda value: isinstance(value, list), "an array", {"type": "array"})
 _STRING = _Rule(lambda value: isinstance(value, str), "a string", {"type": "string"})
 _COUNT = _integer_from(1, 2**31 - 1)
+_SCHEMA_FORMAT: Mapping[str, object] = {
+    "type": {"const": "json_schema"},
+    "json_schema": {"type": "object", "properties": {"schema": {"type": "object"}}, "required": ["schema"]},
+}
+_FORMATS: Mapping[str, object] = {
+    "anyOf": [
+        {"type": "object", "properties": {"type": {"enum": ["text", "json_object"]}}, "required": ["type"]},
+        {"type": "object", "properties": _SCHEMA_FORMAT, "required": ["type", "json_schema"]},
+    ]
+}
+"""Those of OpenAI's. Engines may know more of them."""
 
 COMMON_FIELDS: Mapping[str, _Rule] = {
     "stream": _BOOLEAN,
@@ -126,7 +137,7 @@ CHAT_FIELDS: Mapping[str, _Rule] = {
         "none, auto, required or an object",
         {"anyOf": [{"enum": ["none", "auto", "required"]}, {"type": "object"}]},
     ),
-    "response_format": _OBJECT,
+    "response_format": _Rule(_OBJECT.accepts, _OBJECT.wants, _FORMATS),
     "logprobs": _BOOLEAN,
     "top_logprobs": _integer_from(0, 20),
     "parallel_tool_calls": _BOOLEAN,

@@ -124,6 +124,8 @@ _OLLAMA_FIELDS: Schema = {
         },
     },
     "think": {"anyOf": [{"type": "boolean"}, {"enum": ["low", "medium", "high"]}]},
+    "logprobs": {"type": "boolean"},
+    "top_logprobs": CHAT_FIELDS["top_logprobs"].schema,
 }
 _FIM = _checked(
     {name: COMPLETION_FIELDS[name] for name in ("max_tokens", "stop", "temperature", "top_p", "n", "stream")},
