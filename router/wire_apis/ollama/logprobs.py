@@ -69,7 +69,7 @@ def _tokens_of(given: Json) -> list[tuple[Json, list[Json]]]:
     others: list[Any] = given.get("top_logprobs") or [None] * len(tokens)
     return [
         (_said(token, value), [_said(*other) for other in (named or {}).items()])
-        for token, value, named in zip(tokens, values, others, strict=True)
+        for token, value, named in zip(tokens, values, others, strict=False)
         if value is not None
     ]
 
