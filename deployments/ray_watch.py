@@ -4,12 +4,13 @@ import os
 import signal
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
 
+from deployments.engines.supervised_child import signal_name
 from deployments.serve_internals import started_processes
 
 LOOK_S = 1.0
@@ -36,12 +37,11 @@ def ending_with_ray(logs: Path) -> Iterator[None]:
             f"everything ends; Ray's logs are in {logs}",
             err=True,
         )
-        for processes in started_processes().values():
-            for process in processes:
-                kill_session(process.pid)
+        kill_sessions({process.pid for ones in processes.values() for process in ones})
         os._exit(1)  # the main thread may be in Ray's code, waiting
 
-    with watching(started_processes(), end):
+    processes = started_processes()
+    with watching(processes, end):
         yield
 
 
@@ -68,14 +68,14 @@ def watching(processes: Processes, end: Callable[[str, int], None]) -> Iterator[
         thread.join()
 
 
-def kill_session(session: int) -> None:
-    """SIGKILL to each process of that session. Replicas outlive their raylet where PID 1 does not adopt them."""
+def kill_sessions(sessions: Collection[int]) -> None:
+    """SIGKILL to each process of these sessions. Replicas outlive their raylet where PID 1 does not adopt them."""
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it has ended meanwhile
             # After the name, which may have anything in it: state, parent, group, session.
-            if int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[3]) == session:
+            if int((folder / "stat").read_text(errors="replace").rpartition(")")[2].split()[3]) in sessions:
                 os.kill(int(folder.name), signal.SIGKILL)
 
 
 def _ending(code: int) -> str:
-    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return signal_name(-code) if code < 0 else f"exit code {code}"

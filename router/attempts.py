@@ -131,8 +131,8 @@ class Attempts:
         failure: ServingError | None = None
         for num_before in range(self._limits.max_attempts):
             is_last = num_before + 1 == self._limits.max_attempts
-            if is_last and num_before > 1 and self._replica is not None and not self._resumption.is_under_way:
-                self._picking.turn_from(self._replica.application, tried)
+            if is_last and num_before > 1:
+                self._turn_to_fallback(tried)
             pick = self._picking.at_once(tried) or await self._picking.next(
                 tried, failure, self._limits.max_attempts - num_before
             )
@@ -175,17 +175,16 @@ class Attempts:
             raise failure
         if self._replica is not None:
             tried.add(self._replica.replica_id)
-        self._is_free = not self._has_moved and (is_lost or self._turns_to_fallback(tried))
-        if not self._is_free and self._is_budget_spent():
+        is_spent = self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries)
+        # Retries are to spare the model itself, which a fallback does, too.
+        self._is_free = not self._has_moved and (is_lost or (is_spent and self._turn_to_fallback(tried)))
+        if is_spent and not self._is_free:
             self._refuse_retry(failure)
         return failure
 
-    def _is_budget_spent(self) -> bool:
-        return self._record.budget.is_spent(self._state.loop.time(), self._model.reliability.retries)
-
-    def _turns_to_fallback(self, tried: set[str]) -> bool:
-        """Whether a fallback is asked, since the model has no more retries: these are to spare the model itself."""
-        if self._replica is None or self._resumption.is_under_way or not self._is_budget_spent():
+    def _turn_to_fallback(self, tried: set[str]) -> bool:
+        """As `Picking.turn_from`, for an answer of which nothing is sent yet."""
+        if self._replica is None or self._resumption.is_under_way:
             return False
         return self._picking.turn_from(self._replica.application, tried)
 
@@ -349,12 +348,16 @@ class Attempts:
         if unread is not None:
             exchange = PassedExchange(connection, unread, profile, self._account, call, self._model)
         else:
-            wants_usage, is_text = call.wants_usage or self.keeps_usage, call.route.prompt_field == "prompt"
-            if is_text and profile.has_chats_logprobs and call.body.get("logprobs") is not None:
-                exchange = TextLogprobsExchange(connection, sink, profile, self._account, wants_usage=wants_usage)
-            else:
-                ids = profile.completion_ids if is_text else None
-                exchange = Exchange(connection, sink, profile, self._account, wants_usage=wants_usage, replaced=ids)
+            is_text = call.route.prompt_field == "prompt"
+            is_recast = is_text and profile.has_chats_logprobs and call.body.get("logprobs") is not None
+            exchange = (TextLogprobsExchange if is_recast else Exchange)(
+                connection,
+                sink,
+                profile,
+                self._account,
+                wants_usage=call.wants_usage or self.keeps_usage,
+                replaced=profile.completion_ids if is_text else None,
+            )
         if self._rest is not None:
             exchange.meter = LaterMeter(self._account)
             self._rest.on_diverged = exchange.fail

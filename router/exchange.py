@@ -32,6 +32,8 @@ class Exchange:
     of a whole answer, and what the client gets instead.
     """
 
+    _stream_type: type[EventStream] = EventStream
+
     def __init__(
         self,
         connection: UpstreamConnection,
@@ -47,7 +49,7 @@ class Exchange:
         self._answer = answer
         self._profile = profile
         self.meter = meter
-        self._events = EventStream(wants_usage=wants_usage)
+        self._events = self._stream_type(wants_usage=wants_usage)
         self._replaced = tuple(pair for pair in (replaced, profile.thoughts) if pair is not None)
         self._collected: list[bytes] = []
         self._status = 0

@@ -4,35 +4,13 @@ from typing import Any, Final, TypeAlias
 
 import orjson
 
-from router.exchange import Exchange, TokenMeter
-from router.fitting.profiles import Profile
-from router.http.answer import AnswerSink
+from router.exchange import Exchange
 from router.http.event_stream import DONE, EventStream, encode_event, read_events
-from router.replicas.upstream import UpstreamConnection
 
 Json: TypeAlias = dict[str, Any]
 
 _OK: Final = 200
 _HAS_SOME: Final = b'"logprobs":{'
-
-
-class TextLogprobsExchange(Exchange):
-    """One that reads every event, for those who asked for logprobs; any other answer is piped."""
-
-    def __init__(
-        self,
-        connection: UpstreamConnection,
-        answer: AnswerSink,
-        profile: Profile,
-        meter: TokenMeter,
-        *,
-        wants_usage: bool,
-    ) -> None:
-        super().__init__(connection, answer, profile, meter, wants_usage=wants_usage, replaced=profile.completion_ids)
-        self._events = TextLogprobsStream(wants_usage=wants_usage)
-
-    def _answer_whole(self, body: bytes) -> None:
-        super()._answer_whole(_recast_whole(body) if self._status == _OK else body)
 
 
 class TextLogprobsStream(EventStream):
@@ -51,6 +29,15 @@ class TextLogprobsStream(EventStream):
         except orjson.JSONDecodeError:
             return passed
         return b"".join([DONE if one is None else encode_event(recast(one, self._offsets)) for one in events])
+
+
+class TextLogprobsExchange(Exchange):
+    """One that reads every event, for those who asked for logprobs; any other answer is piped."""
+
+    _stream_type = TextLogprobsStream
+
+    def _answer_whole(self, body: bytes) -> None:
+        super()._answer_whole(_recast_whole(body) if self._status == _OK else body)
 
 
 def _recast_whole(body: bytes) -> bytes:

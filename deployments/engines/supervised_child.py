@@ -47,7 +47,7 @@ class ExitReport:
 
     def __str__(self) -> str:
         if self.signal is not None:
-            end = f"was killed by {_signal_name(self.signal)}"
+            end = f"was killed by {signal_name(self.signal)}"
         elif self.code is not None:
             end = f"exited with code {self.code}"
         else:
@@ -59,7 +59,7 @@ class ExitReport:
         return "\n  ".join([f"{end}; its last lines:", *self.last_lines])
 
 
-def _signal_name(number: int) -> str:
+def signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
     except ValueError:  # real-time signals have no names

@@ -1,6 +1,6 @@
 """Messages of roles that no chat template has, as what the user says. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, TypeAlias
 
 from router.validation import ROLES
@@ -13,12 +13,11 @@ ANSWERING_ROLES = frozenset({"tool", "function"})
 
 def with_known_roles(messages: Sequence[Message]) -> Sequence[Message]:
     """The same ones where all roles are known. Clients are newer than engines, and would be refused for one message."""
-    if all(message["role"] in ROLES for message in messages):
-        return messages
-    return list(said_by_user(messages, [role for role in {one["role"] for one in messages} if role not in ROLES]))
+    unknown = {message["role"] for message in messages} - ROLES
+    return list(said_by_user(messages, unknown)) if unknown else messages
 
 
-def said_by_user(messages: Iterable[Message], roles: Sequence[str]) -> Iterable[Message]:
+def said_by_user(messages: Iterable[Message], roles: Collection[str]) -> Iterable[Message]:
     """What these roles say is the user's, and never between calls and their results."""
     owed: list[Message] = []
     for message in messages:

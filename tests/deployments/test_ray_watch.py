@@ -7,7 +7,7 @@ import sys
 import psutil
 import pytest
 
-from deployments.ray_watch import kill_session, watching
+from deployments.ray_watch import kill_sessions, watching
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
 
@@ -52,7 +52,7 @@ def test_whoever_is_left_of_a_session_ends() -> None:
         parent.kill()
         parent.wait()
         assert _is_alive(child)
-        kill_session(parent.pid)
+        kill_sessions({parent.pid})
         assert b"" == parent.stdout.read(), "the child had it open, too, and has ended"
         assert other.poll() is None
         other.kill()

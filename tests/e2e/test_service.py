@@ -30,10 +30,9 @@ class Service(House):
     def _start(self) -> "subprocess.Popen[bytes]":
         address = str(self.folder / "notify")
         self.told.bind(address)
-        home = (
-            self.folder / "home"
-        )  # with nothing in it, as that of the unit's user; and systemd gives no more than this
+        home = self.folder / "home"  # with nothing in it, as that of the unit's user
         home.mkdir()
+        # systemd gives no more than this.
         self.environment = {**self.unit.environment(), "HOME": str(home), "PATH": "/usr/bin:/bin"}
         (words,) = self.command_lines("ExecStart")
         with self._log.open("wb") as log:

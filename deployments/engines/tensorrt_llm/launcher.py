@@ -255,9 +255,8 @@ def main() -> NoReturn:
         check_model(launch["model_source"])
         server = find_server(launch["interpreter"])
         if is_compiled(launch["model_source"]):
-            check_compiled_engine(
-                launch, server
-            )  # sooner than the server is asked for its options, which may take minutes
+            # Sooner than the server is asked for its options, which may take minutes.
+            check_compiled_engine(launch, server)
         known = known_options(server)
         llm_args = launch["llm_args"]
         if is_compiled(launch["model_source"]):

@@ -83,7 +83,7 @@ def _changed(tool: Json, where: str) -> tuple[str, Json | None]:
 
 def _named(tool: Json, where: str) -> tuple[str, Json | None]:
     """A tool by its name; no function where it is Anthropic's own."""
-    return (str(tool.get("name")), None) if _is_anthropics(tool) else (str(tool.get("name")), _function(tool, where))
+    return str(tool.get("name")), None if _is_anthropics(tool) else _function(tool, where)
 
 
 def _is_anthropics(tool: Json) -> bool:
